@@ -1,0 +1,39 @@
+package scanner
+
+import "time"
+
+// Summary is the truth about one run of the engine, also about a part of one.
+type Summary struct {
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	// Targets counts the plan's address × port pairs of this shard, Addresses
+	// its distinct addresses.
+	Targets   uint64 `json:"targets"`
+	Addresses uint64 `json:"addresses"`
+	// Probes counts all probes sent, Retries those of them that were sent to a
+	// target again.
+	Probes  uint64 `json:"probes"`
+	Retries uint64 `json:"retries"`
+	// Skipped counts targets that got no probe because nobody has the address.
+	Skipped uint64 `json:"skipped"`
+	// Targets by their final state; they sum to Targets when Complete.
+	Open         uint64 `json:"open"`
+	Closed       uint64 `json:"closed"`
+	Filtered     uint64 `json:"filtered"`
+	OpenFiltered uint64 `json:"open_filtered"`
+	Unreachable  uint64 `json:"unreachable"`
+	Unknown      uint64 `json:"unknown"`
+	// HostsAlive counts addresses that answered anything.
+	HostsAlive uint64 `json:"hosts_alive"`
+	// MaxHalfOpen bounds the half-open connections that any path can have held
+	// at one time: the SYNs sent within one StateTimeout.
+	MaxHalfOpen uint64 `json:"max_half_open"`
+	// Rate is the mean of probes per second while sending.
+	Rate     float64       `json:"rate"`
+	Cooldown time.Duration `json:"cooldown_ns"` // waited after the last probe
+	Counters Counters      `json:"counters"`
+	// Complete is true when every target got its probes and nothing was lost on
+	// this side. Why names the reasons when it is false.
+	Complete bool     `json:"complete"`
+	Why      []string `json:"why,omitempty"`
+}

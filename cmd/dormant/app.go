@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what every command is given: its streams and its log. It holds no
+// state of a run.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	// log writes to stderr at the level and in the format that the flags ask
+	// for. It is set before a command runs, never nil.
+	log *slog.Logger
+}
+
+// The exit codes, as promised to scripts.
+const (
+	exitOK          = 0
+	exitFindings    = 1
+	exitUsage       = 2
+	exitIncomplete  = 3
+	exitPrivilege   = 4
+	exitOutput      = 5
+	exitInterrupted = 130
+)
+
+// exitError carries an exit code with its one clear line. A nil err prints
+// nothing: the command has said everything already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usageError is a fault in what the user gave: exit 2.
+func usageError(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// run is the whole program except the process: it returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.DiscardHandler)}
+	root := newRoot(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitUsage // cobra's own errors: unknown flags, commands, argument counts
+	if e, ok := errors.AsType[*exitError](err); ok {
+		code, err = e.code, e.err
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "dormant:", err)
+	}
+	return code
+}
+
+// newRoot is the command tree. Commands are values in one literal list.
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dormant",
+		Short:         "find what answers on ports that nobody should be calling",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.AddCommand(
+		newVersion(a),
+	)
+	return root
+}

@@ -1,3 +1,5 @@
+//go:build deps
+
 // Package deps pins modules while the first packages are being written.
 package deps
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -18,6 +19,8 @@ type app struct {
 	// log writes to stderr at the level and in the format that the flags ask
 	// for. It is set before a command runs, never nil.
 	log *slog.Logger
+	// quiet is set when only errors and files are wanted.
+	quiet bool
 }
 
 // The exit codes, as promised to scripts.
@@ -73,17 +76,36 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // newRoot is the command tree. Commands are values in one literal list.
 func newRoot(a *app) *cobra.Command {
+	var logging logOptions
 	root := &cobra.Command{
-		Use:           "dormant",
-		Short:         "find what answers on ports that nobody should be calling",
+		Use:   "dormant",
+		Short: "find what really answers on ports that nobody should be calling",
+		Long: `dormant sweeps networks for ports that are registered but dormant (3588, 3712,
+3047 and their living relatives 1947, 5093, 475), speaks with what answers, and
+tells license managers, dev servers, other services and possible backdoors
+apart, with evidence.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := applyConfig(cmd, os.LookupEnv); err != nil {
+				return err
+			}
+			a.quiet = logging.quiet
+			a.log = logging.logger(a.stderr)
+			return nil
+		},
 	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	logging.addFlags(root.PersistentFlags())
+	root.PersistentFlags().String("config", "", "YAML `FILE` of flag names and values (default dormant/config.yaml in the user's configuration folder, if there)")
 	root.AddCommand(
 		newVersion(a),
+		newCompletion(a),
+		newMan(a),
 	)
 	return root
 }

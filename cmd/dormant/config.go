@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// applyConfig gives every flag of cmd that the command line left alone the
+// value of the environment, else of the configuration file. The keys are the
+// flags' names, the values are read by the flags themselves, so that a value
+// is right or wrong in all three places alike.
+func applyConfig(cmd *cobra.Command, environ func(string) (string, bool)) error {
+	path, err := configPath(cmd, environ)
+	if err != nil {
+		return err
+	}
+	set := map[string]bool{}
+	cmd.Flags().Visit(func(f *pflag.Flag) { set[f.Name] = true })
+	if err := applyEnvironment(cmd.Flags(), set, environ); err != nil {
+		return err
+	}
+	if path == "" {
+		return nil
+	}
+	return applyFile(cmd, set, path)
+}
+
+// configPath is --config, DORMANT_CONFIG, or the user's own file where it exists.
+func configPath(cmd *cobra.Command, environ func(string) (string, bool)) (string, error) {
+	flag := cmd.Flags().Lookup("config")
+	if flag == nil {
+		return "", nil
+	}
+	if flag.Changed {
+		return flag.Value.String(), nil
+	}
+	if path, ok := environ("DORMANT_CONFIG"); ok {
+		return path, nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", nil // no home, no standing configuration
+	}
+	path := filepath.Join(dir, "dormant", "config.yaml")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return path, nil
+}
+
+// applyEnvironment reads DORMANT_HOST_RATE for --host-rate, and so on.
+func applyEnvironment(flags *pflag.FlagSet, set map[string]bool, environ func(string) (string, bool)) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "DORMANT_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := environ(name)
+		if !ok || set[f.Name] || f.Name == "config" || f.Name == "help" || err != nil {
+			return
+		}
+		if e := flags.Set(f.Name, value); e != nil {
+			err = usageError("environment %s: value %q: %w", name, value, e)
+			return
+		}
+		set[f.Name] = true
+	})
+	return err
+}
+
+// applyFile reads a YAML mapping of flag names. A key that no command knows is
+// an error; one that only another command knows is that command's business.
+func applyFile(cmd *cobra.Command, set map[string]bool, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return usageError("config: %w", err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return usageError("config: %s: %w", path, err)
+	}
+	if doc.Kind == 0 { // an empty file
+		return nil
+	}
+	m := doc.Content[0]
+	if m.Kind != yaml.MappingNode {
+		return usageError("config: %s:%d: want a mapping of flag names to values", path, m.Line)
+	}
+	seen := map[string]bool{}
+	for i := 0; i < len(m.Content); i += 2 {
+		key, value := m.Content[i], m.Content[i+1]
+		if seen[key.Value] {
+			return usageError("config: %s:%d: key %q stands there twice", path, key.Line, key.Value)
+		}
+		seen[key.Value] = true
+		if err := applyKey(cmd, set, key.Value, value); err != nil {
+			return usageError("config: %s:%d: key %q: %w", path, key.Line, key.Value, err)
+		}
+	}
+	return nil
+}
+
+func applyKey(cmd *cobra.Command, set map[string]bool, name string, value *yaml.Node) error {
+	if name == "config" || name == "help" {
+		return errors.New("not allowed in a configuration file")
+	}
+	flag := cmd.Flags().Lookup(name)
+	if flag == nil {
+		if knownFlag(cmd.Root(), name) {
+			return nil
+		}
+		return errors.New("no such flag; want the name of a flag without its dashes")
+	}
+	values, err := scalars(value)
+	if err != nil {
+		return err
+	}
+	if set[name] { // the command line and the environment win, but a wrong value is still wrong
+		return nil
+	}
+	if _, list := flag.Value.(pflag.SliceValue); !list && len(values) != 1 {
+		return fmt.Errorf("a list of %d values; want one value", len(values))
+	}
+	for _, v := range values {
+		if err := cmd.Flags().Set(name, v); err != nil {
+			return fmt.Errorf("value %q: %w", v, err)
+		}
+	}
+	return nil
+}
+
+// scalars returns one value, or the values of a list.
+func scalars(n *yaml.Node) ([]string, error) {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		return []string{n.Value}, nil
+	case yaml.SequenceNode:
+		var all []string
+		for _, item := range n.Content {
+			if item.Kind != yaml.ScalarNode {
+				return nil, fmt.Errorf("line %d: want plain values in the list", item.Line)
+			}
+			all = append(all, item.Value)
+		}
+		return all, nil
+	default:
+		return nil, errors.New("want a value or a list of values")
+	}
+}
+
+// knownFlag reports whether any command below c has a flag of that name.
+func knownFlag(c *cobra.Command, name string) bool {
+	if c.Flags().Lookup(name) != nil || c.PersistentFlags().Lookup(name) != nil {
+		return true
+	}
+	for _, sub := range c.Commands() {
+		if knownFlag(sub, name) {
+			return true
+		}
+	}
+	return false
+}

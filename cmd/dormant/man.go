@@ -1,0 +1,37 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// newMan prints the manual page of a command, or writes all of them.
+func newMan(a *app) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "man [COMMAND…]",
+		Short: "print a manual page, or write all of them into a folder",
+		Example: `  dormant man scan | man -l -
+  dormant man --dir /usr/local/share/man/man1`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			header := &doc.GenManHeader{Title: "DORMANT", Section: "1", Source: "dormant", Manual: "dormant"}
+			root := cmd.Root()
+			root.DisableAutoGenTag = true // the same source gives the same page
+			if dir != "" {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					return &exitError{exitOutput, err}
+				}
+				return doc.GenManTree(root, header, dir)
+			}
+			page, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError("man: no command %q", args)
+			}
+			return doc.GenMan(page, header, a.stdout)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands into this `FOLDER`")
+	return cmd
+}

@@ -1,0 +1,60 @@
+# dormant: `make demo` shows the whole job, `make test` proves it, `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+BIN      := bin/dormant
+ISOLATE  := $(CURDIR)/bin/isolate
+FUZZTIME ?= 30s
+# The race detector needs a C compiler; without one the tests run without it.
+RACE := $(if $(shell command -v $$(go env CC) 2>/dev/null),-race)
+
+.PHONY: help build demo test net vet fuzz bench rules golden cover clean FORCE
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: $(BIN) ## bin/dormant, one static binary
+$(BIN): FORCE
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=auto -o $@ ./cmd/dormant
+$(ISOLATE): FORCE
+	@CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/internal/isolate
+
+demo: $(BIN) ## the main job on an emulated network on loopback, without root: table, audit.csv, audit.html
+	@./cmd/internal/lab/demo.sh $(BIN)
+
+test: $(ISOLATE) ## every test, each package in a network namespace of its own without a way out
+	@if ! $(ISOLATE) true; then echo "make test: no network namespaces here: running on plain loopback, the namespace tests are skipped" >&2; \
+	  go test $(RACE) -shuffle=on ./...; \
+	else go test $(RACE) -shuffle=on -exec $(ISOLATE) ./...; fi
+
+net: $(ISOLATE) ## the namespace tests only; fails where namespaces are forbidden
+	DORMANT_REQUIRE_NETNS=1 go test -count=1 -exec $(ISOLATE) ./scanner/... ./cmd/...
+
+vet: ## gofmt, go vet, staticcheck (all checks), go mod tidy
+	@test -z "$$(gofmt -l .)" || { echo "gofmt these:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck -checks all ./...
+	go mod tidy -diff
+
+fuzz: ## every fuzz target for FUZZTIME (default 30s)
+	@go list ./... | while read -r pkg; do \
+	  { go test -list '^Fuzz' "$$pkg" 2>/dev/null | grep '^Fuzz' || true; } | while read -r target; do \
+	    echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; done; done
+
+bench: ## the Go benchmarks, with allocations
+	go test -run '^$$' -bench . -benchmem ./...
+
+rules: $(BIN) ## every example of every fingerprint rule against all rules
+	$(BIN) rules test
+
+golden: ## write the golden files of the report formats again
+	go test ./reports/... -update
+
+cover: ## test coverage of every package
+	go test -cover ./...
+
+clean: ## remove what was built
+	rm -rf bin dist audit.csv audit.html
+
+FORCE:

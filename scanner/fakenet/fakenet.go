@@ -1,0 +1,260 @@
+package fakenet
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"dormant/registry"
+	"dormant/scanner"
+)
+
+// ErrBroken is what Send returns once Network.BreakAfter probes were taken.
+var ErrBroken = errors.New("fakenet: link is gone")
+
+// Network answers for the targets that it was given; every other target is
+// silent. The exported fields are set before the first Send and not changed
+// afterwards; their zero values mean a network without faults.
+type Network struct {
+	// RTTOf gives the round-trip time of one address, nil for the same everywhere.
+	RTTOf func(netip.Addr) time.Duration
+	// Loss is the chance from 0 to 1 that a packet is lost, in each direction.
+	Loss float64
+	// Duplicate is the chance from 0 to 1 that an answer arrives a second time,
+	// one RTT later.
+	Duplicate float64
+	// ICMPBurst and ICMPEvery limit the port-unreachable errors of each address:
+	// a bucket of ICMPBurst that gains one every ICMPEvery, as Linux keeps one
+	// per destination (6 and 1 s). ICMPBurst 0 is no limit.
+	ICMPBurst int
+	ICMPEvery time.Duration
+	// LocalErrors is how often each target fails on this side, reported as
+	// Unknown and LocalError, before it is sent.
+	LocalErrors int
+	// HideRTT leaves Observation.RTT 0, as a backend without a clock does.
+	HideRTT bool
+	// BreakAfter makes Send fail with ErrBroken after that many probes; 0 never.
+	BreakAfter int
+	// Strays are delivered once, right after the first probe.
+	Strays []scanner.Observation
+
+	rtt    time.Duration
+	states map[scanner.Target]scanner.State
+
+	mu      sync.Mutex // guards all below: Send, Receive and the test read and write
+	rnd     *rand.Rand
+	queue   answers
+	wake    chan struct{} // holds a token when queue has a new first answer
+	sent    map[scanner.Target][]time.Time
+	total   int
+	icmp    map[netip.Addr]bucket
+	failed  map[scanner.Target]int
+	counter scanner.Counters
+}
+
+var _ scanner.Backend = (*Network)(nil)
+
+// bucket is a token bucket at one moment.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// New returns a network in which the targets of states answer after rtt. Open,
+// Closed, Filtered (an ICMP error of 10.255.255.254) and Unreachable answer,
+// any other state is silence. The map is not changed and must not be. The seed
+// is 1; SetSeed gives another one.
+func New(states map[scanner.Target]scanner.State, rtt time.Duration) *Network {
+	n := &Network{
+		rtt: rtt, states: states, wake: make(chan struct{}, 1),
+		sent: map[scanner.Target][]time.Time{}, icmp: map[netip.Addr]bucket{}, failed: map[scanner.Target]int{},
+	}
+	n.SetSeed(1)
+	return n
+}
+
+// SetSeed chooses which packets are lost and doubled.
+func (n *Network) SetSeed(seed uint64) { n.rnd = rand.New(rand.NewPCG(seed, 0)) }
+
+// Router is who sends the ICMP errors of filtered and unreachable targets.
+func Router() netip.Addr { return netip.AddrFrom4([4]byte{10, 255, 255, 254}) }
+
+// Sent returns when t was probed, in order. It may be called at any time.
+func (n *Network) Sent(t scanner.Target) []time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]time.Time(nil), n.sent[t]...)
+}
+
+// Total returns how many probes were taken.
+func (n *Network) Total() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.total
+}
+
+// Counters implements scanner.Backend.
+func (n *Network) Counters() scanner.Counters {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.counter
+}
+
+// Send implements scanner.Backend.
+func (n *Network) Send(ctx context.Context, batch []scanner.Probe) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, p := range batch {
+		if ctx.Err() != nil {
+			return i, fmt.Errorf("fakenet: send: %w", context.Cause(ctx))
+		}
+		if n.BreakAfter > 0 && n.total >= n.BreakAfter {
+			return i, ErrBroken
+		}
+		n.take(p, time.Now())
+	}
+	return len(batch), nil
+}
+
+// take sends one probe. The caller holds mu.
+func (n *Network) take(p scanner.Probe, now time.Time) {
+	if n.total++; n.total == 1 {
+		for _, o := range n.Strays {
+			o.At = now
+			n.push(now, o)
+		}
+	}
+	n.sent[p.Target] = append(n.sent[p.Target], now)
+	if n.failed[p.Target] < n.LocalErrors {
+		n.failed[p.Target]++
+		n.counter.SendErrors++
+		n.push(now, scanner.Observation{Target: p.Target, State: scanner.Unknown, Reason: scanner.LocalError})
+		return
+	}
+	o, ok := n.answer(p)
+	if !ok || n.lost() || !n.allowed(o, now) || n.lost() {
+		return
+	}
+	rtt := n.rtt
+	if n.RTTOf != nil {
+		rtt = n.RTTOf(p.Addr)
+	}
+	if !n.HideRTT {
+		o.RTT = rtt
+	}
+	n.push(now.Add(rtt), o)
+	if n.Duplicate > 0 && n.rnd.Float64() < n.Duplicate {
+		n.push(now.Add(2*rtt), o)
+	}
+}
+
+// answer returns what the target of p says, false for silence.
+func (n *Network) answer(p scanner.Probe) (scanner.Observation, bool) {
+	o := scanner.Observation{Target: p.Target, From: p.Addr, TTL: 64, Attempt: p.Attempt, State: n.states[p.Target]}
+	udp := p.Port.Proto == registry.UDP
+	switch o.State {
+	case scanner.Open:
+		o.Reason = scanner.SynAck
+		if udp {
+			o.Reason, o.Payload = scanner.UDPReply, append([]byte("re:"), p.Payload...)
+		}
+	case scanner.Closed:
+		o.Reason = scanner.Rst
+		if udp {
+			o.Reason = scanner.ICMPPortUnreachable
+		}
+	case scanner.Filtered:
+		o.Reason, o.From, o.TTL = scanner.ICMPAdminProhibited, Router(), 255
+	case scanner.Unreachable:
+		o.Reason, o.From, o.TTL = scanner.ICMPHostUnreachable, Router(), 255
+	case scanner.OpenFiltered, scanner.Unknown, 0:
+		return o, false
+	}
+	return o, true
+}
+
+func (n *Network) lost() bool { return n.Loss > 0 && n.rnd.Float64() < n.Loss }
+
+// allowed takes a token of the address's ICMP bucket where o needs one.
+func (n *Network) allowed(o scanner.Observation, now time.Time) bool {
+	if n.ICMPBurst == 0 || o.Reason != scanner.ICMPPortUnreachable {
+		return true
+	}
+	b, known := n.icmp[o.Addr]
+	if !known {
+		b = bucket{float64(n.ICMPBurst), now}
+	}
+	b.tokens = min(b.tokens+float64(now.Sub(b.at))/float64(n.ICMPEvery), float64(n.ICMPBurst))
+	b.at = now
+	ok := b.tokens >= 1
+	if ok {
+		b.tokens--
+	}
+	n.icmp[o.Addr] = b
+	return ok
+}
+
+// push puts an answer on its way. The caller holds mu.
+func (n *Network) push(at time.Time, o scanner.Observation) {
+	o.At = at
+	heap.Push(&n.queue, o)
+	select {
+	case n.wake <- struct{}{}:
+	default: // a token is there already
+	}
+}
+
+// Receive implements scanner.Backend.
+func (n *Network) Receive(ctx context.Context, emit func(scanner.Observation)) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.wake:
+		case <-timer.C:
+		}
+		due, next := n.due(time.Now())
+		for _, o := range due {
+			emit(o)
+		}
+		if next > 0 {
+			timer.Reset(next)
+		}
+	}
+}
+
+// due takes the answers that have arrived by now and tells in what time the
+// next one will, 0 for none on its way.
+func (n *Network) due(now time.Time) (due []scanner.Observation, next time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for len(n.queue) > 0 && !n.queue[0].At.After(now) {
+		due = append(due, heap.Pop(&n.queue).(scanner.Observation))
+		n.counter.Frames++
+	}
+	if len(n.queue) > 0 {
+		next = n.queue[0].At.Sub(now)
+	}
+	return due, next
+}
+
+// answers is a heap of observations on their way, the earliest first.
+type answers []scanner.Observation
+
+func (a answers) Len() int           { return len(a) }
+func (a answers) Less(i, j int) bool { return a[i].At.Before(a[j].At) }
+func (a answers) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *answers) Push(x any)        { *a = append(*a, x.(scanner.Observation)) }
+func (a *answers) Pop() any {
+	last := len(*a) - 1
+	o := (*a)[last]
+	*a = (*a)[:last]
+	return o
+}

@@ -2,4 +2,101 @@
 // holds the dialogue and returns Evidence, the bytes as they were; Rules turn
 // evidence into a Verdict. Judging is pure: stored evidence can be judged again
 // by newer rules without a packet.
+//
+// # Rules
+//
+// One product is one file, rules/<id>.yaml, decoded strictly: an unknown key,
+// a pattern that does not compile, a missing source or example is an error
+// with its file and line, and all of them are reported together.
+//
+//	id: nginx                      # the file's name; lower case, digits, - and _
+//	service: http                  # the protocol spoken, without TLS: http, ssh, postgresql
+//	product: nginx                 # may hold {groups}; "" when only the protocol is known
+//	version: "{version}"           # default: the group version
+//	cpe: cpe:2.3:a:f5:nginx:{version}:*:*:*:*:*:*:*
+//	verdict: known_service         # one of the classes of verdict.go
+//	reason: web                    # optional code within the class; debugger, posix, …
+//	family: Havoc                  # possible_c2 only, and required there
+//	evidence: {kind: http_header, points: 75}
+//	ports: [80/tcp]                # usual ports, for people; never evidence
+//	on: [get10, get11]             # which answers to look at; default all
+//	inside: any                    # or tls, or plain
+//	match:                         # all must hold, for one and the same answer
+//	  - {field: "header:server", pattern: '(?i)\Anginx(?:/(?P<version>[0-9.]+))?'}
+//	flags: [web_server]            # facts beside the verdict
+//	severity: info                 # info, low, medium, high; default by the class
+//	hint: one sentence a reader should know
+//	settle: one sentence that says what would settle it
+//	note: from documentation, not recorded
+//	sources: ["captures of nginx 1.22"]
+//	examples:
+//	  - {text: "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n\r\n", version: "1.22.1"}
+//	not:
+//	  - {text: "HTTP/1.1 200 OK\r\nServer: Apache\r\n\r\nnginx"}
+//
+// A probe in "on" is silence (what came before anything was sent), get10, get11,
+// get404, tls (the answer of a plain port to a ClientHello, and the handshake of
+// a TLS port), udp (the sweep's datagram) or the id of an opener. An HTTP answer
+// inside TLS has the probe get11 or get404, and its connection's certificate.
+//
+// A condition tests one field:
+//
+//	data            everything received, without the part that only echoes what was sent
+//	status, code    the status line of an HTTP answer; its number
+//	head            the status line and all header lines, raw
+//	header:NAME     each value of that header; NAME in any case
+//	body, title     the body, chunks joined, its first 32 KiB; the text of <title>
+//	body:sha1, body:sha256, body:mmh3   hashes of the whole body, mmh3 signed
+//	length, end, first_byte_ms, elapsed_ms   of the exchange
+//	cert:subject, cert:issuer   "C=US, O=Acme Co, CN=x", in the certificate's order
+//	cert:serial, cert:sha256, cert:sha1, cert:md5   lower-case hex without leading zeros in the serial
+//	cert:not_before, cert:not_after (RFC 3339), cert:san (joined by commas), cert:self_signed, cert:key
+//	tls:version, tls:cipher, tls:jarm, tls:wants_certificate, alpn
+//
+// by exactly one of
+//
+//	pattern: RE2 over the bytes read as Latin-1: \xNN is the byte NN, a character
+//	         beyond ASCII is the bytes of its UTF-8 form; \A and \z anchor. Groups
+//	         named version, product, hostname and edition are extracted: escaped,
+//	         cut at 80 bytes, and left out when they do not look like one
+//	equals, contains: text
+//	hex: a prefix of bytes, ?? for any byte: "05 ?? 00"
+//	min, max: numbers, one or both
+//	absent: true, when the answer has no such field
+//
+// or names a function of handshakes.go: {computed: nethasp}.
+//
+// Points say how much a sign is worth: 85 to 95 an exact banner or the
+// structured reply of a protocol to its own opener (kind banner or protocol),
+// 60 to 95 a product named in a header or by an exact body, 50 to 75 an error
+// text that many products of one stack share, 25 to 40 medium, 5 to 15 weak. Of
+// two rules that match, the one with more points names the product, so a
+// specific rule must be worth more than the family that it belongs to.
+//
+// An example holds text, hex or base64, and optionally probe (default: the first
+// of "on", else get10), sent (hex), inside: true, end, and fields, which stand in
+// for a certificate: {"cert:subject": "CN=x"}. The keys product, version, cpe,
+// hostname and service are what it must give; what is not named is not compared.
+// Every example is held against all rules: it must be won by its own.
+//
+// # Openers
+//
+// openers.yaml lists the messages that start a protocol: id, transport, text or
+// hex (at most 256 bytes), wait, first (ports where it goes before the generic
+// probes), shapes (the shapes of a port, see Shape, in which it is tried last).
+//
+// # Design
+//
+// Rules are data and handshakes are code, because a reviewer of a rule is an
+// analyst, and the diff of a rule should be the claim, its source and its proof.
+// Computed answers (NetHASP, Sentinel RMS, the search datagram) are functions
+// that rules name, so that they too have sources and examples.
+//
+// An echo is taken off every answer before any rule reads it. Otherwise our own
+// GET would come back as a "match"; and a terminal that echoes the line before
+// its shell complains would hide the complaint.
+//
+// Evidence is a sum only for possible_c2. A benign name is never made of weak
+// signs: the best single one decides, and agreement of two kinds raises the
+// confidence, not the points.
 package fingerprint

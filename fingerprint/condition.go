@@ -1,0 +1,193 @@
+package fingerprint
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// condition is one compiled test of one field. It is immutable.
+type condition struct {
+	field    string // "data", "header:server" (the name in lower case), "cert:subject"
+	computed handshake
+
+	pattern  *regexp.Regexp // over the Latin-1 reading of the field
+	literal  string         // a text that every match of pattern contains, "" when none is known
+	equals   *string
+	contains *string
+	prefix   []int // byte values, -1 for any
+	absent   bool
+	min, max *int
+}
+
+// condition checks and compiles f.
+func (f conditionFile) condition() (condition, error) {
+	c := condition{field: f.Field, absent: f.Absent, min: f.Min, max: f.Max}
+	if f.Computed != "" {
+		if f.Field != "" || f.tests() != 0 {
+			return c, errors.New("computed stands alone: no field, no test")
+		}
+		var ok bool
+		if c.computed, ok = handshakes()[f.Computed]; !ok {
+			return c, fmt.Errorf("computed %q: no such rule in handshakes.go", f.Computed)
+		}
+		return c, nil
+	}
+	if name, ok := strings.CutPrefix(f.Field, "header:"); ok {
+		c.field = "header:" + strings.ToLower(name)
+	}
+	if !knownField(c.field) {
+		return c, fmt.Errorf("field %q: want data, status, header:NAME, body, title, length, end, first_byte_ms, cert:…, tls:version, alpn or body:sha1", f.Field)
+	}
+	if n := f.tests(); n != 1 {
+		return c, fmt.Errorf("field %s has %d tests: want one of pattern, equals, contains, hex, absent, min/max", f.Field, n)
+	}
+	switch {
+	case f.Pattern != nil:
+		return c, c.compile(*f.Pattern)
+	case f.Equals != nil:
+		s := latin1([]byte(*f.Equals))
+		c.equals = &s
+	case f.Contains != nil:
+		if *f.Contains == "" {
+			return c, errors.New("contains is empty")
+		}
+		s := latin1([]byte(*f.Contains))
+		c.contains = &s
+	case f.Hex != nil:
+		return c, c.bytes(*f.Hex)
+	}
+	return c, nil
+}
+
+// tests counts the tests given; min and max are one together.
+func (f conditionFile) tests() int {
+	n := 0
+	for _, given := range [...]bool{
+		f.Pattern != nil, f.Equals != nil, f.Contains != nil, f.Hex != nil, f.Absent, f.Min != nil || f.Max != nil,
+	} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+// compile reads a pattern. Bytes above 0x7f in it stand for themselves, as
+// they do in the Latin-1 text that it is matched against.
+func (c *condition) compile(pattern string) error {
+	text, err := latin1Pattern(pattern)
+	if err != nil {
+		return err
+	}
+	if c.pattern, err = regexp.Compile(text); err != nil {
+		return fmt.Errorf("pattern %q: want RE2: %w", pattern, err)
+	}
+	if c.pattern.MatchString("") {
+		return fmt.Errorf("pattern %q matches the empty text and so everything", pattern)
+	}
+	for _, g := range c.groups() {
+		if !knownGroup(g) {
+			return fmt.Errorf("pattern %q: group %q: want version, product, hostname or edition", pattern, g)
+		}
+	}
+	c.literal = requiredLiteral(text)
+	return nil
+}
+
+// bytes reads the form "05 00 ?? 2c": a prefix in hex, ?? for any byte.
+func (c *condition) bytes(text string) error {
+	s := strings.ReplaceAll(text, " ", "")
+	if len(s)%2 != 0 || s == "" {
+		return fmt.Errorf("hex %q: want pairs of hex digits, ?? for any byte", text)
+	}
+	for i := 0; i < len(s); i += 2 {
+		if s[i:i+2] == "??" {
+			c.prefix = append(c.prefix, -1)
+			continue
+		}
+		v, err := strconv.ParseUint(s[i:i+2], 16, 8)
+		if err != nil {
+			return fmt.Errorf("hex %q: %q is no byte: want two hex digits or ??", text, s[i:i+2])
+		}
+		c.prefix = append(c.prefix, int(v))
+	}
+	return nil
+}
+
+// groups lists what the condition can extract.
+func (c *condition) groups() []string {
+	if c.computed != nil {
+		return []string{"version", "product", "hostname", "edition"}
+	}
+	if c.pattern == nil {
+		return nil
+	}
+	var names []string
+	for _, n := range c.pattern.SubexpNames() {
+		if n != "" {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func knownGroup(name string) bool {
+	switch name {
+	case "version", "product", "hostname", "edition":
+		return true
+	default:
+		return false
+	}
+}
+
+// test holds the condition against one value of its field, in Latin-1. where is
+// the matched part; groups are what the pattern extracted.
+func (c *condition) test(value string) (where string, groups map[string]string, ok bool) {
+	switch {
+	case c.pattern != nil:
+		return c.testPattern(value)
+	case c.equals != nil:
+		return value, nil, value == *c.equals
+	case c.contains != nil:
+		return *c.contains, nil, strings.Contains(value, *c.contains)
+	case c.prefix != nil:
+		return c.testPrefix(value)
+	default: // min and max
+		n, err := strconv.Atoi(value)
+		return value, nil, err == nil && (c.min == nil || n >= *c.min) && (c.max == nil || n <= *c.max)
+	}
+}
+
+func (c *condition) testPattern(value string) (string, map[string]string, bool) {
+	if c.literal != "" && !strings.Contains(value, c.literal) {
+		return "", nil, false // cheaper than the automaton, and the answer of nearly all rules
+	}
+	m := c.pattern.FindStringSubmatchIndex(value)
+	if m == nil {
+		return "", nil, false
+	}
+	groups := map[string]string{}
+	for i, name := range c.pattern.SubexpNames() {
+		if name != "" && m[2*i] >= 0 {
+			groups[name] = value[m[2*i]:m[2*i+1]]
+		}
+	}
+	return value[m[0]:m[1]], groups, true
+}
+
+func (c *condition) testPrefix(value string) (string, map[string]string, bool) {
+	i := 0
+	for at, r := range value {
+		if i == len(c.prefix) {
+			return value[:at], nil, true
+		}
+		if c.prefix[i] >= 0 && rune(c.prefix[i]) != r {
+			return "", nil, false
+		}
+		i++
+	}
+	return value, nil, i == len(c.prefix)
+}

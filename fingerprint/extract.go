@@ -1,0 +1,155 @@
+package fingerprint
+
+import (
+	"strconv"
+	"strings"
+)
+
+// maxValue is the longest extracted value and maxExcerpt the longest excerpt,
+// in bytes.
+const (
+	maxValue   = 80
+	maxExcerpt = 200
+)
+
+// excerpt makes a line for reports of text in Latin-1: printable ASCII, every
+// other byte as \xNN, cut at maxExcerpt. What a peer sent never reaches a
+// terminal, a page or a cell in another form.
+func excerpt(text string) string {
+	quoted := escape(text)
+	if len(quoted) <= maxExcerpt {
+		return quoted
+	}
+	return cutEscaped(quoted, maxExcerpt-3) + "..."
+}
+
+// escape writes Latin-1 text as printable ASCII; \r \n \t and \\ keep their
+// usual names. Its output is at most four times as long.
+func escape(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\\':
+			out.WriteString(`\\`)
+		case r == '\r':
+			out.WriteString(`\r`)
+		case r == '\n':
+			out.WriteString(`\n`)
+		case r == '\t':
+			out.WriteString(`\t`)
+		case r >= 0x20 && r < 0x7f:
+			out.WriteRune(r)
+		default:
+			out.WriteString(`\x`)
+			out.WriteString(strconv.FormatInt(int64(0x100|r&0xff), 16)[1:])
+		}
+		if out.Len() > 4*maxExcerpt {
+			break // nobody shows more
+		}
+	}
+	return out.String()
+}
+
+// cutEscaped cuts escaped text at n bytes or a little before, never inside an
+// escape.
+func cutEscaped(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	end := 0
+	for end < n {
+		step := 1
+		if s[end] == '\\' {
+			step = 2
+			if end+1 < len(s) && s[end+1] == 'x' {
+				step = 4
+			}
+		}
+		if end+step > n {
+			break
+		}
+		end += step
+	}
+	return s[:end]
+}
+
+// value makes an extracted value safe and sane: printable ASCII, one line,
+// at most maxValue bytes; "" when it carries nothing of the kind asked for.
+func value(name, text string) string {
+	v := cutEscaped(escape(strings.TrimSpace(text)), maxValue)
+	switch name {
+	case "version":
+		// A version begins with a letter or a digit and holds a digit; anything
+		// else is a peer that says something different.
+		if !strings.ContainsAny(v, "0123456789") || strings.ContainsAny(v, " <>\"'`;\\=|$") {
+			return ""
+		}
+	case "hostname":
+		if strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.: ") != "" {
+			return ""
+		}
+	}
+	return v
+}
+
+// fill writes values into a template: "nginx {version}". A name without a
+// value becomes nothing, and the spaces around it one.
+func fill(template string, values map[string]string) string {
+	out := template
+	for _, name := range placeholders(template) {
+		out = strings.ReplaceAll(out, "{"+name+"}", values[name])
+	}
+	return strings.Join(strings.Fields(out), " ")
+}
+
+// fillCPE writes values into a CPE 2.3 template. A version that is not known
+// is *, and characters that the CPE grammar reserves are quoted.
+func fillCPE(template string, values map[string]string) string {
+	out := template
+	for _, name := range placeholders(template) {
+		v := cpeQuote(strings.ToLower(values[name]))
+		if v == "" {
+			v = "*"
+		}
+		out = strings.ReplaceAll(out, "{"+name+"}", v)
+	}
+	return out
+}
+
+func cpeQuote(s string) string {
+	var out strings.Builder
+	for _, r := range s {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789._-", r) {
+			out.WriteByte('\\')
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
+// sign turns what a rule saw in an exchange into evidence.
+func (r *Rule) sign(ex Exchange, f found) Sign {
+	values := map[string]string{}
+	for name, text := range f.groups {
+		values[name] = value(name, text)
+	}
+	s := Sign{
+		Rule: r.ID, Kind: r.Kind, Class: r.Class, Reason: r.Reason, Points: r.Points, Probe: ex.Probe,
+		Excerpt: excerpt(f.where), Service: r.Service, Family: r.Family,
+		Product: fill(r.Product, values), Version: values["version"],
+	}
+	if len(r.Sources) > 0 {
+		s.Source = r.Sources[0]
+	}
+	if r.Version != "" {
+		s.Version = fill(r.Version, values)
+	}
+	if s.Product == "" {
+		s.Product = values["product"]
+	}
+	if r.CPE != "" {
+		values["version"] = s.Version
+		s.CPE = fillCPE(r.CPE, values)
+	}
+	return s
+}

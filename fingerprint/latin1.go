@@ -1,0 +1,112 @@
+package fingerprint
+
+import (
+	"fmt"
+	"regexp/syntax"
+	"strings"
+	"unicode/utf8"
+)
+
+// latin1 reads bytes as ISO 8859-1, so that a regular expression over text sees
+// every byte as one character: \xNN in a pattern is the byte NN.
+func latin1(b []byte) string {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return widen(b)
+		}
+	}
+	return string(b)
+}
+
+func widen(b []byte) string {
+	var s strings.Builder
+	s.Grow(len(b) + len(b)/2)
+	for _, c := range b {
+		s.WriteRune(rune(c))
+	}
+	return s.String()
+}
+
+// narrow is the inverse of latin1. Characters above U+00FF cannot occur in its
+// input and are dropped.
+func narrow(s string) []byte {
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		if r <= 0xff {
+			b = append(b, byte(r))
+		}
+	}
+	return b
+}
+
+// latin1Pattern rewrites the non-ASCII characters of a pattern as the bytes of
+// their UTF-8 form. Inside a class they would become alternatives: refused.
+func latin1Pattern(pattern string) (string, error) {
+	if !utf8.ValidString(pattern) {
+		return "", fmt.Errorf("pattern %q is not UTF-8", pattern)
+	}
+	var out strings.Builder
+	class, escaped := false, false
+	for _, r := range pattern {
+		switch {
+		case r >= utf8.RuneSelf && class:
+			return "", fmt.Errorf("pattern %q: %q inside a class: write its bytes as \\xNN", pattern, r)
+		case r >= utf8.RuneSelf:
+			out.WriteString("(?:")
+			for _, c := range []byte(string(r)) {
+				fmt.Fprintf(&out, `\x%02x`, c)
+			}
+			out.WriteString(")")
+			escaped = false
+			continue
+		case escaped:
+			escaped = false
+		case r == '\\':
+			escaped = true
+		case r == '[':
+			class = true
+		case r == ']':
+			class = false
+		}
+		out.WriteRune(r)
+	}
+	return out.String(), nil
+}
+
+// requiredLiteral returns the longest text that is in every match of the
+// pattern, exactly as written, or "" when there is none of three bytes or more.
+func requiredLiteral(pattern string) string {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return ""
+	}
+	if best := longestLiteral(re.Simplify()); len(best) >= 3 {
+		return best
+	}
+	return ""
+}
+
+func longestLiteral(re *syntax.Regexp) string {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase == 0 {
+			return string(re.Rune)
+		}
+	case syntax.OpCapture, syntax.OpPlus:
+		return longestLiteral(re.Sub[0])
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			return longestLiteral(re.Sub[0])
+		}
+	case syntax.OpConcat:
+		best := ""
+		for _, sub := range re.Sub {
+			if s := longestLiteral(sub); len(s) > len(best) {
+				best = s
+			}
+		}
+		return best
+	default: // optional or alternative: nothing is required
+	}
+	return ""
+}

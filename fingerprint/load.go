@@ -1,0 +1,267 @@
+package fingerprint
+
+import (
+	"bytes"
+	"cmp"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	yaml "go.yaml.in/yaml/v3"
+)
+
+//go:embed rules openers.yaml
+var embedded embed.FS
+
+// maxRuleFile bounds one data file, in bytes.
+const maxRuleFile = 256 << 10
+
+// Rules is the whole knowledge: what to say to a port, and what its answers
+// mean. It is immutable and safe for any number of goroutines.
+type Rules struct {
+	rules   []*Rule // by id
+	byID    map[string]*Rule
+	openers []Opener
+	search  []byte // the datagram for 1947/udp
+}
+
+// Default returns the rules that are built in.
+func Default() (*Rules, error) { return Load(embedded) }
+
+// Load reads openers.yaml and every rules/*.yaml of fsys. All faults of all
+// files are reported together, each with its file and line.
+func Load(fsys fs.FS) (*Rules, error) {
+	empty := &Rules{search: LMSearch{Host: "dormant", Number: 1}.Encode()}
+	return empty.overlay(fsys, "rules")
+}
+
+// Overlay returns the rules with those of a folder laid over them: openers.yaml
+// if there is one, and every *.yaml beside it. An id that exists is replaced.
+func (r *Rules) Overlay(fsys fs.FS) (*Rules, error) { return r.overlay(fsys, ".") }
+
+func (r *Rules) overlay(fsys fs.FS, dir string) (*Rules, error) {
+	out := &Rules{openers: slices.Clone(r.openers), rules: slices.Clone(r.rules), search: r.search}
+	var errs []error
+	if err := out.loadOpeners(fsys); err != nil {
+		errs = append(errs, err)
+	}
+	known := map[string]bool{}
+	for _, o := range out.openers {
+		known[o.ID] = true
+	}
+	names, err := fs.Glob(fsys, path.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint: list rules: %w", err)
+	}
+	seen := map[string]string{}
+	for _, name := range names {
+		if path.Base(name) == "openers.yaml" {
+			continue
+		}
+		rule, err := loadRule(fsys, name, known)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if other, ok := seen[rule.ID]; ok {
+			errs = append(errs, fmt.Errorf("fingerprint: %s:%d: id %q: %s has it already", name, rule.Line, rule.ID, other))
+		}
+		seen[rule.ID] = name
+		out.put(rule)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	slices.SortFunc(out.rules, func(a, b *Rule) int { return cmp.Compare(a.ID, b.ID) })
+	out.byID = map[string]*Rule{}
+	for _, rule := range out.rules {
+		out.byID[rule.ID] = rule
+	}
+	return out, nil
+}
+
+// put adds rule, or replaces the one of its id.
+func (r *Rules) put(rule *Rule) {
+	i := slices.IndexFunc(r.rules, func(other *Rule) bool { return other.ID == rule.ID })
+	if i < 0 {
+		r.rules = append(r.rules, rule)
+		return
+	}
+	r.rules[i] = rule
+}
+
+// All returns the rules in the order of their ids. They must not be changed.
+func (r *Rules) All() []*Rule { return slices.Clone(r.rules) }
+
+// Openers returns the openers in the order of their file.
+func (r *Rules) Openers() []Opener { return slices.Clone(r.openers) }
+
+// Rule returns the rule of that id.
+func (r *Rules) Rule(id string) (*Rule, bool) {
+	rule, ok := r.byID[id]
+	return rule, ok
+}
+
+// loadRule reads one rule file.
+func loadRule(fsys fs.FS, name string, openers map[string]bool) (*Rule, error) {
+	var f ruleFile
+	doc, err := decode(fsys, name, &f)
+	if err != nil {
+		return nil, err
+	}
+	rule, faults := f.rule(openers)
+	rule.File, rule.Line = name, doc.line("id")
+	if want := path.Base(name); rule.ID+".yaml" != want {
+		faults = append(faults, fault{"id", fmt.Errorf("id %q: want %q, the name of the file", rule.ID, strings.TrimSuffix(want, ".yaml"))})
+	}
+	for i := range rule.Examples {
+		rule.Examples[i].Line = doc.line(fmt.Sprintf("examples[%d]", i))
+	}
+	for i := range rule.Not {
+		rule.Not[i].Line = doc.line(fmt.Sprintf("not[%d]", i))
+	}
+	return rule, doc.errors(faults)
+}
+
+// loadOpeners reads openers.yaml of fsys if it is there.
+func (r *Rules) loadOpeners(fsys fs.FS) error {
+	const name = "openers.yaml"
+	var f struct {
+		Openers []openerFile `yaml:"openers"`
+	}
+	doc, err := decode(fsys, name, &f)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var faults []fault
+	seen := map[string]bool{}
+	for i, of := range f.Openers {
+		at := fmt.Sprintf("openers[%d]", i)
+		o, bad := of.opener()
+		for _, b := range bad {
+			faults = append(faults, fault{at + "." + b.where, b.err})
+		}
+		if seen[o.ID] {
+			faults = append(faults, fault{at, fmt.Errorf("id %q: stands twice", o.ID)})
+		}
+		seen[o.ID] = true
+		j := slices.IndexFunc(r.openers, func(other Opener) bool { return other.ID == o.ID })
+		if j < 0 {
+			r.openers = append(r.openers, o)
+		} else {
+			r.openers[j] = o
+		}
+	}
+	return doc.errors(faults)
+}
+
+// document is one YAML file with the lines of its keys.
+type document struct {
+	name string
+	root *yaml.Node
+}
+
+// decode reads one file strictly into out: one document, no unknown key, none
+// twice.
+func decode(fsys fs.FS, name string, out any) (document, error) {
+	doc := document{name: name}
+	file, err := fsys.Open(name)
+	if err != nil {
+		return doc, fmt.Errorf("fingerprint: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxRuleFile+1))
+	if err = errors.Join(err, file.Close()); err != nil {
+		return doc, fmt.Errorf("fingerprint: read %s: %w", name, err)
+	}
+	if len(data) > maxRuleFile {
+		return doc, fmt.Errorf("fingerprint: %s: more than %d bytes: want one rule a file", name, maxRuleFile)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	d.KnownFields(true)
+	if err := d.Decode(out); err != nil {
+		return doc, yamlError(name, err)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return doc, fmt.Errorf("fingerprint: %s: a second document: want one rule a file", name)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(data, &root); err != nil {
+		return doc, yamlError(name, err)
+	}
+	if len(root.Content) > 0 {
+		doc.root = root.Content[0]
+	}
+	return doc, nil
+}
+
+// yamlError gives every fault that the decoder found as one line of its own,
+// in the form file:line.
+func yamlError(name string, err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("fingerprint: %s: empty file", name)
+	}
+	lines := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
+	if t, ok := errors.AsType[*yaml.TypeError](err); ok {
+		lines = t.Errors
+	}
+	var errs []error
+	for _, line := range lines {
+		number, text, ok := strings.Cut(strings.TrimPrefix(line, "line "), ": ")
+		if _, bad := strconv.Atoi(number); !ok || bad != nil {
+			errs = append(errs, fmt.Errorf("fingerprint: %s: %s", name, line))
+			continue
+		}
+		errs = append(errs, fmt.Errorf("fingerprint: %s:%s: %s", name, number, text))
+	}
+	return errors.Join(errs...)
+}
+
+// errors gives the faults their file and line.
+func (d document) errors(faults []fault) error {
+	var errs []error
+	for _, f := range faults {
+		errs = append(errs, fmt.Errorf("fingerprint: %s:%d: %w", d.name, d.line(f.where), f.err))
+	}
+	return errors.Join(errs...)
+}
+
+// line finds the line of "examples[2]" or "openers[0].hex"; where the key is
+// missing, that of the nearest one above it.
+func (d document) line(where string) int {
+	node, line := d.root, 1
+	for part := range strings.SplitSeq(where, ".") {
+		key, index, _ := strings.Cut(strings.TrimSuffix(part, "]"), "[")
+		next := child(node, key)
+		if next == nil {
+			return line
+		}
+		node, line = next, next.Line
+		if i, err := strconv.Atoi(index); err == nil && i < len(node.Content) {
+			node = node.Content[i]
+			line = node.Line
+		}
+	}
+	return line
+}
+
+// child returns the value of key in a mapping, nil if there is none.
+func child(node *yaml.Node, key string) *yaml.Node {
+	if node == nil || node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			return node.Content[i+1]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package fingerprint
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// defaults loads the built-in rules.
+func defaults(t testing.TB) *Rules {
+	t.Helper()
+	rules, err := Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+// TestRules holds every example of every rule against the whole database: it
+// must be won by its own rule and give the fields that it names.
+func TestRules(t *testing.T) {
+	rules := defaults(t)
+	if len(rules.All()) == 0 {
+		t.Fatal("no rules: the embedded folder is empty")
+	}
+	for _, f := range rules.Check() {
+		t.Error(f)
+	}
+}
+
+// TestCheckFindsFaults proves that TestRules can fail.
+func TestCheckFindsFaults(t *testing.T) {
+	const head = "service: http\nproduct: P\nverdict: known_service\nsources: [s]\n"
+	rule := func(id, points, rest string) string {
+		return fmt.Sprintf("id: %s\n%sevidence: {kind: http_header, points: %s}\n%s", id, head, points, rest)
+	}
+	const match = "match: [{field: \"header:server\", pattern: '\\AX(?:/(?P<version>[0-9]+))?'}]\n"
+	const answer = `HTTP/1.0 200 OK\r\nServer: X/1\r\n\r\n`
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		want  string // of the only fault, "" for none
+	}{
+		{name: "good", files: map[string]string{
+			"a": rule("a", "70", match+"examples: [{text: \""+answer+"\", version: \"1\"}]\n")}},
+		{name: "wrong version", files: map[string]string{
+			"a": rule("a", "70", match+"examples: [{text: \""+answer+"\", version: \"2\"}]\n")},
+			want: `rules/a.yaml:8: examples: version = "1", want "2"`},
+		{name: "does not match", files: map[string]string{
+			"a": rule("a", "70", match+"examples: [{text: hello}]\n")},
+			want: `rules/a.yaml:8: examples: the rule does not match its own example`},
+		{name: "stolen", files: map[string]string{
+			"a": rule("a", "70", match+"examples: [{text: \""+answer+"\"}]\n"),
+			"b": strings.Replace(rule("b", "71", match+"examples: [{text: \""+answer+"\"}]\n"), "product: P", "product: Q", 1)},
+			want: `rules/a.yaml:8: examples: rule b (71 points) takes this example from a (70 points)`},
+		{name: "not that matches", files: map[string]string{
+			"a": rule("a", "70", match+"examples: [{text: \""+answer+"\"}]\nnot: [{text: \""+answer+"\"}]\n")},
+			want: `rules/a.yaml:9: not: the rule matches: "server: X/1"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rules, err := Load(files(tt.files))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := rules.Check()
+			if tt.want == "" {
+				if len(got) != 0 {
+					t.Errorf("Check = %v, want no fault", got)
+				}
+				return
+			}
+			if len(got) != 1 || got[0].Error() != tt.want {
+				t.Errorf("Check = %v, want %s", got, tt.want)
+			}
+		})
+	}
+}

@@ -40,6 +40,24 @@ func ParseProto(s string) (Proto, error) {
 	}
 }
 
+// MarshalText returns "tcp" or "udp", and nothing for the zero value.
+func (p Proto) MarshalText() ([]byte, error) {
+	if p == 0 {
+		return nil, nil
+	}
+	return []byte(p.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (p *Proto) UnmarshalText(text []byte) (err error) {
+	if len(text) == 0 {
+		*p = 0
+		return nil
+	}
+	*p, err = ParseProto(string(text))
+	return err
+}
+
 // Port is one transport endpoint number, written "1947/tcp".
 // The zero value is no port.
 type Port struct {

@@ -80,6 +80,31 @@ func UnreachableReason(code uint8) (Reason, bool) {
 	return ICMPNetUnreachable + Reason(code), true
 }
 
+// ICMPv6Reason returns the reason of an ICMPv6 error (RFC 4443 section 3) with
+// the meaning nearest to it in IPv4, and false for what is no error about a
+// destination.
+func ICMPv6Reason(typ, code uint8) (Reason, bool) {
+	const unreachable, tooBig, timeExceeded, parameterProblem = 1, 2, 3, 4
+	switch {
+	case typ == unreachable && code == 0: // no route
+		return ICMPNetUnreachable, true
+	case typ == unreachable && (code == 1 || code == 5 || code == 6): // prohibited; by source policy; by a reject route
+		return ICMPAdminProhibited, true
+	case typ == unreachable && (code == 2 || code == 3): // beyond the source's scope; no such neighbour
+		return ICMPHostUnreachable, true
+	case typ == unreachable && code == 4:
+		return ICMPPortUnreachable, true
+	case typ == tooBig:
+		return ICMPFragmentationNeeded, true
+	case typ == timeExceeded:
+		return ICMPTimeExceeded, true
+	case typ == parameterProblem && code == 1: // next header not known
+		return ICMPProtocolUnreachable, true
+	default: // foreign input
+		return 0, false
+	}
+}
+
 // StateOf says what an answer's reason means for a port. fromTarget tells
 // whether the answer came from the asked address itself: a router that says
 // "port unreachable" for somebody else is a filter.

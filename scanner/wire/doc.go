@@ -1,0 +1,2 @@
+// Package wire is the scanner's Backend over raw frames.
+package wire

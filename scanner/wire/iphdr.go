@@ -1,0 +1,115 @@
+package wire
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// header is an IP header, IPv6 extension headers included, and what follows.
+type header struct {
+	src, dst netip.Addr
+	ttl      uint8
+	proto    uint8
+	first    bool   // the first of several fragments: rest is cut short
+	later    bool   // a later fragment: rest is not the transport header
+	rest     []byte // up to the length that the header tells
+}
+
+// parse reads the header of an IP packet, which must be there as a whole.
+func (h *header) parse(b []byte, version uint8) bool {
+	return h.read(b, version, false)
+}
+
+// parseQuote reads the header of a packet that is quoted in an ICMP error. The
+// quote may be cut anywhere behind the header.
+func (h *header) parseQuote(b []byte, version uint8) bool {
+	return h.read(b, version, true)
+}
+
+func (h *header) read(b []byte, version uint8, cut bool) bool {
+	if len(b) == 0 || b[0]>>4 != version {
+		return false
+	}
+	if version == 4 {
+		return h.ipv4(b, cut)
+	}
+	return version == 6 && h.ipv6(b, cut)
+}
+
+func (h *header) ipv4(b []byte, cut bool) bool {
+	if len(b) < ipv4Header {
+		return false
+	}
+	size, length := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	if size < ipv4Header || size > len(b) {
+		return false
+	}
+	if !cut && (length < size || length > len(b)) {
+		return false
+	}
+	const more, offset = 0x2000, 0x1fff
+	fragment := binary.BigEndian.Uint16(b[6:])
+	h.later = fragment&offset != 0
+	h.first = fragment&more != 0 && !h.later
+	h.ttl, h.proto = b[8], b[9]
+	h.src, h.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	h.rest = b[size:]
+	if !cut {
+		h.rest = b[size:length]
+	}
+	return true
+}
+
+func (h *header) ipv6(b []byte, cut bool) bool {
+	if len(b) < ipv6Header {
+		return false
+	}
+	length := ipv6Header + int(binary.BigEndian.Uint16(b[4:]))
+	if !cut && length > len(b) {
+		return false
+	}
+	h.ttl, h.proto = b[7], b[6]
+	h.src, h.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	h.rest = b[ipv6Header:]
+	if !cut {
+		h.rest = b[ipv6Header:length]
+	}
+	return h.extensions()
+}
+
+// maxExtensions is how many IPv6 extension headers are walked through: twice
+// as many as RFC 8200 section 4.1 has kinds of them for one packet.
+const maxExtensions = 14
+
+// extensions walks over IPv6 extension headers (RFC 8200 section 4) to the
+// transport header.
+func (h *header) extensions() bool {
+	const hopByHop, routing, fragment, destination = 0, 43, 44, 60
+	for range maxExtensions {
+		switch h.proto {
+		case hopByHop, routing, destination:
+			if len(h.rest) < 8 {
+				return false
+			}
+			size := 8 + int(h.rest[1])*8
+			if size > len(h.rest) {
+				return false
+			}
+			h.proto, h.rest = h.rest[0], h.rest[size:]
+		case fragment:
+			if len(h.rest) < 8 {
+				return false
+			}
+			place := binary.BigEndian.Uint16(h.rest[2:])
+			h.later = h.later || place>>3 != 0
+			h.first = h.first || place&1 != 0 && place>>3 == 0
+			h.proto, h.rest = h.rest[0], h.rest[8:]
+			if h.later {
+				return true
+			}
+		default: // a transport, or foreign input
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,178 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"dormant/registry"
+)
+
+// bySerializing builds the same probe with gopacket alone: the second opinion.
+func bySerializing(t *testing.T, medium Medium, mac net.HardwareAddr, src netip.Addr, mtu int, proto registry.Proto, v *variables) []byte {
+	t.Helper()
+	var stack []gopacket.SerializableLayer
+	var network gopacket.NetworkLayer
+	if medium == Ethernet {
+		kind := layers.EthernetTypeIPv4
+		if src.Is6() {
+			kind = layers.EthernetTypeIPv6
+		}
+		stack = append(stack, &layers.Ethernet{SrcMAC: mac, DstMAC: v.mac[:], EthernetType: kind})
+	}
+	overhead := 20 + 20
+	if src.Is4() {
+		ip := &layers.IPv4{Version: 4, TTL: 64, Flags: layers.IPv4DontFragment, Id: uint16(v.id), Protocol: layers.IPProtocol(proto), SrcIP: src.AsSlice(), DstIP: v.dst.AsSlice()}
+		network, stack = ip, append(stack, ip)
+	} else {
+		overhead += 20
+		ip := &layers.IPv6{Version: 6, HopLimit: 64, FlowLabel: v.id & 0xfffff, NextHeader: layers.IPProtocol(proto), SrcIP: src.AsSlice(), DstIP: v.dst.AsSlice()}
+		network, stack = ip, append(stack, ip)
+	}
+	if proto == registry.UDP {
+		udp := &layers.UDP{SrcPort: layers.UDPPort(v.srcPort), DstPort: layers.UDPPort(v.dstPort)}
+		if err := udp.SetNetworkLayerForChecksum(network); err != nil {
+			t.Fatal(err)
+		}
+		stack = append(stack, udp, gopacket.Payload(v.payload))
+	} else {
+		mss := min(mtu-overhead, 65535-overhead+20-20)
+		tcp := &layers.TCP{
+			SrcPort: layers.TCPPort(v.srcPort), DstPort: layers.TCPPort(v.dstPort), Seq: v.sequence, SYN: true,
+			Window: uint16(65535 / mss * mss),
+			Options: []layers.TCPOption{
+				{OptionType: 2, OptionLength: 4, OptionData: binary.BigEndian.AppendUint16(nil, uint16(mss))},
+				{OptionType: 4, OptionLength: 2},
+				{OptionType: 8, OptionLength: 10, OptionData: binary.BigEndian.AppendUint64(nil, uint64(v.clock)<<32)},
+				{OptionType: 1, OptionLength: 1},
+				{OptionType: 3, OptionLength: 3, OptionData: []byte{7}},
+			},
+		}
+		if err := tcp.SetNetworkLayerForChecksum(network); err != nil {
+			t.Fatal(err)
+		}
+		stack = append(stack, tcp)
+	}
+	buf := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, stack...); err != nil {
+		t.Fatal(err)
+	}
+	b := buf.Bytes()
+	if medium == Ethernet { // take off the padding to 60 bytes
+		n := ethernetHeader + ipv6Header + int(binary.BigEndian.Uint16(b[ethernetHeader+4:]))
+		if src.Is4() {
+			n = ethernetHeader + int(binary.BigEndian.Uint16(b[ethernetHeader+2:]))
+		}
+		b = b[:n]
+	}
+	return b
+}
+
+// randomVariables gives every length of payload its turn, odd ones included.
+func randomVariables(r *rand.Rand, v6 bool) *variables {
+	v := &variables{
+		dst: randomAddr(r, v6), dstPort: uint16(r.Uint32()), srcPort: uint16(r.Uint32()), id: r.Uint32(),
+		sequence: r.Uint32(), clock: r.Uint32(), payload: make([]byte, r.IntN(maxDatagram+1)),
+	}
+	for i := range v.payload {
+		v.payload[i] = byte(r.Uint32())
+	}
+	binary.BigEndian.PutUint32(v.mac[:], r.Uint32())
+	return v
+}
+
+func TestPatchEqualsGopacket(t *testing.T) {
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	for _, tt := range []struct {
+		name   string
+		medium Medium
+		src    string
+		mtu    int
+		proto  registry.Proto
+	}{
+		{"tcp over ipv4", Ethernet, "10.1.0.9", 1500, registry.TCP},
+		{"tcp over ipv6", Ethernet, "fd00:9::1", 1500, registry.TCP},
+		{"udp over ipv4", Ethernet, "10.1.0.9", 1500, registry.UDP},
+		{"udp over ipv6", Ethernet, "fd00:9::1", 1500, registry.UDP},
+		{"tcp over a tunnel", IP, "10.1.0.9", 1420, registry.TCP},
+		{"udp over a tunnel", IP, "fd00:9::1", 1420, registry.UDP},
+		{"tcp over loopback", Host, "127.0.0.1", 65536, registry.TCP},
+		{"tcp over jumbo frames", Ethernet, "10.1.0.9", 9000, registry.TCP},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			src := netip.MustParseAddr(tt.src)
+			tmpl, err := newTemplate(tt.medium, mac, src, tt.mtu, tt.proto)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := rand.New(rand.NewPCG(3, uint64(tt.proto)))
+			buf := make([]byte, maxFrame)
+			for range 4000 {
+				v := randomVariables(r, src.Is6())
+				if tt.proto == registry.TCP {
+					v.payload = nil
+				}
+				got := buf[:tmpl.patch(buf, v)]
+				if want := bySerializing(t, tt.medium, mac, src, tt.mtu, tt.proto, v); !bytes.Equal(got, want) {
+					t.Fatalf("patched frame for %+v\n got %x\nwant %x", v, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestZeroUDPChecksum looks for a datagram whose checksum comes out as zero: it
+// must be sent as ffff, since zero says that there is none.
+func TestZeroUDPChecksum(t *testing.T) {
+	tmpl, err := newTemplate(Ethernet, make(net.HardwareAddr, 6), netip.MustParseAddr("10.0.0.1"), 1500, registry.UDP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf, found := make([]byte, maxFrame), false
+	for port := range 1 << 16 {
+		v := &variables{dst: netip.MustParseAddr("10.0.0.2"), dstPort: uint16(port), srcPort: 61440}
+		frame := buf[:tmpl.patch(buf, v)]
+		switch binary.BigEndian.Uint16(frame[40:]) {
+		case 0:
+			t.Fatalf("port %d has the checksum zero", port)
+		case 0xffff:
+			found = true
+		}
+	}
+	if !found {
+		t.Error("no port gave the checksum ffff: the case was not met")
+	}
+}
+
+func BenchmarkPatch(b *testing.B) {
+	for _, bb := range []struct {
+		name, src, dst string
+		proto          registry.Proto
+		payload        int
+	}{
+		{"tcp4", "10.0.0.1", "10.0.0.2", registry.TCP, 0},
+		{"tcp6", "fd00::1", "fd00::2", registry.TCP, 0},
+		{"udp4-40", "10.0.0.1", "10.0.0.2", registry.UDP, 40},
+		{"udp4-256", "10.0.0.1", "10.0.0.2", registry.UDP, 256},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			tmpl, err := newTemplate(Ethernet, make(net.HardwareAddr, 6), netip.MustParseAddr(bb.src), 1500, bb.proto)
+			if err != nil {
+				b.Fatal(err)
+			}
+			buf := make([]byte, maxFrame)
+			v := &variables{dst: netip.MustParseAddr(bb.dst), payload: make([]byte, bb.payload)}
+			b.ReportAllocs()
+			for b.Loop() {
+				v.sequence++
+				tmpl.patch(buf, v)
+			}
+		})
+	}
+}

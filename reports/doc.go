@@ -1,3 +1,34 @@
 // Package reports turns findings into what people and other programs read.
-// There is one Finding, and every format prints it.
+// There is one Finding, and every format prints it: the columns of CSV schema
+// v1, in the order of the type's fields, are the keys of JSON and the rows of a
+// spreadsheet alike. A format is a Sink and a line in Formats.
+//
+// What a host answered is hostile input here too. A banner can hold terminal
+// escapes, spreadsheet formulas, HTML, invalid UTF-8 and line ends; none of
+// that may reach the program that shows the report. Hence every text passes
+// escape (printable ASCII, one line, bounded), and in CSV also cell.
+//
+// An output file is written beside its final name, brought to the disk and
+// renamed when it is complete. Until then the old file stands; a failed or
+// aborted run leaves nothing behind.
+//
+// # Design
+//
+// Cells are ASCII because a byte order mark breaks importers and its absence
+// breaks Excel: without anything beyond ASCII neither matters. The bytes as
+// they were are in the evidence, which evidence_id leads to. A backslash is not
+// escaped itself: excerpts arrive escaped, and escaping twice would make them
+// unreadable.
+//
+// Single quotes are also put after a comma or semicolon inside of a cell when a
+// formula sign follows. Quoting keeps such a cell together only for a reader
+// that uses the same delimiter, and Excel's delimiter is a matter of locale.
+//
+// Findings arrive in the order in which dialogues end. Sorted stands before the
+// sinks and gives them the order of the contract; it holds a bounded number of
+// findings and merges from one unlinked file beyond that. Sorting inside of
+// every sink was rejected: the formats that stream would no longer.
+//
+// "open" with confirmed "no" means that a SYN-ACK came and no handshake was
+// completed with it. The table shows it as "open?".
 package reports

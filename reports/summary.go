@@ -1,0 +1,195 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"dormant/scanner"
+)
+
+// Run is what is true of a whole run, for the coverage line, the manifest and
+// the reports that tell what was not covered. Its texts come from the user or
+// the program, not from the network.
+type Run struct {
+	ScanID  string `json:"scan_id"`
+	Site    string `json:"site,omitempty"`
+	Vantage string `json:"vantage,omitempty"`
+	Ticket  string `json:"ticket,omitempty"`
+	Version string `json:"version"` // of this program
+	// Targets, Excluded and Ports are as the user gave them.
+	Targets   []string `json:"targets"`
+	Excluded  []string `json:"excluded,omitempty"`
+	Ports     []string `json:"ports"` // "1947/tcp"
+	Backend   string   `json:"backend"`
+	Interface string   `json:"interface,omitempty"`
+	Seed      uint64   `json:"seed"`
+	Shard     string   `json:"shard,omitempty"` // "2/8"; "" is the whole plan
+	PlanHash  string   `json:"plan_hash,omitempty"`
+	// Scan is the engine's summary, Identify that of the dialogues.
+	Scan     scanner.Summary `json:"scan"`
+	Identify Identification  `json:"identify"`
+	// Interrupted is true after Ctrl-C.
+	Interrupted bool `json:"interrupted,omitempty"`
+	// Lost counts findings that were observed but could not be passed on.
+	Lost uint64 `json:"lost,omitempty"`
+	// Why names further reasons that make the run incomplete, beside those of
+	// Scan.
+	Why []string `json:"why,omitempty"`
+}
+
+// Identification counts the dialogues of a run. The zero value means that none
+// was held.
+type Identification struct {
+	Ports         uint64 `json:"ports"` // open ports that a dialogue was due with
+	Done          uint64 `json:"done"`
+	Refused       uint64 `json:"refused"`
+	NoConnect     uint64 `json:"no_connect"`
+	Budget        uint64 `json:"budget"`
+	Cancelled     uint64 `json:"cancelled"`
+	LocalErrors   uint64 `json:"local_errors"`
+	Connections   uint64 `json:"connections"` // canaries not counted
+	Canaries      uint64 `json:"canaries"`
+	BytesSent     uint64 `json:"bytes_sent"`
+	BytesReceived uint64 `json:"bytes_received"`
+}
+
+// Complete reports whether everything that was asked for was measured.
+func (r *Run) Complete() bool { return r.Scan.Complete && len(r.Reasons()) == 0 }
+
+// Reasons returns what makes the run incomplete, in words; none when it is
+// complete.
+func (r *Run) Reasons() []string {
+	var why []string
+	if r.Interrupted {
+		why = append(why, "interrupted")
+	}
+	why = append(why, r.Scan.Why...)
+	why = append(why, r.Why...)
+	if r.Lost > 0 {
+		why = append(why, plural(r.Lost, "finding")+" lost")
+	}
+	if n := r.Identify.Cancelled; n > 0 {
+		why = append(why, plural(n, "dialogue")+" cut short")
+	}
+	if n := r.Identify.LocalErrors; n > 0 {
+		why = append(why, plural(n, "dialogue")+" failed on this side")
+	}
+	if len(why) == 0 && !r.Scan.Complete && !r.Scan.Started.IsZero() {
+		why = append(why, "the sweep did not finish")
+	}
+	return why
+}
+
+// Coverage says in one line of words what was asked and how much answered.
+func (r *Run) Coverage() string {
+	s := &r.Scan
+	if s.Targets == 0 {
+		return "nothing was asked"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s) from %s", plural(s.Targets, "target"), pluralES(s.Addresses, "address"), r.from())
+	if d := s.Finished.Sub(s.Started); d > 0 {
+		fmt.Fprintf(&b, " in %s", duration(d))
+	}
+	if s.HostsAlive == 0 {
+		b.WriteString(": nobody answered")
+	} else {
+		fmt.Fprintf(&b, ": %s answered, %s open", plural(s.HostsAlive, "host"), plural(s.Open, "port"))
+	}
+	for _, c := range []struct {
+		n    uint64
+		word string
+	}{
+		{s.Closed, "closed"}, {s.Filtered, "filtered"}, {s.OpenFiltered, "open or filtered"},
+		{s.Unreachable, "unreachable"}, {s.Unknown, "not measured"},
+	} {
+		if c.n > 0 {
+			fmt.Fprintf(&b, ", %s %s", number(c.n), c.word)
+		}
+	}
+	if why := r.Reasons(); len(why) > 0 {
+		return b.String() + ". INCOMPLETE: " + strings.Join(why, "; ") + "."
+	}
+	return b.String() + ". Complete."
+}
+
+func (r *Run) from() string {
+	if r.Vantage != "" {
+		return r.Vantage
+	}
+	return "this host"
+}
+
+// WriteText writes the facts of the run for people, one a line.
+func (r *Run) WriteText(w io.Writer) error {
+	s, id := &r.Scan, &r.Identify
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("run", "%s", r.ScanID)
+	line("coverage", "%s", r.Coverage())
+	line("targets", "%s", strings.Join(r.Targets, " "))
+	if len(r.Excluded) > 0 {
+		line("excluded", "%s", strings.Join(r.Excluded, " "))
+	}
+	line("ports", "%s", strings.Join(r.Ports, " "))
+	line("sweep", "%s (%s again) at %s per second, backend %s, seed %d", plural(s.Probes, "probe"), number(s.Retries),
+		number(uint64(s.Rate)), r.Backend, r.Seed)
+	if s.Skipped > 0 {
+		line("skipped", "%s without a neighbour got no probe", plural(s.Skipped, "target"))
+	}
+	if id.Ports > 0 {
+		line("dialogues", "%s, %s, %s sent and %s received, %s", plural(id.Ports, "port"), plural(id.Connections, "connection"),
+			plural(id.BytesSent, "byte"), plural(id.BytesReceived, "byte"), plural(id.Canaries, "canary connect"))
+	}
+	c := s.Counters
+	line("packets", "%s received, %s not ours, %s duplicate, %s foreign, %s dropped, %s not sent", number(c.Frames),
+		number(c.Invalid), number(c.Duplicate), number(c.Foreign), number(c.RingDrops), number(c.SendErrors))
+	line("half-open", "at most %s at one time", number(s.MaxHalfOpen))
+	_, err := io.WriteString(w, b.String())
+	if err != nil {
+		return fmt.Errorf("reports: write summary: %w", err)
+	}
+	return nil
+}
+
+// plural is "1 port", "12 ports", "1,048,576 ports".
+func plural(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return number(n) + " " + noun + "s"
+}
+
+func pluralES(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return number(n) + " " + noun + "es"
+}
+
+// number writes n with commas between the thousands.
+func number(n uint64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// duration writes d as people say it: 820ms, 12.3s, 4m05s.
+func duration(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	default:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+}

@@ -1,0 +1,318 @@
+package reports
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"dormant/scanner"
+)
+
+// The bounds of the table: a terminal is no place for a thousand rows.
+const (
+	maxOpenRows   = 1000
+	maxClosedRows = 20
+	minWidth      = 60 // columns; below that the rows wrap
+)
+
+// Table prints findings for a terminal: the open ports with their evidence,
+// what needs attention in words, one row for each host that answered without an
+// open port, and what was covered. It prints when it is closed.
+type Table struct {
+	// Run returns the facts for the coverage line; nil leaves the line out.
+	Run func() Run
+
+	w     io.Writer
+	width int
+	color bool
+
+	open     []Finding
+	moreOpen uint64
+
+	host       hostCount // the host whose findings are coming
+	closed     []hostCount
+	moreClosed uint64
+}
+
+var _ Sink = (*Table)(nil)
+
+// hostCount is what one host answered.
+type hostCount struct {
+	addr                     netip.Addr
+	open, closed, prohibited int
+}
+
+// NewTable returns the table for a terminal of width columns. Colour only
+// repeats what the words say. A width of 0 or less is one without a bound.
+func NewTable(w io.Writer, width int, color bool) *Table {
+	return &Table{w: w, width: width, color: color}
+}
+
+// Write remembers what the table will show of the finding.
+func (t *Table) Write(_ context.Context, f Finding) error {
+	if f.IP != t.host.addr {
+		t.endHost()
+		t.host = hostCount{addr: f.IP}
+	}
+	switch f.State {
+	case scanner.Open:
+		t.host.open++
+		if len(t.open) == maxOpenRows {
+			t.moreOpen++
+			break
+		}
+		f.Full, f.Dialogue, f.Flags = nil, nil, append([]string(nil), f.Flags...)
+		t.open = append(t.open, f)
+	case scanner.Closed:
+		t.host.closed++
+	case scanner.Filtered:
+		if f.ReasonIP == f.IP {
+			t.host.prohibited++
+		}
+	case scanner.OpenFiltered, scanner.Unreachable, scanner.Unknown: // nobody answered
+	}
+	return nil
+}
+
+// endHost keeps the host as a compact row if it answered and has nothing open.
+func (t *Table) endHost() {
+	h := t.host
+	switch {
+	case h.open > 0 || h.closed+h.prohibited == 0:
+	case len(t.closed) < maxClosedRows:
+		t.closed = append(t.closed, h)
+	default:
+		t.moreClosed++
+	}
+}
+
+// Close prints the table.
+func (t *Table) Close() error {
+	t.endHost()
+	var b strings.Builder
+	t.writeOpen(&b)
+	t.writeAttention(&b)
+	t.writeClosed(&b)
+	if t.Run != nil {
+		run := t.Run()
+		t.section(&b, t.paint(strings.Join(wrap(run.Coverage(), t.lineWidth()), "\n"), run.Complete()))
+	}
+	if _, err := io.WriteString(t.w, b.String()); err != nil {
+		return fmt.Errorf("reports: write table: %w", err)
+	}
+	return nil
+}
+
+func (t *Table) lineWidth() int {
+	if t.width <= 0 {
+		return 1 << 20
+	}
+	return max(t.width, minWidth)
+}
+
+// section puts a blank line between the parts.
+func (t *Table) section(b *strings.Builder, s string) {
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	b.WriteString(strings.TrimRight(s, "\n") + "\n")
+}
+
+func (t *Table) paint(s string, good bool) string {
+	if !t.color || good {
+		return s
+	}
+	return text.Colors{text.Bold, text.FgYellow}.Sprint(s)
+}
+
+// style is columns apart by two spaces, without lines.
+func style() table.Style {
+	s := table.StyleDefault
+	s.Options = table.OptionsNoBordersAndSeparators
+	s.Box.PaddingLeft, s.Box.PaddingRight = "", "  "
+	s.Format.Header = text.FormatDefault
+	return s
+}
+
+func (t *Table) writeOpen(b *strings.Builder) {
+	if len(t.open) == 0 {
+		t.section(b, "No open port.")
+		return
+	}
+	rows := make([][8]string, 0, len(t.open))
+	for i := range t.open {
+		rows = append(rows, cells(&t.open[i]))
+	}
+	var out strings.Builder
+	w := table.NewWriter()
+	w.SetOutputMirror(&out)
+	w.SetStyle(style())
+	w.AppendHeader(table.Row{"ADDRESS", "PORT", "STATE", "VERDICT", "CONF", "PRODUCT/SERVICE", "VERSION", "EVIDENCE"})
+	widths := t.columnWidths(rows)
+	configs := make([]table.ColumnConfig, len(widths))
+	for i, n := range widths {
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: n, WidthMaxEnforcer: snip}
+		if i == 4 {
+			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
+		}
+	}
+	w.SetColumnConfigs(configs)
+	for i, r := range rows {
+		row := make(table.Row, len(r))
+		for k := range r {
+			row[k] = r[k]
+		}
+		if _, need := attention(&t.open[i]); need && t.color {
+			row[3] = text.Colors{text.Bold, text.FgRed}.Sprint(snip(r[3], widths[3]))
+		}
+		w.AppendRow(row)
+	}
+	w.Render()
+	lines := strings.Split(out.String(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	t.section(b, strings.Join(lines, "\n"))
+	if t.moreOpen > 0 {
+		fmt.Fprintf(b, "and %s more; write a report to see all of them (-o audit.csv)\n", plural(t.moreOpen, "open port"))
+	}
+}
+
+// cells is one row; everything in it is printable ASCII.
+func cells(f *Finding) [8]string {
+	verdict := f.Verdict.String()
+	if verdict == "" {
+		verdict = "-"
+	}
+	if _, need := attention(f); need {
+		verdict = "! " + verdict
+	}
+	state := f.State.String()
+	if f.Confirmed == ConfirmedNo {
+		state += "?" // a SYN-ACK only
+	}
+	return [8]string{
+		address(f.IP),
+		fmt.Sprintf("%d/%s", f.Port, f.Transport),
+		state,
+		verdict,
+		confidence(f),
+		escape(name(f), maxText),
+		escape(f.Version, maxText),
+		escape(f.Evidence, maxEvidence),
+	}
+}
+
+// columnWidths fits the rows into the terminal: address to confidence keep
+// their width, product and version are bounded, the evidence takes the rest.
+func (t *Table) columnWidths(rows [][8]string) [8]int {
+	widths := [8]int{7, 4, 5, 7, 4, 15, 7, 8} // the header's
+	for _, r := range rows {
+		for k := range r {
+			widths[k] = max(widths[k], len(r[k]))
+		}
+	}
+	if t.width <= 0 {
+		return widths
+	}
+	bound := func(k, n int) { widths[k] = min(widths[k], n) }
+	bound(5, max(15, t.width/4))
+	bound(6, 14)
+	rest := t.width - 2*len(widths)
+	for k := range 7 {
+		rest -= widths[k]
+	}
+	bound(7, max(8, rest))
+	return widths
+}
+
+// snip cuts a text to a column's width. Colours are put on after it.
+func snip(s string, n int) string {
+	if len(s) <= n || strings.HasPrefix(s, "\x1b") {
+		return s
+	}
+	if n <= len(cutMark) {
+		return s[:n]
+	}
+	return s[:n-len(cutMark)] + cutMark
+}
+
+// writeAttention says in words what a person should look at.
+func (t *Table) writeAttention(b *strings.Builder) {
+	var out strings.Builder
+	shown := 0
+	for i := range t.open {
+		f := &t.open[i]
+		why, need := attention(f)
+		if !need {
+			continue
+		}
+		if shown++; shown > maxClosedRows {
+			continue
+		}
+		line := fmt.Sprintf("%s  %s: %s", endpoint(f), why, explain(f).Title)
+		for k, part := range wrap(line, t.lineWidth()-2) {
+			if k == 0 {
+				out.WriteString(t.paint("! "+part, false) + "\n")
+			} else {
+				out.WriteString("  " + part + "\n")
+			}
+		}
+	}
+	if shown == 0 {
+		return
+	}
+	t.section(b, "Needs attention:")
+	b.WriteString(out.String())
+	if shown > maxClosedRows {
+		fmt.Fprintf(b, "and %s more\n", number(uint64(shown-maxClosedRows)))
+	}
+}
+
+// writeClosed prints the hosts that are there and serve none of the ports.
+func (t *Table) writeClosed(b *strings.Builder) {
+	if len(t.closed) == 0 {
+		return
+	}
+	width := 0
+	for _, h := range t.closed {
+		width = max(width, len(address(h.addr)))
+	}
+	t.section(b, "Answered, nothing open:")
+	for _, h := range t.closed {
+		fmt.Fprintf(b, "%-*s  %s\n", width, address(h.addr), h.words())
+	}
+	if t.moreClosed > 0 {
+		fmt.Fprintf(b, "and %s more\n", plural(t.moreClosed, "host"))
+	}
+}
+
+func (h hostCount) words() string {
+	var parts []string
+	if h.closed > 0 {
+		parts = append(parts, plural(uint64(h.closed), "port")+" closed")
+	}
+	if h.prohibited > 0 {
+		parts = append(parts, plural(uint64(h.prohibited), "port")+" refused by its own filter")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// wrap breaks a line between words.
+func wrap(s string, width int) []string {
+	var lines []string
+	for len(s) > width {
+		at := strings.LastIndexByte(s[:width+1], ' ')
+		if at <= 0 {
+			break
+		}
+		lines = append(lines, s[:at])
+		s = s[at+1:]
+	}
+	return append(lines, s)
+}

@@ -84,21 +84,20 @@ func UnreachableReason(code uint8) (Reason, bool) {
 // the meaning nearest to it in IPv4, and false for what is no error about a
 // destination.
 func ICMPv6Reason(typ, code uint8) (Reason, bool) {
-	const unreachable, tooBig, timeExceeded, parameterProblem = 1, 2, 3, 4
-	switch {
-	case typ == unreachable && code == 0: // no route
+	switch [2]uint8{typ, code} {
+	case [2]uint8{1, 0}, [2]uint8{1, 2}: // no route; beyond the source's scope
 		return ICMPNetUnreachable, true
-	case typ == unreachable && (code == 1 || code == 5 || code == 6): // prohibited; by source policy; by a reject route
-		return ICMPAdminProhibited, true
-	case typ == unreachable && (code == 2 || code == 3): // beyond the source's scope; no such neighbour
+	case [2]uint8{1, 3}:
 		return ICMPHostUnreachable, true
-	case typ == unreachable && code == 4:
+	case [2]uint8{1, 4}:
 		return ICMPPortUnreachable, true
-	case typ == tooBig:
+	case [2]uint8{1, 1}, [2]uint8{1, 5}, [2]uint8{1, 6}: // section 3.1: 5 and 6 are subsets of 1
+		return ICMPAdminProhibited, true
+	case [2]uint8{2, 0}:
 		return ICMPFragmentationNeeded, true
-	case typ == timeExceeded:
+	case [2]uint8{3, 0}:
 		return ICMPTimeExceeded, true
-	case typ == parameterProblem && code == 1: // next header not known
+	case [2]uint8{4, 1}: // next header not known
 		return ICMPProtocolUnreachable, true
 	default: // foreign input
 		return 0, false

@@ -243,12 +243,9 @@ func (b *Backend) ask(ctx context.Context, p scanner.Probe, wait time.Duration) 
 }
 
 func observe(p scanner.Probe, a answer) scanner.Observation {
-	// Where the system does not tell who sent an error, it is taken as the
-	// target's own: a port unreachable nearly always is.
-	fromTarget := !a.from.IsValid() || a.from.WithZone("") == p.Addr.WithZone("")
 	return scanner.Observation{
 		Target:  p.Target,
-		State:   scanner.StateOf(a.reason, fromTarget),
+		State:   scanner.StateOf(a.reason, a.from == p.Addr),
 		Reason:  a.reason,
 		From:    a.from,
 		TTL:     a.ttl,

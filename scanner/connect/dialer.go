@@ -118,7 +118,7 @@ func (d *dialer) askUDP(ctx context.Context, p scanner.Probe, wait time.Duration
 func failed(err error, p scanner.Probe, started time.Time) (answer, error) {
 	if reason, ok := reasonOfErrno(err, p.Port.Proto); ok {
 		a := answer{reason: reason, rtt: time.Since(started), at: time.Now()}
-		if reason == scanner.Rst || reason == scanner.SynAck {
+		if reason != scanner.ICMPHostUnreachable { // said by a router, and nobody knows which
 			a.from = p.Addr
 		}
 		return a, nil

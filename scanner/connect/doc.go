@@ -39,8 +39,9 @@
 // can be read, and an errno cannot tell a router's "administratively prohibited"
 // from the target's "port unreachable", nor who said so. Elsewhere there is no
 // such queue, and dialer.go does with net.Dialer what an errno can tell: the
-// reason is the errno's ICMP code of the same meaning, From is unset, and
-// ENETUNREACH counts as the local "no route" that it nearly always is.
+// reason is the errno's ICMP code of the same meaning, "port unreachable" is
+// taken as the target's own and "host unreachable" as nobody's, and ENETUNREACH
+// counts as the local "no route" that it nearly always is.
 //
 // Why 900 ms: the kernel sends the SYN a second time after the initial
 // retransmission timeout of 1 s (RFC 6298 section 2). A first try that ends

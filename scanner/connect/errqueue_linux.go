@@ -73,7 +73,7 @@ func (c *control) reason() (scanner.Reason, bool) {
 	case c.origin == unix.SO_EE_ORIGIN_ICMP && c.icmpType == unreachable:
 		return scanner.UnreachableReason(c.icmpCode)
 	case c.origin == unix.SO_EE_ORIGIN_ICMP && c.icmpType == timeExceeded:
-		return scanner.ICMPTimeExceeded, true
+		return scanner.ICMPTimeExceeded, c.icmpCode == 0
 	case c.origin == unix.SO_EE_ORIGIN_ICMP6:
 		return scanner.ICMPv6Reason(c.icmpType, c.icmpCode)
 	default:

@@ -1,0 +1,279 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"dormant/registry"
+	"dormant/scanner"
+)
+
+// inside tells the test binary that it runs in the namespace made for it.
+const inside = "DORMANT_CONNECT_INSIDE"
+
+// TestNetwork runs TestInside in a network namespace of its own.
+func TestNetwork(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestInside$", "-test.v")
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+	}
+	out, err := cmd.CombinedOutput()
+	if _, ran := errors.AsType[*exec.ExitError](err); err != nil && !ran {
+		if os.Getenv("DORMANT_REQUIRE_NETNS") == "1" {
+			t.Fatalf("no network namespace here: %v", err)
+		}
+		t.Skipf("no network namespace here: %v", err)
+	}
+	if err != nil {
+		t.Errorf("inside: %v\n%s", err, out)
+	}
+}
+
+// world is this namespace as the scanner's side and a router behind a veth pair.
+type world struct {
+	open4, open6, reply4, reply6 scanner.Target // on the router
+}
+
+// build makes the router: 10.77.0.2 and fd77::2, with a route of each kind for
+// a part of 10.88.0.0/16 and fd88::/16.
+func build(t *testing.T) world {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	here, err := netns.Get()
+	must(err)
+	there, err := netns.New()
+	must(err)
+	t.Cleanup(func() { here.Close(); there.Close() })
+	// The thread is in the router's namespace now.
+	for file, value := range map[string]string{
+		"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1", "ipv4/icmp_ratelimit": "0", "ipv6/icmp/ratelimit": "0",
+	} {
+		must(os.WriteFile("/proc/sys/net/"+file, []byte(value), 0))
+	}
+	must(netns.Set(here))
+	router, err := netlink.NewHandleAt(there)
+	must(err)
+	local, err := netlink.NewHandleAt(here)
+	must(err)
+	defer router.Close()
+	defer local.Close()
+	must(local.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "a0"}, PeerName: "b0"}))
+	peer, err := local.LinkByName("b0")
+	must(err)
+	must(local.LinkSetNsFd(peer, int(there)))
+	up := func(h *netlink.Handle, name string, addrs ...string) int {
+		link, err := h.LinkByName(name)
+		must(err)
+		for _, a := range addrs {
+			addr, err := netlink.ParseAddr(a)
+			must(err)
+			addr.Flags = unix.IFA_F_NODAD
+			must(h.AddrAdd(link, addr))
+		}
+		must(h.LinkSetUp(link))
+		return link.Attrs().Index
+	}
+	up(local, "lo")
+	up(router, "lo")
+	a0 := up(local, "a0", "10.77.0.1/24", "fd77::1/64")
+	up(router, "b0", "10.77.0.2/24", "fd77::2/64")
+	route := func(h *netlink.Handle, dst string, r netlink.Route) {
+		_, prefix, err := net.ParseCIDR(dst)
+		must(err)
+		r.Dst = prefix
+		must(h.RouteAdd(&r))
+	}
+	route(local, "10.88.0.0/16", netlink.Route{LinkIndex: a0, Gw: net.ParseIP("10.77.0.2")})
+	route(local, "fd88::/16", netlink.Route{LinkIndex: a0, Gw: net.ParseIP("fd77::2")})
+	route(local, "10.66.0.0/16", netlink.Route{Type: unix.RTN_PROHIBIT})
+	for dst, kind := range map[string]int{
+		"10.88.1.0/24": unix.RTN_PROHIBIT, "10.88.2.0/24": unix.RTN_UNREACHABLE, "10.88.3.0/24": unix.RTN_BLACKHOLE,
+		"fd88:1::/32": unix.RTN_PROHIBIT, "fd88:3::/32": unix.RTN_BLACKHOLE,
+	} {
+		route(router, dst, netlink.Route{Type: kind})
+	}
+	for _, f := range []string{"ipv4", "ipv6"} {
+		must(os.WriteFile("/proc/sys/net/"+f+"/neigh/a0/retrans_time_ms", []byte("100"), 0))
+	}
+	must(netns.Set(there))
+	v4, v6 := listen(t, "10.77.0.2"), listen(t, "fd77::2")
+	must(netns.Set(here))
+	return world{v4.openTCP, v6.openTCP, v4.replyUDP, v6.replyUDP}
+}
+
+// TestInside asks every kind of target through a real router. It needs the
+// namespace that TestNetwork makes.
+func TestInside(t *testing.T) {
+	if os.Getenv(inside) == "" {
+		t.Skip("TestNetwork runs this in a namespace of its own")
+	}
+	w := build(t)
+	at := func(addr string, proto registry.Proto) scanner.Target {
+		return scanner.Target{Addr: netip.MustParseAddr(addr), Port: registry.Port{Number: 1947, Proto: proto}}
+	}
+	router4, router6 := netip.MustParseAddr("10.77.0.2"), netip.MustParseAddr("fd77::2")
+	nobody := netip.Addr{}
+	const ttl = 64 // of the router's ICMP errors and replies
+	type outcome struct {
+		State  scanner.State
+		Reason scanner.Reason
+		From   netip.Addr
+		TTL    uint8
+	}
+	want := map[scanner.Target]outcome{
+		w.open4:  {scanner.Open, scanner.SynAck, router4, 0},
+		w.open6:  {scanner.Open, scanner.SynAck, router6, 0},
+		w.reply4: {scanner.Open, scanner.UDPReply, router4, ttl},
+		w.reply6: {scanner.Open, scanner.UDPReply, router6, ttl},
+	}
+	for _, proto := range []registry.Proto{registry.TCP, registry.UDP} {
+		want[at("10.88.1.1", proto)] = outcome{scanner.Filtered, scanner.ICMPAdminProhibited, router4, ttl}
+		want[at("10.88.2.1", proto)] = outcome{scanner.Unreachable, scanner.ICMPHostUnreachable, router4, ttl}
+		want[at("10.88.4.1", proto)] = outcome{scanner.Unreachable, scanner.ICMPNetUnreachable, router4, ttl}
+		want[at("fd88:1::1", proto)] = outcome{scanner.Filtered, scanner.ICMPAdminProhibited, router6, ttl}
+		want[at("fd88:4::1", proto)] = outcome{scanner.Unreachable, scanner.ICMPNetUnreachable, router6, ttl}
+		want[at("10.77.0.9", proto)] = outcome{scanner.Unreachable, scanner.ARPNoReply, nobody, 0}
+		want[at("fd77::9", proto)] = outcome{scanner.Unreachable, scanner.ARPNoReply, nobody, 0}
+		want[at("10.99.0.1", proto)] = outcome{scanner.Unknown, scanner.LocalError, nobody, 0} // no route
+		want[at("10.66.0.1", proto)] = outcome{scanner.Unknown, scanner.LocalError, nobody, 0} // a prohibiting one
+		want[at("10.88.3.1", proto)] = outcome{}                                               // silence
+		want[at("fd88:3::1", proto)] = outcome{}
+	}
+	want[at("10.77.0.2", registry.TCP)] = outcome{scanner.Closed, scanner.Rst, router4, 0}
+	want[at("10.77.0.2", registry.UDP)] = outcome{scanner.Closed, scanner.ICMPPortUnreachable, router4, ttl}
+	var probes []scanner.Probe
+	for target, o := range want {
+		probes = append(probes, scanner.Probe{Target: target})
+		if o.State == 0 {
+			delete(want, target)
+		}
+	}
+	b := fresh(t, Config{Timeout: 800 * time.Millisecond})
+	got := map[scanner.Target]outcome{}
+	for _, o := range hear(t, b, time.Second, probes...) {
+		got[o.Target] = outcome{o.State, o.Reason, o.From, o.TTL}
+		if o.Reason == scanner.SynAck && o.Window == 0 {
+			t.Errorf("%v: no window", o.Target)
+		}
+	}
+	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
+		t.Errorf("outcomes (-want +got):\n%s", d)
+	}
+	t.Run("interface", func(t *testing.T) { testInterface(t, w) })
+	t.Run("self", testSelf)
+	t.Run("descriptors", func(t *testing.T) { testDescriptors(t, w.open4) })
+}
+
+// One interface only: what is there answers, what is behind another does not.
+func testInterface(t *testing.T, w world) {
+	here := listen(t, "127.0.0.1").openTCP
+	b := fresh(t, Config{Timeout: 100 * time.Millisecond, Interface: "a0"})
+	got := hear(t, b, 500*time.Millisecond, scanner.Probe{Target: w.open4}, scanner.Probe{Target: w.reply6}, scanner.Probe{Target: here})
+	if len(got) != 2 || got[0].Target != w.open4 || got[0].State != scanner.Open || got[1].Target != w.reply6 || got[1].State != scanner.Open {
+		t.Errorf("observations = %v, want the two behind a0", got)
+	}
+}
+
+// ports makes these the only ephemeral ports of the namespace.
+func ports(t *testing.T, span string) {
+	t.Helper()
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte(span), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// With two ephemeral ports, every other connect to one of them would meet
+// itself: closed all the same, always.
+func testSelf(t *testing.T) {
+	ports(t, "40000 40001")
+	defer ports(t, "32768 60999")
+	for name, asker := range askers(t) {
+		b := fresh(t, Config{InFlight: 1})
+		b.asker = asker
+		closed := scanner.Target{Addr: netip.MustParseAddr("127.0.0.1"), Port: registry.Port{Number: 40000, Proto: registry.TCP}}
+		datagram := closed
+		datagram.Port.Proto = registry.UDP
+		probes := slices.Concat(slices.Repeat([]scanner.Probe{{Target: closed}}, 20), slices.Repeat([]scanner.Probe{{Target: datagram}}, 20))
+		got := hear(t, b, 5*time.Second, probes...)
+		if len(got) != len(probes) {
+			t.Errorf("%s: %d observations of %d", name, len(got), len(probes))
+		}
+		for _, o := range got {
+			if o.State != scanner.Closed {
+				t.Errorf("%s: %v = %v %v, want closed", name, o.Target, o.State, o.Reason)
+			}
+		}
+		t.Logf("%s: %d tries made again", name, b.Counters().SendRetry)
+	}
+}
+
+// With fewer descriptors than tries every probe waits for one, and none fails.
+func testDescriptors(t *testing.T, open scanner.Target) {
+	b := fresh(t, Config{InFlight: 64, Timeout: 200 * time.Millisecond})
+	spare, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spare.Close()
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: uint64(spare.Fd()) + 9, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	silent := scanner.Target{Addr: netip.MustParseAddr("10.88.3.1"), Port: open.Port}
+	probes := slices.Concat(
+		slices.Repeat([]scanner.Probe{{Target: silent}}, 16),
+		slices.Repeat([]scanner.Probe{{Target: open}}, 32))
+	got := hear(t, b, 2*time.Second, probes...)
+	for _, o := range got {
+		if o.State != scanner.Open {
+			t.Errorf("%v = %v %v, want open", o.Target, o.State, o.Reason)
+		}
+	}
+	if c := b.Counters(); len(got) != 32 || c.SendRetry == 0 || c.SendErrors != 0 {
+		t.Errorf("%d observations, counters %+v; want 32, some waits and no error", len(got), c)
+	}
+}
+
+// Ending the context cuts short what would have taken seconds.
+func TestCutShort(t *testing.T) {
+	for name, asker := range askers(t) {
+		silent := listen(t, "127.0.0.1").silentUDP
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		started := time.Now()
+		a, err := asker.ask(ctx, scanner.Probe{Target: silent}, time.Minute)
+		cancel()
+		if took := time.Since(started); a.reason != 0 || err != nil || took > 5*time.Second {
+			t.Errorf("%s: ask = %v, %v after %v; want silence at once", name, a.reason, err, took)
+		}
+	}
+}

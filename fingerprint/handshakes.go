@@ -18,7 +18,6 @@ func handshakes() map[string]handshake {
 		"rms_filler": rmsFiller,
 		"lm_search":  lmSearchReply,
 		"echo":       echoes,
-		"tls_record": tlsRecord,
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 const (
 	maxOpenRows   = 1000
 	maxClosedRows = 20
-	minWidth      = 60 // columns; below that the rows wrap
+	minWidth      = 60 // columns; a narrower terminal wraps by itself
+	minEvidence   = 24 // columns; with less the evidence gets lines of its own
 )
 
 // Table prints findings for a terminal: the open ports with their evidence,
@@ -127,7 +128,12 @@ func (t *Table) paint(s string, good bool) string {
 	if !t.color || good {
 		return s
 	}
-	return text.Colors{text.Bold, text.FgYellow}.Sprint(s)
+	return colour(s, text.FgYellow)
+}
+
+// colour does not ask the environment whether colour is wanted: the caller has.
+func colour(s string, c text.Color) string {
+	return text.Bold.EscapeSeq() + c.EscapeSeq() + s + text.Reset.EscapeSeq()
 }
 
 // style is columns apart by two spaces, without lines.
@@ -152,8 +158,8 @@ func (t *Table) writeOpen(b *strings.Builder) {
 	w := table.NewWriter()
 	w.SetOutputMirror(&out)
 	w.SetStyle(style())
-	w.AppendHeader(table.Row{"ADDRESS", "PORT", "STATE", "VERDICT", "CONF", "PRODUCT/SERVICE", "VERSION", "EVIDENCE"})
-	widths := t.columnWidths(rows)
+	widths, own := t.columnWidths(rows)
+	w.AppendHeader(table.Row{"ADDRESS", "PORT", "STATE", "VERDICT", "CONF", "PRODUCT/SERVICE", "VERSION", "EVIDENCE"}[:len(widths)])
 	configs := make([]table.ColumnConfig, len(widths))
 	for i, n := range widths {
 		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: n, WidthMaxEnforcer: snip}
@@ -163,12 +169,12 @@ func (t *Table) writeOpen(b *strings.Builder) {
 	}
 	w.SetColumnConfigs(configs)
 	for i, r := range rows {
-		row := make(table.Row, len(r))
-		for k := range r {
+		row := make(table.Row, len(widths))
+		for k := range row {
 			row[k] = r[k]
 		}
 		if _, need := attention(&t.open[i]); need && t.color {
-			row[3] = text.Colors{text.Bold, text.FgRed}.Sprint(snip(r[3], widths[3]))
+			row[3] = colour(snip(r[3], widths[3]), text.FgRed)
 		}
 		w.AppendRow(row)
 	}
@@ -180,6 +186,23 @@ func (t *Table) writeOpen(b *strings.Builder) {
 	t.section(b, strings.Join(lines, "\n"))
 	if t.moreOpen > 0 {
 		fmt.Fprintf(b, "and %s more; write a report to see all of them (-o audit.csv)\n", plural(t.moreOpen, "open port"))
+	}
+	if own {
+		t.writeEvidence(b)
+	}
+}
+
+// writeEvidence prints the evidence below the table, for narrow terminals.
+func (t *Table) writeEvidence(b *strings.Builder) {
+	t.section(b, "Evidence:")
+	for i := range t.open {
+		f := &t.open[i]
+		if f.Evidence == "" {
+			continue
+		}
+		for k, part := range wrap(endpoint(f)+"  "+escape(f.Evidence, maxEvidence), t.lineWidth()-2) {
+			b.WriteString(strings.Repeat("  ", min(k, 1)) + part + "\n")
+		}
 	}
 }
 
@@ -209,29 +232,34 @@ func cells(f *Finding) [8]string {
 }
 
 // columnWidths fits the rows into the terminal: address to confidence keep
-// their width, product and version are bounded, the evidence takes the rest.
-func (t *Table) columnWidths(rows [][8]string) [8]int {
-	widths := [8]int{7, 4, 5, 7, 4, 15, 7, 8} // the header's
+// their width, product and version are bounded, the evidence takes the rest. If
+// that is too little, own is true and there is no column of the evidence.
+func (t *Table) columnWidths(rows [][8]string) (widths []int, own bool) {
+	widths = []int{7, 4, 5, 7, 4, 15, 7, 8} // the header's
 	for _, r := range rows {
 		for k := range r {
 			widths[k] = max(widths[k], len(r[k]))
 		}
 	}
 	if t.width <= 0 {
-		return widths
+		return widths, false
 	}
-	bound := func(k, n int) { widths[k] = min(widths[k], n) }
-	bound(5, max(15, t.width/4))
-	bound(6, 14)
+	widths[6] = min(widths[6], 14)
 	rest := t.width - 2*len(widths)
-	for k := range 7 {
+	for k := range 5 {
 		rest -= widths[k]
 	}
-	bound(7, max(8, rest))
-	return widths
+	product := min(widths[5], max(15, t.width/4))
+	if left := rest - widths[6] - product; left >= min(minEvidence, widths[7]) {
+		widths[5], widths[7] = product, min(widths[7], left)
+		return widths, false
+	}
+	widths[5] = min(widths[5], max(15, rest-widths[6]+2)) // the gap before the evidence is free
+	return widths[:7], true
 }
 
-// snip cuts a text to a column's width. Colours are put on after it.
+// snip cuts a text to a column's width. A text that begins with an escape is one
+// of ours, cut before it was coloured.
 func snip(s string, n int) string {
 	if len(s) <= n || strings.HasPrefix(s, "\x1b") {
 		return s
@@ -288,7 +316,7 @@ func (t *Table) writeClosed(b *strings.Builder) {
 		fmt.Fprintf(b, "%-*s  %s\n", width, address(h.addr), h.words())
 	}
 	if t.moreClosed > 0 {
-		fmt.Fprintf(b, "and %s more\n", plural(t.moreClosed, "host"))
+		fmt.Fprintf(b, "and %s more\n", number(t.moreClosed))
 	}
 }
 
@@ -303,15 +331,16 @@ func (h hostCount) words() string {
 	return strings.Join(parts, ", ")
 }
 
-// wrap breaks a line between words.
+// wrap breaks a line between words, and inside of one that is too long itself.
 func wrap(s string, width int) []string {
 	var lines []string
 	for len(s) > width {
 		at := strings.LastIndexByte(s[:width+1], ' ')
-		if at <= 0 {
-			break
+		if at < width/3 {
+			lines, s = append(lines, s[:width]), s[width:]
+			continue
 		}
-		lines = append(lines, s[:at])
+		lines = append(lines, strings.TrimRight(s[:at], " "))
 		s = s[at+1:]
 	}
 	return append(lines, s)

@@ -118,7 +118,8 @@ func attention(f *Finding) (why string, ok bool) {
 	case f.Expected == "no":
 		return "not expected", true
 	case slices.ContainsFunc(f.Flags, exposes):
-		return "exposed", true
+		flag := f.Flags[slices.IndexFunc(f.Flags, exposes)]
+		return "exposed (" + escape(flag, maxText) + ")", true
 	case f.Severity == "high" || f.Severity == "critical":
 		return "severity " + f.Severity, true
 	default:

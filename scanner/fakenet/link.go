@@ -21,11 +21,8 @@ type Link struct {
 
 var _ scanner.Resolver = (*Link)(nil)
 
-// The resolver asks three times and then waits this long for the last answers.
-const (
-	resolveRounds = 3
-	resolveWait   = 200 * time.Millisecond
-)
+// resolveRounds is how often an address is asked for.
+const resolveRounds = 3
 
 // NewLink returns the on-link segment of n on which neighbours live.
 func NewLink(n *Network, neighbours ...netip.Addr) *Link {
@@ -36,8 +33,9 @@ func NewLink(n *Network, neighbours ...netip.Addr) *Link {
 	return l
 }
 
-// Resolve implements scanner.Resolver. Requests and answers are lost as probes
-// are.
+// Resolve implements scanner.Resolver: three rounds over the unanswered, then
+// two round-trip times for the last answers. Requests and answers are lost as
+// probes are.
 func (l *Link) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace func(context.Context, int) error) error {
 	for range resolveRounds {
 		for addr := range addrs {
@@ -53,7 +51,7 @@ func (l *Link) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace fun
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(resolveWait):
+	case <-time.After(2 * l.rtt):
 		return nil
 	}
 }

@@ -1,0 +1,110 @@
+package scanner
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	// batchTime is the longest burst that a batch may be at a low rate: at 1000
+	// probes per second a batch has ten.
+	batchTime = 10 * time.Millisecond
+	// burstTime keeps the limiter full between two wake-ups of its sleep, which
+	// are about 0.5 ms apart; with less, high rates are not reached.
+	burstTime = 4 * time.Millisecond
+	// hostBurstTime is how much of a host's rate may come at once, so that in
+	// no second a host gets more than 1.25 times its rate.
+	hostBurstTime = 250 * time.Millisecond
+
+	minHostSlots = 1 << 16
+	maxHostSlots = 1 << 22 // 32 MiB
+)
+
+// batchSize returns how many probes are sent at once at limit: at most most,
+// and at most what batchTime holds.
+func batchSize(limit rate.Limit, most int) int {
+	if limit == rate.Inf {
+		return most
+	}
+	return max(1, int(min(float64(most), float64(limit)*batchTime.Seconds())))
+}
+
+// newLimiter returns the limiter of the whole run.
+func newLimiter(limit rate.Limit, batch int) *rate.Limiter {
+	burst := 2 * batch
+	if limit != rate.Inf {
+		burst = max(burst, int(float64(limit)*burstTime.Seconds()))
+	}
+	return rate.NewLimiter(limit, burst)
+}
+
+// waitFor takes n tokens of l, also when n is above its burst.
+func waitFor(ctx context.Context, l *rate.Limiter, n int) error {
+	for n > 0 {
+		part := n
+		if l.Limit() != rate.Inf {
+			part = min(n, l.Burst())
+		}
+		if err := l.WaitN(ctx, part); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			// The limiter sees that the deadline comes before the tokens.
+			return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+		}
+		n -= part
+	}
+	return nil
+}
+
+// hostPacer gives every host its own rate. It keeps one moment per slot, not
+// per host: where there are more hosts than slots several share one, which can
+// only make it stricter. The zero value does not limit.
+//
+// All moments are nanoseconds since the start of the run.
+type hostPacer struct {
+	next   []int64 // when the slot's bucket is full again
+	mask   uint64
+	period int64 // between two probes
+	slack  int64 // how far next may run ahead: the burst
+}
+
+// newHostPacer returns a pacer for n hosts at perHost probes per second while
+// total per second are sent to all together.
+func newHostPacer(n uint64, perHost, total rate.Limit) hostPacer {
+	if perHost == rate.Inf {
+		return hostPacer{}
+	}
+	// Enough slots that sharing leaves eight times the room that total needs.
+	want := uint64(minHostSlots)
+	if need := 8 * total / perHost; need >= maxHostSlots {
+		want = maxHostSlots
+	} else {
+		want = max(want, uint64(need))
+	}
+	slots := uint64(1) << bits.Len64(min(n, want)-1)
+	burst := max(1, int64(float64(perHost)*hostBurstTime.Seconds()))
+	period := int64(float64(time.Second) / float64(perHost))
+	return hostPacer{next: make([]int64, slots), mask: slots - 1, period: period, slack: (burst - 1) * period}
+}
+
+// reserve takes the next free moment of host k and returns it: now when the
+// host's bucket has a token.
+func (h *hostPacer) reserve(k uint64, now int64) int64 {
+	return h.reserveEvery(k, now, h.period)
+}
+
+// reserveEvery is reserve with another period for this probe.
+func (h *hostPacer) reserveEvery(k uint64, now, period int64) int64 {
+	if h.next == nil {
+		return now
+	}
+	slot := &h.next[k&h.mask]
+	at := max(*slot, now)
+	*slot = at + period
+	return max(at-h.slack, now)
+}

@@ -1,0 +1,157 @@
+package scanner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"dormant/registry"
+)
+
+const (
+	// linuxICMPBurst and linuxICMPEvery are the limit that Linux keeps per
+	// destination (net.ipv4.icmp_ratelimit, XRLIM_BURST_FACTOR): six errors at
+	// once, then one a second.
+	linuxICMPBurst = 6
+	linuxICMPEvery = int64(time.Second)
+	// routerICMPEvery is the limit of common routers (Cisco IOS: ip icmp
+	// rate-limit unreachable, 500 ms), which know no burst.
+	routerICMPEvery = int64(500 * time.Millisecond)
+
+	ctxEvery = 1 << 16 // targets passed over between two looks at the context
+)
+
+// walk is the sender's way through the shard in one round. A retry round goes
+// twice: first over the addresses that have answered anything, whose silent
+// ports are the most promising, then over the dark ones.
+type walk struct {
+	attempt uint8
+	dark    bool // the second half
+	i       uint64
+	done    bool
+}
+
+// round asks, for the attempt-th time, everything that has not answered.
+func (r *run) round(ctx context.Context, attempt uint8) error {
+	w := walk{attempt: attempt, i: r.cfg.Shard}
+	if attempt > 0 {
+		r.snapshotLive()
+		w.dark = !r.anyLive
+		if r.icmp.next == nil {
+			r.icmp = newHostPacer(r.plan.NumAddrs(), 1, r.cfg.Rate)
+			r.icmp.slack = 0
+		}
+	}
+	for {
+		r.fill(ctx, &w)
+		var err error
+		due, waiting := r.queue.next()
+		switch {
+		case ctx.Err() != nil:
+			err = fmt.Errorf("scanner: send: %w", context.Cause(ctx))
+		case len(r.batch) > 0:
+			err = r.flush(ctx)
+		case waiting:
+			err = r.sleepUntil(ctx, due)
+		default:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fill makes the next batch: the deferred probes that are due, then new ones
+// whose host has a token; those whose host has none are deferred.
+func (r *run) fill(ctx context.Context, w *walk) {
+	r.batch, r.targets = r.batch[:0], r.targets[:0]
+	now := r.now()
+	for due, ok := r.queue.next(); ok && due <= now && len(r.batch) < cap(r.batch); due, ok = r.queue.next() {
+		if d := r.queue.pop(); r.wanted(d.target) {
+			r.put(d.target, w.attempt)
+		}
+	}
+	for len(r.batch) < cap(r.batch) && !r.queue.full() && !w.done {
+		j, ok := r.next(ctx, w)
+		if !ok {
+			w.done = true
+			return
+		}
+		if due := r.reserve(j, now, w.attempt); due > now {
+			r.queue.push(deferred{due, j})
+		} else {
+			r.put(j, w.attempt)
+		}
+	}
+}
+
+func (r *run) put(j uint64, attempt uint8) {
+	r.batch = append(r.batch, Probe{
+		Target:  r.plan.natural(j),
+		Payload: r.payloads[j%uint64(len(r.payloads))],
+		Attempt: attempt,
+	})
+	r.targets = append(r.targets, j)
+}
+
+// next returns the natural index of the next target to ask, and false when the
+// walk is over or ctx has ended.
+func (r *run) next(ctx context.Context, w *walk) (uint64, bool) {
+	for passed := 1; ; passed++ {
+		if w.i >= r.plan.Len() {
+			if w.attempt == 0 || w.dark {
+				return 0, false
+			}
+			w.dark, w.i = true, r.cfg.Shard
+			continue
+		}
+		j := r.plan.position(w.i)
+		w.i += r.cfg.Shards
+		if r.wanted(j) && (w.attempt == 0 || r.live.get(r.addr(j)) != w.dark) {
+			return j, true
+		}
+		if passed%ctxEvery == 0 && ctx.Err() != nil {
+			return 0, false
+		}
+	}
+}
+
+// wanted reports whether target j can be asked and has not answered.
+func (r *run) wanted(j uint64) bool {
+	if r.skip != nil && r.skip.get(r.addr(j)) {
+		return false
+	}
+	return !answers(State(r.states.get(j)))
+}
+
+// snapshotLive remembers who is alive, so that the two halves of a round share
+// the targets out between them whatever is received meanwhile.
+func (r *run) snapshotLive() {
+	r.live, r.anyLive = newBitset(r.plan.NumAddrs()), false
+	for k := range r.plan.NumAddrs() {
+		if r.hosts.get(k) > 0 {
+			r.live.set(k)
+			r.anyLive = true
+		}
+	}
+}
+
+// reserve returns the moment at which target j may be asked. A UDP retry to a
+// host that sends port-unreachable errors also waits until its next error can
+// have become due: a closed port whose error was held back is not a silent one.
+func (r *run) reserve(j uint64, now int64, attempt uint8) int64 {
+	k := r.addr(j)
+	due := r.pacer.reserve(k, now)
+	if attempt == 0 || r.plan.ports[j%uint64(len(r.plan.ports))].Proto != registry.UDP {
+		return due
+	}
+	switch errors := int(r.hosts.get(k)) - 1; {
+	case errors >= linuxICMPBurst: // the bucket of a Linux host is empty
+		return max(due, r.icmp.reserveEvery(k, now, linuxICMPEvery)+linuxICMPEvery)
+	case errors > 0 && 2*errors < r.udpPorts && attempt == 1: // suspiciously few
+		return max(due, r.icmp.reserveEvery(k, now, routerICMPEvery)+routerICMPEvery)
+	default:
+		return due
+	}
+}

@@ -1,0 +1,280 @@
+package scanner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"dormant/registry"
+)
+
+// run is the state of one Engine.Run. Two goroutines share it: the sender, in
+// which Run itself works, and the receiver.
+type run struct {
+	backend  Backend
+	resolver Resolver // nil where the backend is none
+	cfg      Config
+	plan     *Plan
+	emit     func(Observation)
+	started  time.Time
+
+	// Written by the receiver, read by the sender.
+	states  cells // of targets: the best State so far
+	hosts   cells // of addresses: 0 dark, else 1 + its port-unreachable errors
+	trips   roundTrips
+	settled chan struct{} // holds a token when an answer may have been the last
+
+	// Written by the sender, read by the receiver.
+	sent cells // of targets: probes
+
+	// The sender's own.
+	payloads [][]byte // of the plan's ports
+	udpPorts int
+	limiter  *rate.Limiter
+	pacer    hostPacer
+	icmp     hostPacer
+	queue    *queue
+	timer    *time.Timer
+	batch    []Probe
+	targets  []uint64 // natural indexes of batch
+	skip     bitset   // of addresses nobody has; nil when all are reachable
+	live     bitset   // of addresses that had answered when the round began
+	anyLive  bool
+	window   synWindow
+	lastSent int64
+	retries  uint64
+	cooldown time.Duration
+
+	// The receiver's own, read by the sender after the join.
+	duplicate, foreign, invalid, hostsAlive uint64
+
+	// The few numbers of the progress line, atomic.
+	phase    atomic.Value // Phase
+	probes   atomic.Uint64
+	asked    atomic.Uint64 // targets with at least one probe
+	answered atomic.Uint64 // of these
+	open     atomic.Uint64
+	skipped  atomic.Uint64 // targets
+	begun    atomic.Int64  // when the first and
+	ended    atomic.Int64  // the last batch so far was sent
+}
+
+func newRun(b Backend, cfg Config, plan *Plan, emit func(Observation)) *run {
+	size := batchSize(cfg.Rate, cfg.Batch)
+	r := &run{
+		backend: b, cfg: cfg, plan: plan, emit: emit, started: time.Now(),
+		states: newCells(plan.Len()), hosts: newCells(plan.NumAddrs()), sent: newCells(plan.Len()),
+		settled: make(chan struct{}, 1),
+		limiter: newLimiter(cfg.Rate, size),
+		pacer:   newHostPacer(plan.NumAddrs(), cfg.HostRate, cfg.Rate),
+		queue:   newQueue(cfg.Rate),
+		batch:   make([]Probe, 0, size), targets: make([]uint64, 0, size),
+	}
+	r.resolver, _ = b.(Resolver)
+	r.phase.Store(PhaseIdle)
+	for _, port := range plan.ports {
+		var payload []byte
+		if cfg.Payload != nil && port.Proto == registry.UDP {
+			payload = cfg.Payload(port)
+		}
+		r.payloads = append(r.payloads, payload)
+		if port.Proto == registry.UDP {
+			r.udpPorts++
+		}
+	}
+	return r
+}
+
+// now returns the nanoseconds since the start of the run.
+func (r *run) now() int64 { return int64(time.Since(r.started)) }
+
+// size returns the number of targets of this shard.
+func (r *run) size() uint64 {
+	n := r.plan.Len()
+	if r.cfg.Shard >= n {
+		return 0
+	}
+	return (n - r.cfg.Shard + r.cfg.Shards - 1) / r.cfg.Shards
+}
+
+// send does the sender's whole work: neighbours, the plan, the retries, the
+// waiting.
+func (r *run) send(ctx context.Context) error {
+	r.timer = time.NewTimer(0)
+	defer r.timer.Stop()
+	if err := r.resolve(ctx); err != nil {
+		return err
+	}
+	r.phase.Store(PhaseSweep)
+	if err := r.round(ctx, 0); err != nil {
+		return err
+	}
+	for attempt := 1; attempt <= r.cfg.Retries && !r.allAnswered(); attempt++ {
+		r.phase.Store(PhaseRetry)
+		if err := r.wait(ctx, r.untilRetry); err != nil {
+			return err
+		}
+		if err := r.round(ctx, uint8(attempt)); err != nil {
+			return err
+		}
+	}
+	return r.cool(ctx)
+}
+
+// resolve finds the neighbours, where the backend needs them, and marks the
+// addresses that nobody has.
+func (r *run) resolve(ctx context.Context) error {
+	if r.resolver == nil {
+		return nil
+	}
+	r.phase.Store(PhaseResolve)
+	pace := func(ctx context.Context, n int) error { return waitFor(ctx, r.limiter, n) }
+	if err := r.resolver.Resolve(ctx, r.plan.Addresses(), pace); err != nil {
+		return fmt.Errorf("scanner: resolve neighbours: %w", err)
+	}
+	missing, k := uint64(0), uint64(0)
+	skip := newBitset(r.plan.NumAddrs())
+	for addr := range r.plan.Addresses() {
+		if _, _, ok := r.resolver.Reachable(addr); !ok {
+			skip.set(k)
+			missing++
+		}
+		k++
+	}
+	if missing > 0 {
+		r.skip = skip
+		r.skipped.Store(r.countSkipped(missing))
+	}
+	r.cfg.Log.InfoContext(ctx, "neighbours resolved", "addresses", k, "unreachable", missing, "took", time.Duration(r.now()))
+	return nil
+}
+
+// countSkipped returns the targets of this shard on the missing addresses.
+func (r *run) countSkipped(missing uint64) uint64 {
+	if r.cfg.Shards == 1 {
+		return missing * uint64(len(r.plan.ports))
+	}
+	n := uint64(0)
+	for i := r.cfg.Shard; i < r.plan.Len(); i += r.cfg.Shards {
+		if r.skip.get(r.plan.position(i) / uint64(len(r.plan.ports))) {
+			n++
+		}
+	}
+	return n
+}
+
+// flush gives the batch to the backend, after one wait for all of it.
+func (r *run) flush(ctx context.Context) error {
+	if err := waitFor(ctx, r.limiter, len(r.batch)); err != nil {
+		return fmt.Errorf("scanner: pace: %w", err)
+	}
+	r.note(r.now())
+	for rest := r.batch; len(rest) > 0; {
+		n, err := r.backend.Send(ctx, rest)
+		if n = min(max(n, 0), len(rest)); n == 0 && err == nil {
+			err = errors.New("the backend took nothing")
+		}
+		if rest[0].Attempt > 0 {
+			r.retries += uint64(n)
+		}
+		r.probes.Add(uint64(n))
+		rest = rest[n:]
+		if err != nil {
+			return fmt.Errorf("scanner: send: %w", err)
+		}
+	}
+	r.lastSent = r.now()
+	r.ended.Store(r.lastSent)
+	return nil
+}
+
+// note keeps the books of the batch that is about to be sent. All its probes
+// have the same attempt.
+func (r *run) note(now int64) {
+	syns := uint64(0)
+	for i, j := range r.targets {
+		r.sent.increment(j)
+		if r.batch[i].Port.Proto == registry.TCP {
+			syns++
+		}
+	}
+	r.window.add(now, syns)
+	if r.batch[0].Attempt > 0 {
+		return
+	}
+	r.trips.record(r.targets, r.started.Add(time.Duration(now)))
+	if r.asked.Add(uint64(len(r.targets))) == uint64(len(r.targets)) {
+		r.begun.Store(now)
+	}
+}
+
+// allAnswered reports whether there is nothing left to wait for.
+func (r *run) allAnswered() bool { return r.answered.Load() >= r.asked.Load() }
+
+// untilRetry returns how long after the last probe the next round may begin.
+func (r *run) untilRetry() time.Duration {
+	return r.trips.timeout(retryFloor, retryBlind, r.cfg.MaxCooldown)
+}
+
+// cool waits for the answers to the last probes.
+func (r *run) cool(ctx context.Context) error {
+	r.phase.Store(PhaseWait)
+	var err error
+	switch {
+	case r.probes.Load() == 0:
+	case r.cfg.Cooldown > 0:
+		err = r.sleepUntil(ctx, r.lastSent+int64(r.cfg.Cooldown))
+	default:
+		err = r.wait(ctx, func() time.Duration {
+			return r.trips.timeout(finalFloor, finalBlind, r.cfg.MaxCooldown)
+		})
+	}
+	r.cooldown = time.Duration(r.now() - r.lastSent)
+	return err
+}
+
+// wait returns when the last probe is as long ago as long says, which can grow
+// meanwhile, or when every target has answered.
+func (r *run) wait(ctx context.Context, long func() time.Duration) error {
+	for !r.allAnswered() {
+		left := r.lastSent + int64(long()) - r.now()
+		if left <= 0 {
+			return nil
+		}
+		r.timer.Reset(time.Duration(left))
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("scanner: wait: %w", context.Cause(ctx))
+		case <-r.settled:
+		case <-r.timer.C:
+		}
+	}
+	return nil
+}
+
+// sleepUntil waits for a moment of the run.
+func (r *run) sleepUntil(ctx context.Context, moment int64) error {
+	r.timer.Reset(time.Duration(max(0, moment-r.now())))
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("scanner: wait: %w", context.Cause(ctx))
+	case <-r.timer.C:
+		return nil
+	}
+}
+
+// addr returns the address index of the natural index j.
+func (r *run) addr(j uint64) uint64 { return j / uint64(len(r.plan.ports)) }
+
+// unreachable returns what the resolver says of an address that was skipped.
+func (r *run) unreachable(addr netip.Addr) (State, Reason) {
+	if state, reason, ok := r.resolver.Reachable(addr); !ok {
+		return state, reason
+	}
+	return Unknown, NoResponse // it appeared after the run had skipped it
+}

@@ -1,0 +1,65 @@
+package fingerprint
+
+import "bytes"
+
+// NextProbe names the generic probe that tells most after what has been seen,
+// "" when only an opener is left (StageTwo). Silence and get10 come before it
+// in every dialogue.
+//
+// A plain HTTP port without a name is sent a ClientHello, not a second page: the
+// error text to it names the stack where no header does, and a filter in front
+// gives itself away by answering it with the same page.
+func (r *Rules) NextProbe(ev Evidence) string {
+	asked := map[string]bool{}
+	http, inside := false, false
+	for _, ex := range ev.Exchanges {
+		asked[ex.Probe] = true
+		if wantsTLS(ex.Received) {
+			continue
+		}
+		if _, ok := parseResponse(ex.Received); ok {
+			http, inside = true, inside || ex.Inside
+		}
+	}
+	switch {
+	case !http && !asked[ProbeTLS]:
+		return ProbeTLS
+	case http && !asked[ProbeGet11]:
+		return ProbeGet11
+	case http && !inside && !asked[ProbeTLS] && !r.productNamed(ev):
+		return ProbeTLS
+	case http && !asked[ProbeGet404] && !r.productNamed(ev):
+		return ProbeGet404
+	default:
+		return ""
+	}
+}
+
+// productNamed reports whether a rule names a product, not only a stack.
+func (r *Rules) productNamed(ev Evidence) bool {
+	for _, h := range r.hits(ev, nil) {
+		if h.sign.Class != PossibleC2 && h.sign.Points >= 65 {
+			return true
+		}
+	}
+	return false
+}
+
+// wantsTLS reports whether an HTTP answer only says that the port speaks TLS:
+// the sentences of Go's, nginx's and Apache's servers.
+func wantsTLS(data []byte) bool {
+	r, ok := parseResponse(data)
+	if !ok || r.code != 400 {
+		return false
+	}
+	for _, text := range [...]string{
+		"Client sent an HTTP request to an HTTPS server.",
+		"The plain HTTP request was sent to HTTPS port",
+		"speaking plain HTTP to an SSL-enabled server port",
+	} {
+		if bytes.Contains(r.body, []byte(text)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,115 @@
+//go:build linux
+
+package afpacket
+
+import (
+	"fmt"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"dormant/scanner/wire"
+)
+
+// snap is how much of a passing frame is kept: all of it.
+const snap = 1 << 18
+
+// pass and drop end a program. A jump names one of them or an offset.
+const (
+	pass = 0xff
+	drop = 0xfe
+)
+
+// assemble resolves the jumps of program to its two last instructions, which
+// it appends, and returns it in the kernel's form.
+func assemble(program []bpf.Instruction) ([]unix.SockFilter, error) {
+	atPass := len(program)
+	program = append(program, bpf.RetConstant{Val: snap}, bpf.RetConstant{Val: 0})
+	resolve := func(skip uint8, from int) uint8 {
+		switch skip {
+		case pass:
+			return uint8(atPass - from - 1)
+		case drop:
+			return uint8(atPass + 1 - from - 1)
+		default: // an offset within the program
+			return skip
+		}
+	}
+	for i, in := range program {
+		if jump, ok := in.(bpf.JumpIf); ok {
+			jump.SkipTrue, jump.SkipFalse = resolve(jump.SkipTrue, i), resolve(jump.SkipFalse, i)
+			program[i] = jump
+		}
+	}
+	raw, err := bpf.Assemble(program)
+	if err != nil {
+		return nil, fmt.Errorf("afpacket: filter: %w", err)
+	}
+	filter := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	return filter, nil
+}
+
+// filterARP passes ARP replies.
+func filterARP() []bpf.Instruction {
+	const ethernet, operation, reply = 14, 6, 2
+	return []bpf.Instruction{
+		bpf.LoadAbsolute{Off: ethernet + operation, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: reply, SkipTrue: pass, SkipFalse: drop},
+	}
+}
+
+// filterIPv4 passes what can answer a probe that was sent from ports: TCP with
+// SYN or RST, UDP, and the ICMP errors; of fragments the first. The IP header
+// begins at offset ip.
+func filterIPv4(ip uint32, ports wire.SourcePorts) []bpf.Instruction {
+	const tcp, udp, icmp = 6, 17, 1
+	const synOrRst = 0x02 | 0x04
+	return []bpf.Instruction{
+		bpf.LoadAbsolute{Off: ip + 6, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x1fff, SkipTrue: drop}, // a later fragment
+		bpf.LoadMemShift{Off: ip},
+		bpf.LoadAbsolute{Off: ip + 9, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: tcp, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: udp, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: icmp, SkipTrue: 5, SkipFalse: drop},
+		bpf.LoadIndirect{Off: ip + 13, Size: 1}, // tcp
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: synOrRst, SkipFalse: drop},
+		bpf.LoadIndirect{Off: ip + 2, Size: 2}, // tcp and udp
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: wire.BlockMask},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(ports.First), SkipTrue: pass, SkipFalse: drop},
+		bpf.LoadIndirect{Off: ip, Size: 1}, // icmp
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 3, SkipTrue: pass},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 11, SkipTrue: pass, SkipFalse: drop},
+	}
+}
+
+// filterIPv6 does the same for IPv6, and passes neighbour advertisements.
+// Packets with extension headers pass as they are: a classic program cannot
+// walk over them, and there are few.
+func filterIPv6(ip uint32, ports wire.SourcePorts) []bpf.Instruction {
+	const tcp, udp, icmp, hopByHop, routing, fragment, destination = 6, 17, 58, 0, 43, 44, 60
+	const synOrRst = 0x02 | 0x04
+	const l4 = 40
+	return []bpf.Instruction{
+		bpf.LoadAbsolute{Off: ip + 6, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: tcp, SkipTrue: 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: udp, SkipTrue: 7},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: icmp, SkipTrue: 9},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: hopByHop, SkipTrue: pass},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: routing, SkipTrue: pass},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: fragment, SkipTrue: pass},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: destination, SkipTrue: pass, SkipFalse: drop},
+		bpf.LoadAbsolute{Off: ip + l4 + 13, Size: 1}, // tcp
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: synOrRst, SkipFalse: drop},
+		bpf.LoadAbsolute{Off: ip + l4 + 2, Size: 2}, // tcp and udp
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: wire.BlockMask},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(ports.First), SkipTrue: pass, SkipFalse: drop},
+		bpf.LoadAbsolute{Off: ip + l4, Size: 1}, // icmp: the errors are 1 to 4
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 136, SkipTrue: pass},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: drop},
+		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: 4, SkipTrue: pass, SkipFalse: drop},
+	}
+}

@@ -1,0 +1,289 @@
+//go:build linux
+
+package afpacket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dormant/scanner/wire"
+)
+
+// Link carries frames by packet sockets. It implements wire.Link.
+type Link struct {
+	rings   []*ring
+	senders []*sender // one, or for wire.Host one per family
+	wake    int       // eventfd: written to end ReadFrames
+
+	reading sync.Mutex // held by ReadFrames; Close waits for it
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+	lost   uint64 // frames dropped by the kernel so far: it forgets what it has told
+}
+
+var _ wire.Link = (*Link)(nil)
+
+// Open opens the link that spec describes in the network namespace of the
+// calling thread. Nothing runs before ReadFrames. A missing privilege gives an
+// error that is wire.ErrPrivilege.
+func Open(spec wire.LinkSpec) (l *Link, err error) {
+	l = &Link{wake: -1}
+	defer func() {
+		if err != nil {
+			l.free()
+			l, err = nil, fmt.Errorf("%w (interface %s)", err, spec.Name)
+		}
+	}()
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return l, fmt.Errorf("afpacket: eventfd: %w", err)
+	}
+	if err := l.openRings(spec); err != nil {
+		return l, err
+	}
+	return l, l.openSenders(spec)
+}
+
+// openRings opens one ring for each protocol that answers can come in. One for
+// all protocols would be shown every frame that this host sends, too.
+func (l *Link) openRings(spec wire.LinkSpec) error {
+	sockType, ip := unix.SOCK_DGRAM, uint32(0)
+	if spec.Medium == wire.Ethernet {
+		sockType, ip = unix.SOCK_RAW, 14
+	}
+	add := func(r *ring, err error) error {
+		if err == nil {
+			l.rings = append(l.rings, r)
+		}
+		return err
+	}
+	if spec.IPv4 {
+		if err := add(openRing(spec.Index, sockType, unix.ETH_P_IP, filterIPv4(ip, spec.Ports), big())); err != nil {
+			return err
+		}
+	}
+	if spec.IPv4 && spec.Medium == wire.Ethernet {
+		if err := add(openRing(spec.Index, sockType, unix.ETH_P_ARP, filterARP(), small())); err != nil {
+			return err
+		}
+	}
+	if spec.IPv6 {
+		return add(openRing(spec.Index, sockType, unix.ETH_P_IPV6, filterIPv6(ip, spec.Ports), big()))
+	}
+	return nil
+}
+
+func (l *Link) openSenders(spec wire.LinkSpec) error {
+	switch spec.Medium {
+	case wire.Ethernet, wire.IP:
+		sockType := unix.SOCK_RAW
+		if spec.Medium == wire.IP {
+			sockType = unix.SOCK_DGRAM
+		}
+		s, err := openSender(unix.AF_PACKET, sockType, 0) // protocol 0: it receives nothing
+		if err != nil {
+			return err
+		}
+		l.senders = append(l.senders, s)
+		if spec.Medium == wire.IP {
+			s.address = toProtocol(spec.Index)
+		}
+		if err := unix.Bind(s.fd, &unix.SockaddrLinklayer{Ifindex: spec.Index}); err != nil {
+			return fmt.Errorf("afpacket: bind: %w", err)
+		}
+		return nil
+	case wire.Host:
+		s4, err := openSender(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW)
+		if err != nil {
+			return err
+		}
+		s4.address = toIPv4
+		l.senders = append(l.senders, s4)
+		if !spec.IPv6 {
+			return nil
+		}
+		s6, err := openSender(unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_RAW)
+		if err != nil {
+			return err
+		}
+		s6.address = toIPv6
+		l.senders = append(l.senders, s6)
+		return nil
+	default: // the zero value
+		return fmt.Errorf("afpacket: medium %d is not known", spec.Medium)
+	}
+}
+
+// WriteFrames implements wire.Link.
+func (l *Link) WriteFrames(frames [][]byte) (int, error) {
+	if len(l.senders) == 1 {
+		return l.senders[0].write(frames)
+	}
+	for sent := 0; ; { // runs of one family, so that the order stays
+		if sent == len(frames) {
+			return sent, nil
+		}
+		end := sent + 1
+		for end < len(frames) && version(frames[end]) == version(frames[sent]) {
+			end++
+		}
+		s := l.senders[0]
+		if version(frames[sent]) == 6 {
+			s = l.senders[1]
+		}
+		n, err := s.write(frames[sent:end])
+		if sent += n; err != nil {
+			return sent, err
+		}
+	}
+}
+
+func version(frame []byte) byte {
+	if len(frame) == 0 {
+		return 0
+	}
+	return frame[0] >> 4
+}
+
+// ReadFrames implements wire.Link.
+func (l *Link) ReadFrames(ctx context.Context, fn func(frame []byte, at time.Time)) error {
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	stop := context.AfterFunc(ctx, l.interrupt)
+	defer stop()
+
+	fds := []unix.PollFd{{Fd: int32(l.wake), Events: unix.POLLIN}}
+	for _, r := range l.rings {
+		fds = append(fds, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
+	}
+	for !l.isClosed() {
+		for _, r := range l.rings {
+			r.read(fn)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("afpacket: wait for frames: %w", err)
+		}
+		if fds[0].Revents != 0 {
+			l.drain()
+		}
+		for _, fd := range fds[1:] {
+			if fd.Revents&unix.POLLERR != 0 {
+				if err := socketError(int(fd.Fd)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// socketError takes the pending error of a socket: an interface that went down
+// leaves ENETDOWN there.
+func socketError(fd int) error {
+	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return fmt.Errorf("afpacket: read the socket's error: %w", err)
+	}
+	switch errno := unix.Errno(code); errno {
+	case 0:
+		return nil
+	case unix.ENETDOWN, unix.ENODEV, unix.ENXIO:
+		return fmt.Errorf("afpacket: receive: %v: %w", errno, wire.ErrLinkDown)
+	default:
+		return fmt.Errorf("afpacket: receive: %w", errno)
+	}
+}
+
+// interrupt ends a running ReadFrames.
+func (l *Link) interrupt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.nudge()
+	}
+}
+
+// nudge lets a waiting poll return.
+func (l *Link) nudge() {
+	_, _ = unix.Write(l.wake, []byte{1, 0, 0, 0, 0, 0, 0, 1}) // not zero in either byte order
+}
+
+func (l *Link) drain() {
+	var count [8]byte
+	_, _ = unix.Read(l.wake, count[:])
+}
+
+func (l *Link) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// Drops implements wire.Link.
+func (l *Link) Drops() (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.countDrops()
+}
+
+func (l *Link) countDrops() (uint64, error) {
+	if l.closed {
+		return l.lost, nil
+	}
+	var failed []error
+	for _, r := range l.rings {
+		n, err := r.drops()
+		l.lost += n
+		failed = append(failed, err)
+	}
+	return l.lost, errors.Join(failed...)
+}
+
+// Close implements wire.Link. It waits for a running ReadFrames to return;
+// WriteFrames must not run any more.
+func (l *Link) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	_, err := l.countDrops()
+	l.closed = true
+	l.nudge()
+	l.mu.Unlock()
+
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	l.free()
+	return err
+}
+
+// free gives back what the link holds. Nobody uses the link any more.
+func (l *Link) free() {
+	for _, r := range l.rings {
+		r.close()
+	}
+	for _, s := range l.senders {
+		s.close()
+	}
+	if l.wake >= 0 {
+		_ = unix.Close(l.wake)
+	}
+}
+
+// privilege makes the error of a missing privilege one that is
+// wire.ErrPrivilege.
+func privilege(err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("%v: %w", err, wire.ErrPrivilege)
+	}
+	return err
+}

@@ -1,0 +1,253 @@
+//go:build linux
+
+package wire
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"dormant/registry"
+	"dormant/scanner"
+)
+
+// Config is what a Backend needs to know before the first probe.
+type Config struct {
+	// Prefixes hold every address that will be asked, masked, without zones.
+	// Required unless there are Zones. Link-local ones are passed over.
+	Prefixes []netip.Prefix
+	// Zones are the interfaces that link-local targets name ("eth0").
+	Zones []string
+	// Ports are asked; they are never used as source ports.
+	Ports []registry.Port
+	// Interface is what everything must leave by; empty: what the kernel's
+	// routes say. Addresses of this host are asked through loopback in any case.
+	Interface string
+	// Source is the address of this host that everything of its family is asked
+	// from; the zero Addr: what the kernel selects.
+	Source netip.Addr
+	// OpenLink opens the link to an interface. It is called by Open, in its
+	// goroutine. Required.
+	OpenLink func(LinkSpec) (Link, error)
+	// Log hears of targets and gateways that cannot be reached. Required.
+	Log *slog.Logger
+}
+
+// Backend asks by raw frames. It implements scanner.Backend and
+// scanner.Resolver.
+type Backend struct {
+	log     *slog.Logger
+	kernel  *kernel
+	routes  *routes
+	ifaces  []*iface
+	cookies cookies
+	clock   uint32 // what the timestamps of this run begin with
+	times   sendTimes
+
+	known  atomic.Pointer[neighbours]
+	asking asking
+
+	faults chan scanner.Observation // probes that were not sent, on their way to Receive
+	warned map[string]bool          // send errors that were logged; Send's
+
+	sendErrors, sendRetries, asked, answered atomic.Uint64
+
+	closing sync.Once
+}
+
+var (
+	_ scanner.Backend  = (*Backend)(nil)
+	_ scanner.Resolver = (*Backend)(nil)
+)
+
+// Open finds the routes to all targets, opens the links that they need, and
+// builds the templates. It sends nothing and starts nothing. Everything is
+// opened in the network namespace of the calling thread. The error is
+// ErrPrivilege when raw frames are forbidden, ErrInterface when the interface,
+// a zone or the source address cannot be used. Targets without a route are no
+// error here: their probes become Unknown, LocalError.
+func Open(cfg Config) (b *Backend, err error) {
+	if cfg.OpenLink == nil || cfg.Log == nil || len(cfg.Prefixes)+len(cfg.Zones) == 0 {
+		return nil, errors.New("wire: config: want OpenLink, Log, and Prefixes or Zones")
+	}
+	b = &Backend{log: cfg.Log, faults: make(chan scanner.Observation, 4*maxBatch), warned: map[string]bool{}}
+	b.known.Store(newNeighbours(nil))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close())
+			b = nil
+		}
+	}()
+	if b.kernel, err = openKernel(); err != nil {
+		return b, err
+	}
+	var seed [20]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	b.cookies.key = [2]uint64{binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])}
+	b.clock = binary.LittleEndian.Uint32(seed[16:])
+	low, high := ephemeral()
+	b.cookies.ports = ChooseSourcePorts(low, high, cfg.Ports)
+
+	if err := b.findRoutes(cfg); err != nil {
+		return b, err
+	}
+	return b, b.openLinks(cfg.OpenLink)
+}
+
+// findRoutes fills routes and ifaces.
+func (b *Backend) findRoutes(cfg Config) error {
+	m := mapper{kernel: b.kernel, src: cfg.Source.WithZone(""), log: cfg.Log}
+	if cfg.Interface != "" {
+		l, err := b.kernel.byName(cfg.Interface)
+		if err != nil {
+			return err
+		}
+		m.index = l.Attrs().Index
+	}
+	if cfg.Source.IsValid() {
+		own, err := b.kernel.addresses(nil, cfg.Source.Is6())
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(own, m.src) && !m.src.IsLoopback() {
+			return fmt.Errorf("source %v is not an address of this host: %w", cfg.Source, ErrInterface)
+		}
+	}
+	var err error
+	if b.routes, err = m.mapAll(cfg.Prefixes); err != nil {
+		return err
+	}
+	for _, zone := range cfg.Zones {
+		if err := b.addZone(zone, cfg.Source); err != nil {
+			return err
+		}
+	}
+	for _, r := range b.routes.all {
+		if r.hop == (hop{}) {
+			continue
+		}
+		if r.iface, err = b.ifaceOf(r.hop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addZone adds the route to the link-local targets on one interface.
+func (b *Backend) addZone(zone string, source netip.Addr) error {
+	l, err := b.kernel.byName(zone)
+	if err != nil {
+		return err
+	}
+	f, err := b.ifaceOf(hop{index: l.Attrs().Index})
+	if err != nil {
+		return err
+	}
+	src := f.linkLocal()
+	if source.IsValid() && source.Is6() {
+		src = source.WithZone("")
+	}
+	if !src.IsValid() {
+		return fmt.Errorf("interface %q has no link-local address to ask from: %w", zone, ErrInterface)
+	}
+	r := &route{hop: hop{index: f.index, src: src}}
+	b.routes.zones[zone] = r
+	b.routes.all = append(b.routes.all, r)
+	return nil
+}
+
+// ifaceOf returns the one iface of a hop's interface.
+func (b *Backend) ifaceOf(h hop) (*iface, error) {
+	for _, f := range b.ifaces {
+		if f.index == h.index && !h.loopback || h.loopback && f.medium == Host {
+			return f, nil
+		}
+	}
+	link, err := b.kernel.nl.LinkByIndex(h.index)
+	if h.loopback {
+		link, err = b.kernel.loopback()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wire: interface number %d: %w", h.index, err)
+	}
+	f, err := newIface(b.kernel, link)
+	if err != nil {
+		return nil, err
+	}
+	b.ifaces = append(b.ifaces, f)
+	return f, nil
+}
+
+// openLinks opens the link of every interface and builds the templates of every
+// route.
+func (b *Backend) openLinks(open func(LinkSpec) (Link, error)) error {
+	for _, f := range b.ifaces {
+		spec := LinkSpec{Name: f.name, Index: f.index, Medium: f.medium, Ports: b.cookies.ports}
+		for _, r := range b.routes.all {
+			if r.iface != f {
+				continue
+			}
+			spec.Sources = append(spec.Sources, r.hop.src)
+			spec.IPv4 = spec.IPv4 || r.hop.src.Is4()
+			spec.IPv6 = spec.IPv6 || r.hop.src.Is6() || r.hop.gateway.Is6()
+			var err error
+			if r.tcp, err = newTemplate(f.medium, f.hardware(), r.hop.src, f.mtu, registry.TCP); err != nil {
+				return err
+			}
+			if r.udp, err = newTemplate(f.medium, f.hardware(), r.hop.src, f.mtu, registry.UDP); err != nil {
+				return err
+			}
+			if f.noARP {
+				r.via.Store(&f.mac) // as the kernel addresses frames there
+			}
+		}
+		var err error
+		if f.link, err = open(spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Counters implements scanner.Backend.
+func (b *Backend) Counters() scanner.Counters {
+	c := scanner.Counters{
+		SendErrors: b.sendErrors.Load(), SendRetry: b.sendRetries.Load(),
+		ARPSent: b.asked.Load(), ARPAnswer: b.answered.Load(), SharedMAC: b.known.Load().most,
+	}
+	for _, f := range b.ifaces {
+		c.Frames += f.received.Load()
+		c.Invalid += f.invalid.Load()
+		if f.link == nil {
+			continue
+		}
+		drops, err := f.link.Drops()
+		if err != nil {
+			drops = max(drops, 1) // what cannot be counted may have been lost
+		}
+		c.RingDrops += drops
+	}
+	return c
+}
+
+// Close frees the links. Send, Receive and Resolve must have returned.
+func (b *Backend) Close() error {
+	var failed []error
+	b.closing.Do(func() {
+		for _, f := range b.ifaces {
+			if f.link != nil {
+				failed = append(failed, f.link.Close())
+			}
+		}
+		if b.kernel != nil {
+			b.kernel.close()
+		}
+	})
+	return errors.Join(failed...)
+}

@@ -1,0 +1,314 @@
+//go:build linux
+
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"time"
+
+	"dormant/scanner"
+)
+
+const (
+	// tries is how often a silent neighbour is asked at most.
+	tries = 3
+	// askBatch is how many requests go out at once, and askChunk how many
+	// questions are open at once: what is kept in memory while resolving.
+	askBatch = 32
+	askChunk = 1 << 16
+	// kernelWait is how long the kernel is given to find a gateway that did not
+	// answer us: it asks three times in as many seconds.
+	kernelWait = 3 * time.Second
+)
+
+// pacer blocks until n more frames may be sent.
+type pacer = func(ctx context.Context, n int) error
+
+// Resolve implements scanner.Resolver. It looks for the gateways too.
+func (b *Backend) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace func(ctx context.Context, n int) error) error {
+	if err := b.resolveGateways(ctx, pace); err != nil {
+		return err
+	}
+	known, fresh := b.known.Load().all(), map[*iface]map[netip.Addr][6]byte{}
+	var chunk []question
+	queued := map[netip.Addr]bool{}
+	ask := func() error {
+		err := b.ask(ctx, chunk, pace)
+		for _, q := range chunk {
+			if q.closed {
+				known[q.key.addr] = q.mac
+			}
+		}
+		chunk = chunk[:0]
+		clear(queued)
+		return err
+	}
+	defer func() { b.known.Store(newNeighbours(known)) }()
+	for addr := range addrs {
+		r := b.routes.of(addr)
+		if r == nil || !r.onLink() {
+			continue
+		}
+		if _, ok := known[addr]; ok || queued[addr] {
+			continue
+		}
+		if fresh[r.iface] == nil {
+			var err error
+			if fresh[r.iface], err = b.cached(r.iface, true); err != nil {
+				return err
+			}
+		}
+		if mac, ok := fresh[r.iface][addr]; ok {
+			known[addr] = mac
+			continue
+		}
+		queued[addr] = true
+		chunk = append(chunk, r.question(addr))
+		if len(chunk) == askChunk {
+			if err := ask(); err != nil {
+				return err
+			}
+		}
+	}
+	return ask()
+}
+
+// question returns the question for a neighbour on the route.
+func (r *route) question(addr netip.Addr) question {
+	return question{key: questionKey{addr, r.iface.index}, src: r.iface.asker(r.hop.src, addr.Is6())}
+}
+
+// cached returns the kernel's neighbours on an interface, of both families.
+func (b *Backend) cached(f *iface, fresh bool) (map[netip.Addr][6]byte, error) {
+	all := map[netip.Addr][6]byte{}
+	for _, v6 := range []bool{false, true} {
+		some, err := b.kernel.neighbours(f.index, v6, fresh)
+		if err != nil {
+			return nil, err
+		}
+		for addr, mac := range some {
+			all[f.withZone(addr)] = mac
+		}
+	}
+	return all, nil
+}
+
+// resolveGateways finds the link-layer addresses of all gateways that are not
+// known: from the kernel's table, by asking, and at last by letting the kernel
+// ask.
+func (b *Backend) resolveGateways(ctx context.Context, pace pacer) error {
+	var questions []question
+	waiting := map[questionKey][]*route{}
+	for _, r := range b.routes.all {
+		if r.iface == nil || r.iface.medium != Ethernet || !r.hop.gateway.IsValid() || r.via.Load() != nil {
+			continue
+		}
+		cached, err := b.cached(r.iface, true)
+		if err != nil {
+			return err
+		}
+		gateway := r.iface.withZone(r.hop.gateway)
+		if mac, ok := cached[gateway]; ok {
+			r.via.Store(&mac)
+			continue
+		}
+		q := r.question(gateway)
+		if waiting[q.key] == nil {
+			questions = append(questions, q)
+		}
+		waiting[q.key] = append(waiting[q.key], r)
+	}
+	if err := b.ask(ctx, questions, pace); err != nil {
+		return err
+	}
+	for _, q := range questions {
+		mac, ok := q.mac, q.closed
+		if !ok {
+			var err error
+			if mac, ok, err = b.byKernel(ctx, waiting[q.key][0]); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			b.log.WarnContext(ctx, "a gateway does not answer: what lies behind it cannot be asked", "gateway", q.key.addr)
+			continue
+		}
+		for _, r := range waiting[q.key] {
+			r.via.Store(&mac)
+		}
+	}
+	return nil
+}
+
+// byKernel lets the kernel look for the gateway of r.
+func (b *Backend) byKernel(ctx context.Context, r *route) (mac [6]byte, ok bool, err error) {
+	if err := b.kernel.solicit(r.iface.index, r.hop.gateway); err != nil {
+		b.log.DebugContext(ctx, "the kernel does not look for the gateway", "error", err)
+	}
+	for end := time.Now().Add(kernelWait); ; {
+		cached, err := b.cached(r.iface, false)
+		if err != nil {
+			return mac, false, err
+		}
+		if mac, ok = cached[r.iface.withZone(r.hop.gateway)]; ok || time.Now().After(end) {
+			return mac, ok, nil
+		}
+		if err := pause(ctx, longWait*10); err != nil {
+			return mac, false, err
+		}
+	}
+}
+
+// ask asks until everybody has answered or been given up. Everybody silent is
+// asked twice, and once more if the second time found somebody – then requests
+// get lost here – or if nobody at all has answered.
+func (b *Backend) ask(ctx context.Context, questions []question, pace pacer) error {
+	if len(questions) == 0 {
+		return nil
+	}
+	a := &b.asking
+	a.begin(questions)
+	defer a.end()
+	before := len(questions)
+	for try := 1; ; try++ {
+		start := time.Now()
+		if err := b.askOnce(ctx, questions, pace); err != nil {
+			return err
+		}
+		asked := time.Now()
+		if err := a.pauseUntil(ctx, start); err != nil {
+			return err
+		}
+		left := a.unanswered()
+		found, none := left < before, left == len(questions)
+		if before = left; left == 0 {
+			return nil
+		}
+		if try == tries || try > 1 && !found && !none {
+			return a.pauseUntil(ctx, asked)
+		}
+	}
+}
+
+// pauseUntil waits until what was asked at a time has had long enough to
+// answer, or all have answered.
+func (a *asking) pauseUntil(ctx context.Context, asked time.Time) error {
+	for {
+		left := time.Until(asked.Add(a.wait())) // which may grow meanwhile
+		if left <= 0 {
+			return ctx.Err()
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-a.done:
+			timer.Stop()
+			return nil
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// askOnce sends one request for every open question.
+func (b *Backend) askOnce(ctx context.Context, questions []question, pace pacer) error {
+	var (
+		taken   [askBatch]*question
+		buffers [askBatch][solicitFrame]byte
+		frames  [askBatch][]byte
+	)
+	for next := 0; next < len(questions); {
+		n := min(askBatch, len(questions)-next)
+		if err := pace(ctx, n); err != nil {
+			return err
+		}
+		var some []*question
+		if some, next = b.asking.take(questions, next, n, taken[:0]); len(some) == 0 {
+			continue
+		}
+		f := b.ifaceByIndex(some[0].key.index)
+		for i, q := range some {
+			if q.key.addr.Is4() {
+				frames[i] = putARP(buffers[i][:], f.mac, q.src, q.key.addr)
+			} else {
+				frames[i] = putSolicitation(buffers[i][:], f.mac, q.src, q.key.addr)
+			}
+		}
+		if err := b.sendRequests(ctx, f, frames[:len(some)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Backend) ifaceByIndex(index int) *iface {
+	for _, f := range b.ifaces {
+		if f.index == index {
+			return f
+		}
+	}
+	return nil
+}
+
+// sendRequests sends the frames and waits for room where there is none. A
+// request that is refused otherwise is left out: it counts as a send error, and
+// the next try asks again.
+func (b *Backend) sendRequests(ctx context.Context, f *iface, frames [][]byte) error {
+	for wait := firstWait; len(frames) > 0; {
+		n, err := f.write(frames)
+		b.asked.Add(uint64(n))
+		frames = frames[n:]
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrLinkDown):
+			return fmt.Errorf("wire: ask for neighbours on %s: %w", f.name, err)
+		case errors.Is(err, ErrBusy) && wait < patience:
+			b.sendRetries.Add(1)
+			if err := pause(ctx, wait); err != nil {
+				return err
+			}
+			wait *= 2
+		default:
+			b.sendErrors.Add(1)
+			b.log.WarnContext(ctx, "a neighbour request could not be sent", "interface", f.name, "error", err)
+			frames = frames[1:]
+		}
+	}
+	return nil
+}
+
+// heard takes an ARP reply or a neighbour advertisement and reports whether it
+// was asked for. It is called by the receivers.
+func (b *Backend) heard(f *iface, addr netip.Addr, mac [6]byte, at time.Time) bool {
+	if mac == ([6]byte{}) || mac[0]&1 != 0 { // nobody's, or a group's
+		return false
+	}
+	asked, first := b.asking.answer(questionKey{addr, f.index}, mac, at)
+	if first {
+		b.answered.Add(1)
+	}
+	return asked
+}
+
+// Reachable implements scanner.Resolver. A silent gateway is a fault of this
+// side: it says nothing about what is behind it.
+func (b *Backend) Reachable(addr netip.Addr) (scanner.State, scanner.Reason, bool) {
+	r := b.routes.of(addr)
+	switch {
+	case r == nil || r.iface == nil:
+		return scanner.Unknown, scanner.LocalError, false
+	case r.iface.medium != Ethernet || r.via.Load() != nil:
+		return 0, 0, true
+	case r.hop.gateway.IsValid():
+		return scanner.Unknown, scanner.LocalError, false
+	case b.known.Load().of(addr) == nil:
+		return scanner.Unreachable, scanner.ARPNoReply, false
+	default:
+		return 0, 0, true
+	}
+}

@@ -1,0 +1,189 @@
+//go:build linux
+
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sort"
+	"sync/atomic"
+)
+
+// route is one way to targets. Routes are shared by all targets that have the
+// same way, and immutable but for via.
+type route struct {
+	hop      hop
+	iface    *iface // nil: this host sends nothing there
+	tcp, udp *template
+	// via is the link-layer address of the gateway, nil as long as it is not
+	// known and where there is none. Resolve writes it.
+	via atomic.Pointer[[6]byte]
+}
+
+// onLink reports whether each target has a link-layer address of its own.
+func (r *route) onLink() bool {
+	return r.iface != nil && r.iface.medium == Ethernet && !r.hop.gateway.IsValid() && !r.iface.noARP
+}
+
+// routes finds the route of a target: a sorted list of address ranges for each
+// family, and one route per zone. It is immutable.
+type routes struct {
+	v4    []range4
+	v6    []range6
+	zones map[string]*route
+	all   []*route // each once
+}
+
+type range4 struct {
+	first, last uint32
+	route       *route
+}
+
+type range6 struct {
+	first, last netip.Addr
+	route       *route
+}
+
+// of returns the route to addr, nil for an address that was not asked for.
+func (rs *routes) of(addr netip.Addr) *route {
+	if addr.Is4() {
+		b := addr.As4()
+		a := binary.BigEndian.Uint32(b[:])
+		i := sort.Search(len(rs.v4), func(i int) bool { return rs.v4[i].last >= a })
+		if i < len(rs.v4) && rs.v4[i].first <= a {
+			return rs.v4[i].route
+		}
+		return nil
+	}
+	if addr.Zone() != "" {
+		return rs.zones[addr.Zone()]
+	}
+	i := sort.Search(len(rs.v6), func(i int) bool { return rs.v6[i].last.Compare(addr) >= 0 })
+	if i < len(rs.v6) && rs.v6[i].first.Compare(addr) <= 0 {
+		return rs.v6[i].route
+	}
+	return nil
+}
+
+// mapper builds routes. It asks once for every part of a target prefix in which
+// no routing table tells addresses apart, so that a more specific route inside
+// a target prefix is seen, and no address is asked for one by one.
+type mapper struct {
+	kernel *kernel
+	index  int        // of the interface that all must leave by, or 0
+	src    netip.Addr // that all must be asked from, or the zero Addr
+	log    *slog.Logger
+
+	cuts   []netip.Prefix // of the family at hand, sorted
+	byHop  map[hop]*route
+	result *routes
+}
+
+// mapAll returns the routes to all prefixes, which must be masked.
+func (m *mapper) mapAll(prefixes []netip.Prefix) (*routes, error) {
+	m.byHop, m.result = map[hop]*route{}, &routes{zones: map[string]*route{}}
+	for _, v6 := range []bool{false, true} {
+		mine := slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool {
+			return p.Addr().Is6() != v6 || v6 && p.Addr().IsLinkLocalUnicast() // those need a zone
+		})
+		if len(mine) == 0 {
+			continue
+		}
+		slices.SortFunc(mine, netip.Prefix.Compare)
+		var err error
+		if m.cuts, err = m.kernel.prefixes(v6); err != nil {
+			return nil, err
+		}
+		for _, p := range mine {
+			if err := m.walk(p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return m.result, nil
+}
+
+// walk maps one prefix, or its halves.
+func (m *mapper) walk(p netip.Prefix) error {
+	if divided(m.cuts, p) {
+		low, high := halves(p)
+		if err := m.walk(low); err != nil {
+			return err
+		}
+		return m.walk(high)
+	}
+	h, err := m.kernel.hop(p.Addr(), m.index, m.src)
+	if errors.Is(err, errNoRoute) {
+		m.log.Warn("these targets cannot be sent to", "targets", p.String(), "reason", err)
+		h = hop{} // all such targets share the route without an interface
+	} else if err != nil {
+		return err
+	}
+	m.add(p, m.share(h))
+	return nil
+}
+
+// share returns the one route of h.
+func (m *mapper) share(h hop) *route {
+	r := m.byHop[h]
+	if r == nil {
+		r = &route{hop: h}
+		m.byHop[h] = r
+		m.result.all = append(m.result.all, r)
+	}
+	return r
+}
+
+// add appends a range, or makes the last one longer.
+func (m *mapper) add(p netip.Prefix, r *route) {
+	first, last := p.Addr(), lastOf(p)
+	if first.Is4() {
+		f, l := first.As4(), last.As4()
+		next := range4{binary.BigEndian.Uint32(f[:]), binary.BigEndian.Uint32(l[:]), r}
+		if n := len(m.result.v4); n > 0 && m.result.v4[n-1].route == r && m.result.v4[n-1].last+1 == next.first {
+			m.result.v4[n-1].last = next.last
+			return
+		}
+		m.result.v4 = append(m.result.v4, next)
+		return
+	}
+	if n := len(m.result.v6); n > 0 && m.result.v6[n-1].route == r && m.result.v6[n-1].last.Next() == first {
+		m.result.v6[n-1].last = last
+		return
+	}
+	m.result.v6 = append(m.result.v6, range6{first, last, r})
+}
+
+// divided reports whether a cut lies inside p, p itself not counted. cuts are
+// sorted.
+func divided(cuts []netip.Prefix, p netip.Prefix) bool {
+	i := sort.Search(len(cuts), func(i int) bool { return cuts[i].Addr().Compare(p.Addr()) >= 0 })
+	for ; i < len(cuts) && p.Contains(cuts[i].Addr()); i++ {
+		if cuts[i].Bits() > p.Bits() {
+			return true
+		}
+	}
+	return false
+}
+
+// halves splits a prefix of more than one address.
+func halves(p netip.Prefix) (low, high netip.Prefix) {
+	bits := p.Bits() + 1
+	b := p.Addr().AsSlice()
+	b[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	upper, _ := netip.AddrFromSlice(b)
+	return netip.PrefixFrom(p.Addr(), bits), netip.PrefixFrom(upper, bits)
+}
+
+// lastOf returns the last address of a prefix.
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < 8*len(b); i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	return last
+}

@@ -1,0 +1,181 @@
+//go:build linux
+
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dormant/registry"
+	"dormant/scanner"
+)
+
+// A full local queue is given time: the first wait, the longest, and how long
+// one frame is offered before it counts as not sent.
+const (
+	firstWait = 50 * time.Microsecond
+	longWait  = 5 * time.Millisecond
+	patience  = 2 * time.Second
+)
+
+// Send implements scanner.Backend. The error is ErrLinkDown when an interface
+// takes no more frames.
+func (b *Backend) Send(ctx context.Context, batch []scanner.Probe) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	micros := time.Now().UnixMicro()
+	known := b.known.Load()
+	for i := range batch {
+		p := &batch[i]
+		r := b.routes.of(p.Addr)
+		var mac [6]byte
+		ok := r != nil && r.iface != nil && sendable(p)
+		if ok {
+			mac, ok = r.nextHop(known, p)
+		}
+		if !ok {
+			if err := b.fault(ctx, p.Target); err != nil {
+				return b.unsent(i), err
+			}
+			continue
+		}
+		f := r.iface
+		if f.n == maxBatch {
+			if err := b.flush(ctx, f, batch); err != nil {
+				return b.unsent(i), err
+			}
+		}
+		b.put(f, r, p, mac, micros)
+		f.which[f.n-1] = i
+	}
+	for _, f := range b.ifaces {
+		if err := b.flush(ctx, f, batch); err != nil {
+			return b.unsent(len(batch)), err
+		}
+	}
+	return len(batch), nil
+}
+
+// sendable reports whether p keeps what scanner.Probe promises.
+func sendable(p *scanner.Probe) bool {
+	return len(p.Payload) <= maxDatagram && (p.Port.Proto == registry.TCP || p.Port.Proto == registry.UDP)
+}
+
+// nextHop returns the link-layer address that a frame to p goes to, and false
+// when it is not known.
+func (r *route) nextHop(known *neighbours, p *scanner.Probe) (mac [6]byte, ok bool) {
+	if r.iface.medium != Ethernet {
+		return mac, true
+	}
+	if via := r.via.Load(); via != nil {
+		return *via, true
+	}
+	if r.hop.gateway.IsValid() {
+		return mac, false
+	}
+	if found := known.of(p.Addr); found != nil {
+		return [6]byte(found), true
+	}
+	return mac, false
+}
+
+// put appends the frame of p to the batch of f.
+func (b *Backend) put(f *iface, r *route, p *scanner.Probe, mac [6]byte, micros int64) {
+	s := b.cookies.of(r.hop.src, p.Addr, p.Port)
+	v := variables{
+		mac: mac, dst: p.Addr, dstPort: p.Port.Number, srcPort: b.cookies.sourcePort(s, p.Attempt),
+		id: uint32(s>>12) + uint32(p.Attempt), payload: p.Payload,
+	}
+	t := r.udp
+	if p.Port.Proto == registry.TCP {
+		t = r.tcp
+		v.sequence, v.clock = s.sequence(p.Attempt), b.clock+uint32(micros)
+	}
+	b.times.put(s, p.Attempt, micros)
+	buf := &f.buffers[f.n]
+	f.frames[f.n] = buf[:t.patch(buf[:], &v)]
+	f.n++
+}
+
+// flush sends the batch of f. What only one frame is refused for becomes a
+// fault of its probe.
+func (b *Backend) flush(ctx context.Context, f *iface, batch []scanner.Probe) error {
+	wait, waited := firstWait, time.Duration(0)
+	for done := 0; done < f.n; {
+		n, err := f.write(f.frames[done:f.n])
+		if done += n; n > 0 {
+			wait, waited = firstWait, 0
+		}
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, ErrLinkDown):
+			b.keep(f, done)
+			return fmt.Errorf("wire: send on %s: %w", f.name, err)
+		case errors.Is(err, ErrBusy) && waited < patience:
+			b.sendRetries.Add(1)
+			if err := pause(ctx, wait); err != nil {
+				b.keep(f, done)
+				return err
+			}
+			waited, wait = waited+wait, min(2*wait, longWait)
+			continue
+		}
+		if !b.warned[err.Error()] {
+			b.warned[err.Error()] = true
+			b.log.Warn("a probe could not be sent; further ones like it are only counted",
+				"interface", f.name, "target", batch[f.which[done]].Target, "error", err)
+		}
+		if err := b.fault(ctx, batch[f.which[done]].Target); err != nil {
+			b.keep(f, done)
+			return err
+		}
+		done, wait, waited = done+1, firstWait, 0
+	}
+	f.n = 0
+	return nil
+}
+
+// keep drops the first done frames of the batch of f, which are sent.
+func (b *Backend) keep(f *iface, done int) {
+	f.n = copy(f.which[:], f.which[done:f.n])
+}
+
+// unsent empties all batches and returns how many probes before end come before
+// the first that was not sent.
+func (b *Backend) unsent(end int) int {
+	for _, f := range b.ifaces {
+		if f.n > 0 {
+			end = min(end, f.which[0])
+		}
+		f.n = 0
+	}
+	return end
+}
+
+// fault tells that a probe was not sent. It blocks while Receive does not keep
+// up.
+func (b *Backend) fault(ctx context.Context, t scanner.Target) error {
+	b.sendErrors.Add(1)
+	select {
+	case b.faults <- scanner.Observation{Target: t, State: scanner.Unknown, Reason: scanner.LocalError, At: time.Now()}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// pause waits for d or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

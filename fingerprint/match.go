@@ -20,7 +20,8 @@ const maxBody = 32 << 10
 type subject struct {
 	ex    Exchange
 	data  []byte // received, without the part that only repeats what was sent
-	tls   map[string]string
+	tls   map[string]string // nil on a plain connection
+	given map[string]string // hashes that stand in, in examples
 	http  *response
 	cache map[string][]string
 }
@@ -33,7 +34,13 @@ func newSubject(ex Exchange, conn *TLSInfo, fields map[string]string) *subject {
 		s.data = withoutEcho(ex.Sent, ex.Received)
 	}
 	s.http, _ = parseResponse(s.data)
-	if conn == nil && len(fields) == 0 {
+	s.given = map[string]string{}
+	plain := conn == nil
+	for name, value := range fields {
+		s.given[name] = value
+		plain = plain && !tlsField(name)
+	}
+	if plain {
 		return s
 	}
 	s.tls = map[string]string{}
@@ -83,6 +90,9 @@ func (s *subject) values(field string) []string {
 }
 
 func (s *subject) compute(field string) []string {
+	if v, ok := s.given[field]; ok && !tlsField(field) {
+		return []string{latin1([]byte(v))}
+	}
 	if tlsField(field) {
 		if v, ok := s.tls[field]; ok && (v != "" || strings.HasPrefix(field, "cert:")) {
 			return []string{latin1([]byte(v))}

@@ -46,7 +46,7 @@ type Rule struct {
 // that the rule must not match.
 type Example struct {
 	Exchange Exchange          // as the dialogue would have recorded it
-	Fields   map[string]string // certificate fields that stand in for a chain
+	Fields   map[string]string // stand in for a certificate, or for a hash
 	// Want holds the fields that the example names: product, version, cpe,
 	// hostname, service. A field that is not named is not compared.
 	Want map[string]string
@@ -254,14 +254,18 @@ func examples(key string, list []exampleFile, r *Rule, bad func(where, format st
 			}
 		}
 		for name := range f.Fields {
-			if !tlsField(name) {
-				bad(where, "field %q: an example can only set cert:…, tls:… and alpn", name)
+			if !standsIn(name) {
+				bad(where, "field %q: an example can only set cert:…, tls:…, alpn and body:sha1, body:sha256 or body:mmh3", name)
 			}
 		}
 		out = append(out, e)
 	}
 	return out
 }
+
+// standsIn reports whether an example may say what a field is: what a
+// certificate or a hash would give, whose preimage nobody has published.
+func standsIn(field string) bool { return tlsField(field) || strings.HasPrefix(field, "body:") }
 
 // bytes returns the example's answer, from exactly one of its three forms, or
 // nothing where only fields are given.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"dormant/registry"
 )
 
 // Options are what a format may want to know. The zero value is a format's
@@ -22,16 +24,8 @@ type Options struct {
 	// there are none to show.
 	Run func() Run
 	// Dossier returns what the registry knows of a port, for the formats that
-	// explain; nil when there is nothing.
-	Dossier func(f *Finding) Dossier
-}
-
-// Dossier is what a report tells of a port beside the finding. It is empty for
-// a port of which nothing is known.
-type Dossier struct {
-	Title  string   // "ShareApp (3588)"
-	About  string   // registration and lineage, in a few sentences
-	Advice []string // who should reach it, how to check
+	// explain; (*registry.Registry).Lookup is one. Nil when there is nothing.
+	Dossier func(p registry.Port) (registry.Entry, bool)
 }
 
 func (o Options) run() Run {
@@ -41,11 +35,11 @@ func (o Options) run() Run {
 	return o.Run()
 }
 
-func (o Options) dossier(f *Finding) Dossier {
+func (o Options) dossier(p registry.Port) (registry.Entry, bool) {
 	if o.Dossier == nil {
-		return Dossier{}
+		return registry.Entry{}, false
 	}
-	return o.Dossier(f)
+	return o.Dossier(p)
 }
 
 // Format is one way to write findings.
@@ -63,6 +57,8 @@ func Formats() map[string]Format {
 	return map[string]Format{
 		"csv": {Extensions: []string{".csv"}, Streams: true,
 			New: func(w io.Writer, o Options) (Sink, error) { return NewCSV(w, o.CSV) }},
+		"html": {Extensions: []string{".html", ".htm"},
+			New: func(w io.Writer, o Options) (Sink, error) { return NewHTML(w, o) }},
 		"jsonl": {Extensions: []string{".jsonl", ".ndjson"}, Streams: true,
 			New: func(w io.Writer, _ Options) (Sink, error) { return NewJSONL(w), nil }},
 	}

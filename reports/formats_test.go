@@ -12,13 +12,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"dormant/registry"
 	"dormant/reports"
 	"dormant/reports/sinktest"
 	"dormant/scanner"
+
+	"golang.org/x/net/html"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -42,7 +46,20 @@ func run() reports.Run {
 }
 
 func options() reports.Options {
-	return reports.Options{Run: run}
+	return reports.Options{Run: run, Dossier: dossier}
+}
+
+// dossier is one entry, so that golden files do not change with the registry.
+func dossier(p registry.Port) (registry.Entry, bool) {
+	if p.Number != 3588 {
+		return registry.Entry{}, false
+	}
+	return registry.Entry{
+		Number: 3588, Title: "Sentinel Server", Label: "registered: Sentinel Server (unverified)", Status: registry.Ghost,
+		Summary: "A number set aside in 2002.",
+		Facts:   []registry.Fact{{Topic: registry.TopicPurpose, Text: "Nobody knows <for certain>.", Mark: registry.Mark{Source: "a page", Confidence: registry.Low}}},
+		Checks:  []registry.Check{{System: "Linux", Command: "sudo ss -tulnp 'sport = :3588'", Note: "exactly this port"}},
+	}, true
 }
 
 // count reads an output back, by format.
@@ -52,6 +69,8 @@ func count(format string) func(out []byte) (int, error) {
 		return countCSV
 	case "jsonl":
 		return countLines
+	case "html":
+		return countHTML
 	default:
 		return nil
 	}
@@ -94,6 +113,42 @@ func countLines(out []byte) (int, error) {
 		return n, fmt.Errorf("%d objects in %d lines", n, lines)
 	}
 	return n, nil
+}
+
+// countHTML reads the page as a browser's parser does: its cards must be as many
+// as its rows, nothing may run or load that is not ours.
+func countHTML(out []byte) (int, error) {
+	doc, err := html.Parse(bytes.NewReader(out))
+	if err != nil {
+		return 0, err
+	}
+	total, elements := 0, map[string]int{}
+	for n := range doc.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		elements[n.Data]++
+		for _, a := range n.Attr {
+			switch {
+			case a.Key == "data-findings":
+				if total, err = strconv.Atoi(a.Val); err != nil {
+					return 0, err
+				}
+			case a.Key == "class" && strings.HasPrefix(a.Val, "card c-"):
+				elements["card"]++
+			case a.Key == "id" && n.Data == "tr":
+				elements["row"]++
+			case strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "src":
+				return 0, fmt.Errorf("<%s %s=%q>", n.Data, a.Key, a.Val)
+			case a.Key == "href" && !strings.HasPrefix(a.Val, "#"):
+				return 0, fmt.Errorf("a link to %q", a.Val)
+			}
+		}
+	}
+	if elements["card"] != elements["row"] || elements["script"] != 1 || elements["style"] != 1 || elements["img"]+elements["link"] != 0 {
+		return 0, fmt.Errorf("elements %v", elements)
+	}
+	return total, nil
 }
 
 func binary(format string) bool { return format == "xlsx" }

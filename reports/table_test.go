@@ -43,7 +43,7 @@ func TestTableContract(t *testing.T) {
 		Count: func(out []byte) (int, error) {
 			open, rest, _ := strings.Cut(string(out), "\n\n")
 			n := strings.Count(strings.TrimSpace(open), "\n") // less the header
-			if strings.Contains(rest, "10.0.1.28") {         // all of sinktest.Findings: six are not open
+			if strings.Contains(rest, "10.0.1.28") {          // all of sinktest.Findings: six are not open
 				n += 6
 			}
 			return n, nil

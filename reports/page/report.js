@@ -1,0 +1,78 @@
+"use strict";
+(() => {
+  // The page is whole without this script: it only hides rows and orders them.
+  const step = 250; // rows laid out at a time
+  const body = document.querySelector("#list tbody");
+  if (!body) return;
+  document.documentElement.classList.add("js");
+  const form = document.querySelector(".tools"), input = document.querySelector("#filter");
+  const count = form.querySelector("output"), more = document.querySelector(".more");
+  let rows = [...body.rows].map((row) => ({
+    row, card: document.getElementById("f" + row.id.slice(1)), text: row.textContent.toLowerCase(),
+  }));
+  let shown = step, matching = rows;
+
+  const show = () => {
+    const visible = new Set(matching.slice(0, shown));
+    for (const r of rows) r.row.hidden = !visible.has(r);
+    more.hidden = matching.length <= shown;
+    count.textContent = matching.length === rows.length ? rows.length + " open ports" : matching.length + " of " + rows.length + " open ports";
+  };
+  const filter = () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    matching = rows.filter((r) => words.every((w) => r.text.includes(w)));
+    const match = new Set(matching);
+    for (const r of rows) r.card.hidden = !match.has(r);
+    shown = step;
+    show();
+  };
+  const key = (r, column) => { const cell = r.row.cells[column]; return cell.dataset.key ?? cell.textContent.trim(); };
+  const sort = (th, column) => {
+    const down = th.getAttribute("aria-sort") === "ascending";
+    for (const other of th.parentNode.cells) other.removeAttribute("aria-sort");
+    th.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const number = th.dataset.sort === "number", sign = down ? -1 : 1;
+    const keyed = rows.map((r, i) => ({ r, i, k: number ? Number(key(r, column)) : key(r, column).toLowerCase() }));
+    keyed.sort((a, b) => (a.k < b.k ? -sign : a.k > b.k ? sign : a.i - b.i));
+    rows = keyed.map((e) => e.r);
+    body.append(...rows.map((r) => r.row));
+    filter();
+  };
+  document.querySelectorAll("#list th[data-sort]").forEach((th, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = th.textContent;
+    th.replaceChildren(button);
+    button.addEventListener("click", () => sort(th, column));
+  });
+  let waiting;
+  input.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 120); });
+  form.addEventListener("reset", () => setTimeout(filter));
+  form.addEventListener("submit", (e) => { e.preventDefault(); filter(); });
+  more.querySelector("button").addEventListener("click", () => { shown += step; show(); });
+  document.addEventListener("click", (e) => {
+    const from = e.target.closest("[data-query]");
+    if (!from || !from.dataset.query) return;
+    input.value = from.dataset.query;
+    filter();
+    document.querySelector("#list").scrollIntoView();
+    input.focus({ preventScroll: true });
+  });
+  const open = () => {
+    const id = location.hash.slice(1);
+    const card = /^(f|port)\d+$/.test(id) && document.getElementById(id);
+    if (!card) return;
+    card.hidden = false;
+    card.open = true;
+    card.scrollIntoView();
+  };
+  addEventListener("hashchange", open);
+  addEventListener("beforeprint", () => { // all that match, not only the first
+    const match = new Set(matching);
+    for (const r of rows) r.row.hidden = !match.has(r);
+  });
+  addEventListener("afterprint", show);
+  form.hidden = false;
+  filter();
+  open();
+})();

@@ -46,10 +46,13 @@ type Exchange struct {
 	// Probe names what was sent: one of the Probe… constants or an opener's id.
 	Probe string `json:"probe"`
 	// Inside is true when it ran inside TLS.
-	Inside   bool   `json:"inside_tls,omitempty"`
-	Sent     []byte `json:"sent,omitempty"`
-	Received []byte `json:"received,omitempty"` // at most 64 KiB
-	// Chunks tell when the received bytes came.
+	Inside bool `json:"inside_tls,omitempty"`
+	// At is when the step began, counted from Evidence.Started.
+	At       time.Duration `json:"at_ns,omitempty"`
+	Sent     []byte        `json:"sent,omitempty"`
+	Received []byte        `json:"received,omitempty"` // at most 64 KiB
+	// Chunks tell when the received bytes came, at most 256; the last one then
+	// counts all that followed.
 	Chunks []Chunk `json:"chunks,omitempty"`
 	// End says how the exchange ended.
 	End End `json:"end"`
@@ -90,11 +93,12 @@ const (
 	EndFin     End = "fin"      // the peer closed
 	EndRst     End = "rst"      // the peer reset
 	EndFull    End = "full"     // the read limit was reached
-	EndReply   End = "reply"    // UDP: a datagram came
+	EndReply   End = "reply"    // UDP: a datagram came; TLS: the handshake was completed
 	EndRefused End = "refused"  // TCP: RST to the handshake; UDP: ICMP port unreachable
 	EndNoConn  End = "no_conn"  // the handshake timed out
 	EndEnough  End = "enough"   // a strong match ended the reading
 	EndTLSFail End = "tls_fail" // the TLS handshake did not complete
+	EndCut     End = "cut"      // our budget of time or bytes ended the reading, bytes were still coming
 )
 
 // TCPInfo is what the kernel knew of the connection after a step.

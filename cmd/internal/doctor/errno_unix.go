@@ -1,0 +1,7 @@
+//go:build unix && !linux
+
+package doctor
+
+import "syscall"
+
+const refused = syscall.ECONNREFUSED

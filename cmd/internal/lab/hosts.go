@@ -1,0 +1,101 @@
+package lab
+
+import (
+	"net/netip"
+
+	"dormant/fingerprint"
+	"dormant/registry"
+)
+
+// Host is one emulated machine. Without services everything on it is closed.
+type Host struct {
+	Addr     netip.Addr `json:"addr"`
+	Name     string     `json:"name"`
+	Services []Service  `json:"services"`
+}
+
+// Service is one open port, and what a right scan says of it.
+type Service struct {
+	Port  registry.Port `json:"port"`
+	Plays string        `json:"plays"`
+	// Verdict is the class that a complete dialogue comes to. Reason and
+	// Version are empty where none is expected.
+	Verdict fingerprint.Class `json:"verdict"`
+	Reason  string            `json:"reason,omitempty"`
+	Version string            `json:"version,omitempty"`
+	// Missing says why the port is not served on this machine, "" when it is.
+	Missing string `json:"missing,omitempty"`
+
+	serve handler
+}
+
+// lastHost is the largest number of a host in its prefix.
+const lastHost = 52
+
+// hosts is the emulated network, by the number of each host in the prefix.
+func hosts(stage *stage) []numbered {
+	dormant := []uint16{3588, 3712, 3047, 1947, 5093, 475}
+	return []numbered{
+		{10, "license server", []Service{
+			tcp(1947, "Sentinel LDK license manager, remote administration refused", fingerprint.LicenseManager, site(haspLM("25.02", false))).version("25.02"),
+			udp(1947, "its answer to the LM search", fingerprint.LicenseManager, lmSearch("lab-license")),
+		}},
+		{11, "old license server", []Service{
+			tcp(1947, "HASP license manager, administration open to all", fingerprint.LicenseManager, site(haspLM("18.00", true))).version("18.00"),
+			udp(1947, "its answer to the LM search", fingerprint.LicenseManager, lmSearch("lab-old")),
+		}},
+		{12, "Sentinel RMS server", []Service{
+			udp(5093, "Sentinel RMS license manager", fingerprint.LicenseManager, rms),
+		}},
+		{13, "NetHASP server", []Service{
+			tcp(475, "NetHASP license manager", fingerprint.LicenseManager, streams(netHASP)),
+		}},
+		{14, "keys server", []Service{
+			tcp(3712, "Sentinel Keys Server, its web monitor", fingerprint.LicenseManager, site(keysServer("1.3.2"))).version("1.3.2"),
+		}},
+		{20, "front-end workstation", []Service{tcp(3588, "Vite dev server", fingerprint.DevServer, site(vite))}},
+		{21, "second workstation", []Service{tcp(3712, "webpack dev server", fingerprint.DevServer, site(webpack))}},
+		{22, "somebody's folder", []Service{tcp(3047, "Python http.server", fingerprint.DevServer, site(pythonHTTP)).version("3.11.2")}},
+		{23, "build machine", []Service{tcp(3588, "Go net/http server", fingerprint.DevServer, streams(goHTTP))}},
+		{30, "cache", []Service{tcp(3712, "Redis without a password", fingerprint.KnownService, streams(redis))}},
+		{31, "database", []Service{tcp(3588, "PostgreSQL", fingerprint.KnownService, streams(postgres))}},
+		{32, "jump host", []Service{tcp(3047, "OpenSSH", fingerprint.KnownService, streams(ssh)).version("9.2p1")}},
+		{33, "intranet site", []Service{tcp(3712, "nginx over TLS, self-signed certificate", fingerprint.KnownService, streams(stage.nginxTLS)).version("1.22.1")}},
+		{40, "compromised, or a debug console", []Service{tcp(3588, "open shell (text only, nothing is executed)", fingerprint.OpenShell, streams(shell)).because("posix")}},
+		{41, "tarpit", []Service{tcp(3047, "one byte every 700 ms, without end", fingerprint.Tarpit, streams(drip)).because("drip")}},
+		{42, "forward to a dead server", each(dormant, "closes every connection at once", "dead_forward", streams(deadForward))},
+		{43, "filter with a block page", each(dormant, "the same page whatever comes", "block_page", streams(blockPage))},
+		{44, "silent listener", []Service{tcp(5093, "accepts, reads, never answers", fingerprint.Unidentified, streams(silent))}},
+		{50, "workstation, all closed", nil},
+		{51, "workstation, all closed", nil},
+		{lastHost, "workstation, all closed", nil},
+	}
+}
+
+// numbered is a host before the prefix is known.
+type numbered struct {
+	number   byte
+	name     string
+	services []Service
+}
+
+func tcp(port uint16, plays string, v fingerprint.Class, h handler) Service {
+	return Service{Port: registry.Port{Number: port, Proto: registry.TCP}, Plays: plays, Verdict: v, serve: h}
+}
+
+func udp(port uint16, plays string, v fingerprint.Class, answer func(request []byte) []byte) Service {
+	return Service{Port: registry.Port{Number: port, Proto: registry.UDP}, Plays: plays, Verdict: v, serve: datagrams(answer)}
+}
+
+func (s Service) version(v string) Service { s.Version = v; return s }
+
+func (s Service) because(reason string) Service { s.Reason = reason; return s }
+
+// each plays the same on several TCP ports, as boxes in the middle do.
+func each(ports []uint16, plays, reason string, h handler) []Service {
+	var all []Service
+	for _, p := range ports {
+		all = append(all, tcp(p, plays, fingerprint.Middlebox, h).because(reason))
+	}
+	return all
+}

@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"dormant/fingerprint"
+	"dormant/reports"
+	"dormant/scanner"
+)
+
+// Result is one target's answer, with the dialogue where one was held.
+type Result struct {
+	scanner.Observation
+	Evidence *fingerprint.Evidence // nil: no dialogue
+}
+
+// Source finds what there is to report. emit may be called from several
+// goroutines and may block.
+type Source interface {
+	Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) (Outcome, error)
+}
+
+// Crew holds dialogues with open ports, many hosts at a time.
+// *fingerprint.Identifier is one.
+type Crew interface {
+	// Run takes observations until in is closed and calls emit once for each,
+	// from several goroutines, before it returns. When ctx ends, what is still
+	// to be done comes back quickly as StatusCancelled.
+	Run(ctx context.Context, in <-chan scanner.Observation, workers int, emit func(fingerprint.Result))
+}
+
+// Outcome is the truth about a run of a source, also about a part of one.
+type Outcome struct {
+	Scan     scanner.Summary
+	Identify reports.Identification
+	Lost     uint64 // answers beyond the queue's limit
+}
+
+// Local is the source that runs on this machine.
+type Local struct {
+	Engine *scanner.Engine
+	Crew   Crew // nil: sweep only
+	// Workers is how many hosts are talked to at a time, 0 for 256: a dialogue
+	// is mostly waiting, and costs a descriptor and some 100 KB.
+	Workers int
+	Log     *slog.Logger
+	// Queue bounds the answers that may wait to be taken on. Zero means
+	// 1,048,576, which is at most 200 MB.
+	Queue int
+}
+
+const (
+	defaultQueue   = 1 << 20
+	defaultWorkers = 256
+)
+
+var _ Source = (*Local)(nil)
+
+// Run sweeps plan and holds a dialogue with what is open, at the same time.
+// The outcome holds what was reached, also beside an error.
+func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) (Outcome, error) {
+	q, tally := newQueue(cmp.Or(l.Queue, defaultQueue)), &tally{hosts: map[netip.Addr]bool{}}
+	open := make(chan scanner.Observation)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { // the feeder; ends when the queue is closed and empty
+		defer close(open)
+		q.drain(func(o scanner.Observation) {
+			if o.State != scanner.Open || l.Crew == nil {
+				emit(Result{Observation: o})
+				return
+			}
+			select {
+			case open <- o:
+			case <-gctx.Done():
+				tally.unheld()
+				emit(Result{Observation: o})
+			}
+		})
+		return nil
+	})
+	if l.Crew != nil {
+		g.Go(func() error { // the crew; ends when open is closed
+			l.Crew.Run(gctx, open, cmp.Or(l.Workers, defaultWorkers), func(r fingerprint.Result) {
+				tally.add(r.Evidence, r.Err)
+				if r.Err != nil {
+					l.Log.WarnContext(gctx, "dialogue failed on this side", "target", r.Observation.Target, "error", r.Err)
+				}
+				emit(Result{Observation: r.Observation, Evidence: &r.Evidence})
+			})
+			return nil
+		})
+	}
+	var sum scanner.Summary
+	g.Go(func() (err error) { // the sweep; ends when the plan is done, or with ctx
+		defer q.close()
+		sum, err = l.Engine.Run(gctx, plan, q.put)
+		return err
+	})
+	err := g.Wait()
+	if err == nil {
+		err = ctx.Err() // the crew reports what it left undone, not why
+	}
+	return Outcome{Scan: sum, Identify: tally.count, Lost: q.lost}, err
+}
+
+// tally sums up dialogues from several goroutines.
+type tally struct {
+	mu    sync.Mutex
+	count reports.Identification
+	hosts map[netip.Addr]bool // whose canaries are counted
+}
+
+func (t *tally) add(ev fingerprint.Evidence, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := &t.count
+	c.Ports++
+	switch {
+	case err != nil || ev.Status == fingerprint.StatusLocalError:
+		c.LocalErrors++
+	case ev.Status == fingerprint.StatusRefused:
+		c.Refused++
+	case ev.Status == fingerprint.StatusNoConnect:
+		c.NoConnect++
+	case ev.Status == fingerprint.StatusBudget:
+		c.Budget++
+	case ev.Status == fingerprint.StatusCancelled:
+		c.Cancelled++
+	default:
+		c.Done++
+	}
+	c.Connections += uint64(ev.Connections)
+	c.BytesSent += uint64(ev.BytesSent)
+	c.BytesReceived += uint64(ev.BytesReceived)
+	if host := ev.Target.Addr; ev.Host.CanariesAsked > 0 && !t.hosts[host] {
+		t.hosts[host] = true
+		c.Canaries += uint64(ev.Host.CanariesAsked)
+	}
+}
+
+// unheld counts an open port that an interrupt left without a dialogue.
+func (t *tally) unheld() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count.Ports++
+	t.count.Cancelled++
+}

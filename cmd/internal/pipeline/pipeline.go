@@ -1,0 +1,100 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"dormant/fingerprint"
+	"dormant/registry"
+	"dormant/reports"
+	"dormant/scanner"
+)
+
+// Judge gives the verdict on a dialogue. It is pure.
+type Judge interface {
+	Judge(e registry.Entry, o scanner.Observation, ev fingerprint.Evidence) fingerprint.Verdict
+}
+
+// Pipeline runs a source to its end and writes what it finds. It does not
+// close the sink.
+type Pipeline struct {
+	Source   Source
+	Judge    Judge
+	Registry *registry.Registry
+	Meta     reports.Meta
+	Sink     reports.Sink
+	// Seen is called with each finding before it is written, from one
+	// goroutine; nil for none.
+	Seen func(reports.Finding)
+}
+
+// resultsWaiting bounds the results between the source and the writer.
+const resultsWaiting = 1024
+
+// errSink is the cause of a run that ended because its output failed.
+var errSink = errors.New("pipeline: the output failed")
+
+// SinkError is returned when a finding could not be written.
+type SinkError struct{ Err error }
+
+func (e *SinkError) Error() string { return "pipeline: write finding: " + e.Err.Error() }
+
+// Unwrap returns the sink's own error.
+func (e *SinkError) Unwrap() error { return e.Err }
+
+// Run returns when everything that was found is written. Cancelling ctx ends
+// the search, not the writing. A sink that fails ends the search.
+func (p *Pipeline) Run(ctx context.Context, plan *scanner.Plan) (Outcome, error) {
+	search, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	results := make(chan Result, resultsWaiting)
+	written := make(chan error, 1)
+	go func() { // ends when results is closed, below
+		written <- p.write(context.WithoutCancel(ctx), results, func() { stop(errSink) })
+	}()
+	out, err := p.Source.Run(search, plan, func(r Result) { results <- r })
+	close(results)
+	if werr := <-written; werr != nil {
+		return out, &SinkError{werr}
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return out, err
+}
+
+// write takes results until they end. After a failure it goes on taking, so
+// that no one is left waiting, but writes nothing more.
+func (p *Pipeline) write(ctx context.Context, results <-chan Result, failed func()) error {
+	var first error
+	for r := range results {
+		if first != nil {
+			continue
+		}
+		f := p.finding(r)
+		if p.Seen != nil {
+			p.Seen(f)
+		}
+		if err := p.Sink.Write(ctx, f); err != nil {
+			first = fmt.Errorf("%s: %w", r.Target, err)
+			failed()
+		}
+	}
+	return first
+}
+
+// finding judges a result where there is something to judge.
+func (p *Pipeline) finding(r Result) reports.Finding {
+	if r.At.IsZero() {
+		r.At = time.Now()
+	}
+	var verdict *fingerprint.Verdict
+	if r.Evidence != nil {
+		entry, _ := p.Registry.Lookup(r.Port) // the zero entry: nothing is known of the port
+		v := p.Judge.Judge(entry, r.Observation, *r.Evidence)
+		verdict = &v
+	}
+	return reports.NewFinding(p.Meta, p.Registry.Name(r.Port), r.Observation, verdict, r.Evidence)
+}

@@ -1,0 +1,202 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dormant/fingerprint"
+	"dormant/registry"
+	"dormant/reports"
+	"dormant/scanner"
+	"dormant/scanner/fakenet"
+)
+
+// keep is a sink that remembers what it is given, and fails from the n-th on.
+type keep struct {
+	got    []reports.Finding
+	fails  int // 0: never
+	closed bool
+}
+
+func (k *keep) Write(_ context.Context, f reports.Finding) error {
+	if k.fails > 0 && len(k.got)+1 >= k.fails {
+		return errors.New("disk full")
+	}
+	k.got = append(k.got, f)
+	return nil
+}
+
+func (k *keep) Close() error { k.closed = true; return nil }
+
+// says is a crew whose peers all give the same answer to GET / HTTP/1.0.
+type says string
+
+func (s says) Run(_ context.Context, in <-chan scanner.Observation, _ int, emit func(fingerprint.Result)) {
+	for o := range in {
+		emit(fingerprint.Result{Observation: o, Evidence: fingerprint.Evidence{
+			Target: o.Target, Started: o.At, Status: fingerprint.StatusDone, Connections: 1,
+			Exchanges: []fingerprint.Exchange{{
+				Conn: 1, Probe: fingerprint.ProbeGet10, Sent: []byte("GET / HTTP/1.0\r\n\r\n"),
+				Received: []byte(s), End: fingerprint.EndFin,
+			}},
+		}})
+	}
+}
+
+// stuck is a crew that never finishes a dialogue before ctx ends.
+type stuck struct{}
+
+func (stuck) Run(ctx context.Context, in <-chan scanner.Observation, _ int, emit func(fingerprint.Result)) {
+	for o := range in {
+		<-ctx.Done()
+		emit(fingerprint.Result{Observation: o, Evidence: fingerprint.Evidence{Target: o.Target, Status: fingerprint.StatusCancelled}})
+	}
+}
+
+func newPipeline(t *testing.T, network scanner.Backend, crew Crew, sink reports.Sink) *Pipeline {
+	t.Helper()
+	reg, err := registry.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := fingerprint.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := scanner.New(network, scanner.Config{Rate: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Pipeline{
+		Source:   &Local{Engine: engine, Crew: crew, Log: slog.New(slog.DiscardHandler)},
+		Judge:    rules,
+		Registry: reg,
+		Sink:     sink,
+	}
+}
+
+func plan(t *testing.T, prefix string, ports ...registry.Port) *scanner.Plan {
+	t.Helper()
+	p, err := scanner.NewPlan([]netip.Prefix{netip.MustParsePrefix(prefix)}, ports, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestOneProbeBecomesOneFinding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // starts at 2000-01-01T00:00:00Z, never waits in real time
+		lm := scanner.Target{Addr: netip.MustParseAddr("10.0.0.9"), Port: registry.Port{Number: 1947, Proto: registry.TCP}}
+		network := fakenet.New(map[scanner.Target]scanner.State{lm: scanner.Open}, time.Second)
+		var got keep
+		p := newPipeline(t, network, says("HTTP/1.0 403 Forbidden\r\nServer: HASP LM/25.02\r\n\r\n"), &got)
+		out, err := p.Run(t.Context(), plan(t, "10.0.0.9/32", lm.Port))
+		if err != nil || !out.Scan.Complete {
+			t.Fatalf("Run = %+v, %v; want a complete run", out, err)
+		}
+		if len(got.got) != 1 {
+			t.Fatalf("%d findings, want 1: %+v", len(got.got), got.got)
+		}
+		f := got.got[0]
+		type row struct {
+			At                         time.Time
+			IP                         string
+			State                      scanner.State
+			IANA, Service, Product     string
+			Version, Rule, Confirmed   string
+			Verdict                    fingerprint.Class
+			Connections, Dialogues, Op uint64
+		}
+		want := row{
+			At: time.Date(2000, 1, 1, 0, 0, 1, 0, time.UTC), // one RTT after the start
+			IP: "10.0.0.9", State: scanner.Open,
+			IANA:    "sentinelsrm", // the registry's claim, beside what was proved:
+			Service: "hasp-acc", Product: "Sentinel LDK License Manager", Version: "25.02",
+			Rule: f.RuleID, Confirmed: "yes", Verdict: fingerprint.LicenseManager,
+			Connections: 1, Dialogues: 1, Op: 1,
+		}
+		have := row{f.ObservedAt, f.IP.String(), f.State, f.IANAName, f.Service, f.Product, f.Version, f.RuleID, f.Confirmed,
+			f.Verdict, out.Identify.Connections, out.Identify.Done, out.Scan.Open}
+		if d := cmp.Diff(want, have); d != "" {
+			t.Errorf("finding (-want +got):\n%s", d)
+		}
+		if got.closed {
+			t.Error("the pipeline closed a sink that is not its own")
+		}
+	})
+}
+
+func TestClosedPortsAreFindingsWithoutAVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed := scanner.Target{Addr: netip.MustParseAddr("10.0.0.9"), Port: registry.Port{Number: 3712, Proto: registry.TCP}}
+		network := fakenet.New(map[scanner.Target]scanner.State{closed: scanner.Closed}, time.Millisecond)
+		var got keep
+		if _, err := newPipeline(t, network, says("x"), &got).Run(t.Context(), plan(t, "10.0.0.9/32", closed.Port)); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.got) != 1 || got.got[0].State != scanner.Closed || got.got[0].Verdict != 0 || got.got[0].Full != nil {
+			t.Errorf("findings = %+v, want one closed port that nobody judged", got.got)
+		}
+	})
+}
+
+func TestCancelledKeepsWhatWasFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		port := registry.Port{Number: 3588, Proto: registry.TCP}
+		states := map[scanner.Target]scanner.State{}
+		for a := netip.MustParseAddr("10.0.0.0"); netip.MustParsePrefix("10.0.0.0/24").Contains(a); a = a.Next() {
+			states[scanner.Target{Addr: a, Port: port}] = scanner.Open
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var got keep
+		out, err := newPipeline(t, fakenet.New(states, time.Millisecond), stuck{}, &got).Run(ctx, plan(t, "10.0.0.0/24", port))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Run = %v, want the end of the context", err)
+		}
+		if len(got.got) != 256 {
+			t.Errorf("%d findings written, want all 256 that were found", len(got.got))
+		}
+		if out.Identify.Cancelled != 256 {
+			t.Errorf("%d dialogues counted as cut short, want 256", out.Identify.Cancelled)
+		}
+	})
+}
+
+func TestFailedSinkStopsTheSearch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		port := registry.Port{Number: 3588, Proto: registry.TCP}
+		states := map[scanner.Target]scanner.State{}
+		for a := netip.MustParseAddr("10.0.0.0"); netip.MustParsePrefix("10.0.0.0/16").Contains(a); a = a.Next() {
+			states[scanner.Target{Addr: a, Port: port}] = scanner.Open
+		}
+		p := newPipeline(t, fakenet.New(states, time.Millisecond), says("x"), &keep{fails: 3})
+		out, err := p.Run(t.Context(), plan(t, "10.0.0.0/16", port))
+		if _, ok := errors.AsType[*SinkError](err); !ok {
+			t.Fatalf("Run = %v, want a SinkError", err)
+		}
+		if out.Scan.Probes > 1000 {
+			t.Errorf("%d probes were sent after the output failed at the third finding", out.Scan.Probes)
+		}
+	})
+}
+
+func TestQueueOverrunIsCounted(t *testing.T) {
+	q := newQueue(2)
+	for range 5 {
+		q.put(scanner.Observation{State: scanner.Open})
+	}
+	q.close()
+	n := 0
+	q.drain(func(scanner.Observation) { n++ })
+	if n != 2 || q.lost != 3 {
+		t.Errorf("drained %d, lost %d; want 2 and 3", n, q.lost)
+	}
+}

@@ -1,0 +1,104 @@
+package scanner
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/projectdiscovery/ipranger"
+	"go4.org/netipx"
+)
+
+// Guard knows, apart from the arithmetic of the plan, which addresses may be
+// asked and whose answers count. It is for one goroutine at a time.
+type Guard struct {
+	ranger *ipranger.IPRanger
+	folder string
+}
+
+// NewGuard returns a guard that holds prefixes, which do not overlap. It needs
+// a temporary folder until Close, and sets the environment variable of that
+// folder while it works: no other goroutine may read it meanwhile.
+func NewGuard(prefixes []netip.Prefix) (*Guard, error) {
+	folder, err := os.MkdirTemp("", "guard-")
+	if err != nil {
+		return nil, fmt.Errorf("scanner: guard: no temporary folder, want TMPDIR to name a writable one: %w", err)
+	}
+	ranger, err := newRanger(folder)
+	if err != nil {
+		return nil, fmt.Errorf("scanner: guard: %w", errors.Join(err, os.RemoveAll(folder)))
+	}
+	g := &Guard{ranger, folder}
+	for _, p := range prefixes {
+		if err := g.add(p); err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
+	}
+	return g, nil
+}
+
+// newRanger calls ipranger.New with folder as the temporary folder: New deletes
+// old folders there whose name contains the program's name, whoever made them.
+func newRanger(folder string) (_ *ipranger.IPRanger, err error) {
+	for _, key := range []string{"TMPDIR", "TMP"} { // Unix, Windows
+		old, was := os.LookupEnv(key)
+		if err := os.Setenv(key, folder); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if was {
+				err = errors.Join(err, os.Setenv(key, old))
+			} else {
+				err = errors.Join(err, os.Unsetenv(key))
+			}
+		}()
+	}
+	return ipranger.New()
+}
+
+// add stores p and makes sure that it is there: ipranger takes what it does not
+// understand without an error. A single address goes in as /32 or /128.
+func (g *Guard) add(p netip.Prefix) error {
+	if p != p.Masked() || p.Addr().Is4In6() {
+		return fmt.Errorf("scanner: guard: prefix %v: want a masked IPv4 or IPv6 prefix", p)
+	}
+	if err := g.ranger.Add(p.String()); err != nil {
+		return fmt.Errorf("scanner: guard: add %v: %w", p, err)
+	}
+	return g.holds(p)
+}
+
+// holds asks for the first and the last address of p.
+func (g *Guard) holds(p netip.Prefix) error {
+	for _, addr := range []netip.Addr{p.Addr(), netipx.PrefixLastIP(p)} {
+		if !g.Contains(addr) {
+			return fmt.Errorf("scanner: guard: %v of %v is not among the targets", addr, p)
+		}
+	}
+	return nil
+}
+
+// Contains reports whether addr is among the targets, whatever its zone. It
+// costs some 250 ns: ask it for replies, not for probes.
+func (g *Guard) Contains(addr netip.Addr) bool {
+	return addr.IsValid() && g.ranger.Contains(addr.Unmap().WithZone("").String())
+}
+
+// Check asks for both ends of every prefix of p.
+func (g *Guard) Check(p *Plan) error {
+	var faults []error
+	for _, prefix := range p.Prefixes() {
+		faults = append(faults, g.holds(prefix))
+	}
+	return errors.Join(slices.DeleteFunc(faults, func(err error) bool { return err == nil })...)
+}
+
+// Close gives the temporary folder back. The guard must not be used after it.
+func (g *Guard) Close() error {
+	if err := errors.Join(g.ranger.Close(), os.RemoveAll(g.folder)); err != nil {
+		return fmt.Errorf("scanner: close guard: %w", err)
+	}
+	return nil
+}

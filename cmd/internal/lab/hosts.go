@@ -37,11 +37,11 @@ func hosts(stage *stage) []numbered {
 	dormant := []uint16{3588, 3712, 3047, 1947, 5093, 475}
 	return []numbered{
 		{10, "license server", []Service{
-			tcp(1947, "Sentinel LDK license manager, remote administration refused", fingerprint.LicenseManager, site(haspLM("25.02", false))).version("25.02"),
+			tcp(1947, "Sentinel LDK license manager, ACC refused", fingerprint.LicenseManager, site(haspLM("25.02", false))).version("25.02"),
 			udp(1947, "its answer to the LM search", fingerprint.LicenseManager, lmSearch("lab-license")),
 		}},
 		{11, "old license server", []Service{
-			tcp(1947, "HASP license manager, administration open to all", fingerprint.LicenseManager, site(haspLM("18.00", true))).version("18.00"),
+			tcp(1947, "HASP license manager, ACC open to all", fingerprint.LicenseManager, site(haspLM("18.00", true))).version("18.00"),
 			udp(1947, "its answer to the LM search", fingerprint.LicenseManager, lmSearch("lab-old")),
 		}},
 		{12, "Sentinel RMS server", []Service{
@@ -51,7 +51,7 @@ func hosts(stage *stage) []numbered {
 			tcp(475, "NetHASP license manager", fingerprint.LicenseManager, streams(netHASP)),
 		}},
 		{14, "keys server", []Service{
-			tcp(3712, "Sentinel Keys Server, its web monitor", fingerprint.LicenseManager, site(keysServer("1.3.2"))).version("1.3.2"),
+			tcp(3712, "web monitor of Sentinel Keys Server", fingerprint.LicenseManager, site(keysServer("1.3.2"))).version("1.3.2"),
 		}},
 		{20, "front-end workstation", []Service{tcp(3588, "Vite dev server", fingerprint.DevServer, site(vite))}},
 		{21, "second workstation", []Service{tcp(3712, "webpack dev server", fingerprint.DevServer, site(webpack))}},
@@ -60,9 +60,9 @@ func hosts(stage *stage) []numbered {
 		{30, "cache", []Service{tcp(3712, "Redis without a password", fingerprint.KnownService, streams(redis))}},
 		{31, "database", []Service{tcp(3588, "PostgreSQL", fingerprint.KnownService, streams(postgres))}},
 		{32, "jump host", []Service{tcp(3047, "OpenSSH", fingerprint.KnownService, streams(ssh)).version("9.2p1")}},
-		{33, "intranet site", []Service{tcp(3712, "nginx over TLS, self-signed certificate", fingerprint.KnownService, streams(stage.nginxTLS)).version("1.22.1")}},
-		{40, "compromised, or a debug console", []Service{tcp(3588, "open shell (text only, nothing is executed)", fingerprint.OpenShell, streams(shell)).because("posix")}},
-		{41, "tarpit", []Service{tcp(3047, "one byte every 700 ms, without end", fingerprint.Tarpit, streams(drip)).because("drip")}},
+		{33, "intranet site", []Service{tcp(3712, "nginx over TLS, self-signed", fingerprint.KnownService, streams(stage.nginxTLS)).version("1.22.1")}},
+		{40, "debug console, or worse", []Service{tcp(3588, "shell, as text: nothing is executed", fingerprint.OpenShell, streams(shell)).because("posix")}},
+		{41, "tarpit", []Service{tcp(3047, "one byte every 700 ms", fingerprint.Tarpit, streams(drip)).because("drip")}},
 		{42, "forward to a dead server", each(dormant, "closes every connection at once", "dead_forward", streams(deadForward))},
 		{43, "filter with a block page", each(dormant, "the same page whatever comes", "block_page", streams(blockPage))},
 		{44, "silent listener", []Service{tcp(5093, "accepts, reads, never answers", fingerprint.Unidentified, streams(silent))}},

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"dormant/cmd/internal/lab"
+)
+
+// newLab plays a small network on loopback until it is interrupted.
+func newLab(a *app) *cobra.Command {
+	var prefix, format, ready string
+	cmd := &cobra.Command{
+		Use:   "lab",
+		Short: "an emulated network on loopback to try everything on",
+		Long: `lab plays a small network on loopback: license managers, dev servers, a database,
+an open shell (text only, nothing is executed), a tarpit, boxes in the middle and
+machines where everything is closed. It needs no root, except for 475/tcp, sends
+nothing by itself, and can be reached from this machine only. It runs in the
+foreground until Ctrl-C; scan it from a second terminal.`,
+		Example: `  dormant lab
+  dormant lab --prefix 127.10.0.0/24 --format json
+  dormant lab --ready-file /tmp/lab.ready &`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, err := netip.ParsePrefix(prefix)
+			if err != nil {
+				return usageError("--prefix %q: want a network inside 127.0.0.0/8, like %s", prefix, lab.DefaultPrefix)
+			}
+			return runLab(cmd.Context(), a, p, format, ready)
+		},
+	}
+	cmd.Flags().StringVar(&prefix, "prefix", lab.DefaultPrefix, "`NETWORK` inside 127.0.0.0/8 for the hosts, /26 or wider")
+	cmd.Flags().Var(oneOf(&format, "table", "json", "csv"), "format", "form of the list of hosts: table, json or csv")
+	cmd.Flags().StringVar(&ready, "ready-file", "", "write `FILE` when everything listens, remove it at the end: for scripts that wait")
+	return cmd
+}
+
+// runLab serves until ctx ends, which is its normal end.
+func runLab(ctx context.Context, a *app, prefix netip.Prefix, format, ready string) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var failed error // set by Ready, which Run calls before it returns
+	l, err := lab.New(lab.Config{
+		Prefix: prefix,
+		Log:    a.log,
+		Ready: func(hosts []lab.Host) {
+			failed = announce(a, prefix, hosts, format, ready)
+			if failed != nil {
+				stop()
+			}
+		},
+	})
+	if err != nil {
+		return usageError("--prefix: %w", err)
+	}
+	if ready != "" {
+		defer func() { _ = os.Remove(ready) }() // it may never have been written
+	}
+	if err := l.Run(ctx); err != nil {
+		return &exitError{exitPrivilege, err}
+	}
+	return failed
+}
+
+// announce prints the hosts and tells waiting scripts that all listen.
+func announce(a *app, prefix netip.Prefix, hosts []lab.Host, format, ready string) error {
+	err := printHosts(a.stdout, hosts, format)
+	if err == nil && ready != "" {
+		err = os.WriteFile(ready, []byte(prefix.String()+"\n"), 0o644)
+	}
+	if err != nil {
+		return &exitError{exitOutput, fmt.Errorf("lab: %w", err)}
+	}
+	if !a.quiet {
+		fmt.Fprintf(a.stderr, "\nlistening; try in a second terminal:\n  dormant scan %s -o audit.csv\nCtrl-C ends it.\n",
+			netip.PrefixFrom(prefix.Addr(), 26))
+	}
+	return nil
+}
+
+func printHosts(w io.Writer, hosts []lab.Host, format string) error {
+	switch format {
+	case "json":
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(hosts)
+	case "csv":
+		c := csv.NewWriter(w)
+		c.UseCRLF = true
+		for _, r := range append([][]string{{"ip", "host", "port", "plays", "verdict", "reason", "version", "missing"}}, hostRows(hosts)...) {
+			_ = c.Write(r) // csv.Writer keeps its first error for Error
+		}
+		c.Flush()
+		return c.Error()
+	default: // table, the only other that the flag takes
+		t := table.NewWriter()
+		t.SetStyle(table.StyleLight)
+		t.Style().Options = table.OptionsNoBordersAndSeparators
+		t.AppendHeader(table.Row{"ADDRESS", "HOST", "PORT", "PLAYS", "EXPECT"})
+		for _, r := range joinPorts(hostRows(hosts)) {
+			expect := r[4]
+			if r[5] != "" {
+				expect += " (" + r[5] + ")"
+			}
+			if r[7] != "" {
+				expect = "not served: " + r[7]
+			}
+			t.AppendRow(table.Row{r[0], r[1], r[2], r[3], expect})
+		}
+		for line := range strings.Lines(t.Render()) {
+			if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// hostRows is one row a service, and one for a host without any.
+func hostRows(hosts []lab.Host) [][]string {
+	var rows [][]string
+	for _, h := range hosts {
+		if len(h.Services) == 0 {
+			rows = append(rows, []string{h.Addr.String(), h.Name, "", "", "closed", "", "", ""})
+		}
+		for _, s := range h.Services {
+			rows = append(rows, []string{h.Addr.String(), h.Name, s.Port.String(), s.Plays, s.Verdict.String(), s.Reason, s.Version, s.Missing})
+		}
+	}
+	return rows
+}
+
+// joinPorts makes one row of those of a host that differ in the port alone, for
+// people: boxes in the middle do the same everywhere.
+func joinPorts(rows [][]string) [][]string {
+	const port = 2 // its column
+	var joined [][]string
+	for _, r := range rows {
+		if n := len(joined); n > 0 {
+			last := slices.Clone(joined[n-1])
+			before := last[port]
+			if last[port] = r[port]; slices.Equal(last, r) {
+				joined[n-1][port] = before + " " + r[port]
+				continue
+			}
+		}
+		joined = append(joined, r)
+	}
+	for _, r := range joined {
+		if ports := strings.Fields(r[port]); len(ports) > 1 {
+			r[port] = strings.Join(ports, "\n") // the table sets them below each other
+		}
+	}
+	return joined
+}

@@ -3,7 +3,6 @@ package fingerprint
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -211,4 +210,29 @@ func (f failingDialer) DialContext(context.Context, string, string) (net.Conn, e
 	return nil, &net.OpError{Op: "dial", Err: f.err}
 }
 
-var errNoDescriptor = errors.Join(os.NewSyscallError("socket", syscall.EMFILE))
+// dropping lets a SYN to a port from 20000 on go unanswered.
+type dropping struct{ *fakeNet }
+
+func (d dropping) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if netip.MustParseAddrPort(address).Port() >= canaryLow {
+		<-ctx.Done()
+		return nil, &net.OpError{Op: "dial", Err: ctx.Err()}
+	}
+	return d.fakeNet.DialContext(ctx, network, address)
+}
+
+// selfDialer gives a connection whose two ends are the same address.
+type selfDialer struct{ addr net.Addr }
+
+type selfConn struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (d selfDialer) DialContext(context.Context, string, string) (net.Conn, error) {
+	c, _ := net.Pipe()
+	return selfConn{c, d.addr}, nil
+}
+
+func (c selfConn) LocalAddr() net.Addr  { return c.addr }
+func (c selfConn) RemoteAddr() net.Addr { return c.addr }

@@ -38,7 +38,7 @@ func shake(ctx context.Context, w *wire, q question, protocols []string) (*tls.C
 	w.tape = nil
 	failed(ctx, w, q, &ex, answer, err, started)
 	plaintext(ex.Received, &seen)
-	if state := session.ConnectionState(); state.Version != 0 { // it failed late: both had agreed
+	if state := session.ConnectionState(); state.CipherSuite != 0 { // it failed late: both had agreed
 		seen.Version, seen.Cipher = tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite)
 	}
 	if seen.Version != "" || len(seen.Chain) > 0 {

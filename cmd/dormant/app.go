@@ -105,6 +105,7 @@ apart, with evidence.`,
 	root.AddCommand(
 		newPorts(a),
 		newLab(a),
+		newDoctor(a),
 		newVersion(a),
 		newCompletion(a),
 		newMan(a),

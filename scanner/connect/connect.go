@@ -145,6 +145,9 @@ func checkSource(source netip.Addr) error {
 // InFlight is the largest number of tries at once.
 func (b *Backend) InFlight() int { return b.inFlight }
 
+// Close has nothing to do: Receive leaves nothing open.
+func (b *Backend) Close() error { return nil }
+
 // Send hands the probes over one by one and blocks while InFlight tries are
 // under way. It returns how many were taken, and an error when ctx or Receive
 // has ended.

@@ -110,7 +110,7 @@ func (f Facts) routes() []Check {
 		var ways []string
 		for _, h := range r.Hops {
 			way := h.String()
-			if h.Err != nil {
+			if h.Err != nil || !h.Source.IsValid() && !h.Local {
 				c.Status, c.Advice = Warn, "add a route, or scan from a host that has one: these targets would be local-error"
 			}
 			if !slices.Contains(ways, way) {
@@ -135,8 +135,10 @@ func (h Hop) String() string {
 		return "is this host itself"
 	case h.Gateway.IsValid():
 		return fmt.Sprintf("via %v on %s from %v", h.Gateway, h.Interface, h.Source)
-	default:
+	case h.Source.IsValid():
 		return fmt.Sprintf("on-link on %s from %v", h.Interface, h.Source)
+	default:
+		return "on-link on " + h.Interface + ", which has no address of that kind"
 	}
 }
 
@@ -250,7 +252,7 @@ func (f Facts) neverScan() Check {
 		c.Status, c.Detail = Fail, n.Err.Error()
 		c.Advice = "repair it: a scan that cannot read its standing exclusions does not start"
 	default:
-		c.Detail = fmt.Sprintf("%s excludes %d entries", n.Path, n.Entries)
+		c.Detail = fmt.Sprintf("%s is good and excludes %d IPv4 addresses", n.Path, n.IPv4)
 	}
 	return c
 }

@@ -17,7 +17,7 @@ func healthy() Facts {
 		Descriptors: 20000,
 		Ephemeral:   Span{32768, 60999},
 		Ports:       []uint16{475, 1947, 3588},
-		NeverScan:   NeverScan{Path: "/etc/dormant/never-scan.txt", Entries: 3},
+		NeverScan:   NeverScan{Path: "/etc/dormant/never-scan.txt", IPv4: 3},
 		State:       Folder{Path: "/home/me/.local/state/dormant"},
 		Temp:        Folder{Path: "/tmp"},
 		Clock:       Clock{Now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), SyncReadable: true},
@@ -39,7 +39,7 @@ func TestHealthy(t *testing.T) {
 		"ok connection tracking: none on this host",
 		"ok descriptors: 20000, hence 8192 probes at once by connect",
 		"ok ephemeral ports: 32768-60999, no dormant port among them",
-		"ok never-scan: /etc/dormant/never-scan.txt excludes 3 entries",
+		"ok never-scan: /etc/dormant/never-scan.txt is good and excludes 3 IPv4 addresses",
 		"ok state folder: /home/me/.local/state/dormant can be written",
 		"ok temporary folder: /tmp can be written",
 		"ok clock: 2026-05-01T00:00:00Z, synchronised",
@@ -74,6 +74,9 @@ func TestExamine(t *testing.T) {
 		{"no route", func(f *Facts) {
 			f.Asked, f.Routes = true, []Route{{"10.1.0.1", []Hop{{To: addr, Err: errors.New("has no route")}}}}
 		}, "route", Warn, "10.1.0.1 has no route"},
+		{"no address to send from", func(f *Facts) {
+			f.Asked, f.Routes = true, []Route{{"fe80::1%eth1", []Hop{{To: addr, Interface: "eth1"}}}}
+		}, "route", Warn, "fe80::1%eth1 on-link on eth1, which has no address of that kind"},
 		{"itself", func(f *Facts) { f.Asked, f.Routes = true, []Route{{"10.0.0.5", []Hop{{To: source, Local: true}}}} }, "route", OK, "10.0.0.5 is this host itself"},
 		{"proxy", func(f *Facts) { f.Proxy.Connected = true }, "proxy", Fail, "a connect to a closed local port succeeded: something on this host answers in the place of others"},
 		{"no refusal", func(f *Facts) { f.Proxy.Err = errors.New("timeout") }, "proxy", Warn, "a connect to a closed local port was not refused: timeout"},

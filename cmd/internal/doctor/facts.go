@@ -87,7 +87,7 @@ type Conntrack struct{ Used, Max int }
 type NeverScan struct {
 	Path    string
 	Missing bool
-	Entries int
+	IPv4    uint64 // addresses of that family in it
 	Err     error
 }
 

@@ -10,8 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
+
+	"go4.org/netipx"
 )
 
 // Question is what Gather cannot know by itself.
@@ -22,15 +25,17 @@ type Question struct {
 	State     string    // the folder of history and imports
 	NeverScan string    // the path of the standing exclusions
 	Made      time.Time // when this program was made; zero: not known
-	// Entries counts the entries of the standing exclusions; its error names
-	// the file and the line.
-	Entries func(name string, r io.Reader) (int, error)
+	// Exclusions reads the standing exclusions and counts the IPv4 addresses in
+	// them; its error names the file and the line.
+	Exclusions func(name string, r io.Reader) (uint64, error)
 }
 
-// Group is a part of the targets.
+// Group is a part of the targets: at least one prefix or one address with a
+// zone.
 type Group struct {
 	Text     string
-	Prefixes []netip.Prefix
+	Prefixes []netip.Prefix // sorted
+	Zoned    []netip.Addr
 }
 
 // Gather looks at this host. It changes nothing, apart from an empty file that
@@ -46,7 +51,7 @@ func Gather(ctx context.Context, q Question) Facts {
 		Ports:       q.Ports,
 		Firewall:    firewall(),
 		Conntrack:   conntrack(),
-		NeverScan:   neverScan(q.NeverScan, q.Entries),
+		NeverScan:   neverScan(q.NeverScan, q.Exclusions),
 		State:       folder(q.State),
 		Temp:        folder(os.TempDir()),
 		Proxy:       proxy(ctx),
@@ -55,31 +60,51 @@ func Gather(ctx context.Context, q Question) Facts {
 	f.Clock.Unsynced, f.Clock.SyncReadable = unsynced()
 	for _, g := range q.Groups {
 		r := Route{Group: g.Text}
-		for _, p := range g.Prefixes {
-			for _, addr := range ends(p) {
-				r.Hops = append(r.Hops, hop(addr))
-			}
+		for _, addr := range ends(g.Prefixes) {
+			r.Hops = append(r.Hops, hop(addr))
+		}
+		for _, addr := range g.Zoned {
+			r.Hops = append(r.Hops, zoned(addr))
 		}
 		f.Routes = append(f.Routes, r)
 	}
 	return f
 }
 
-// ends returns the first and the last address of p that a host can have.
-func ends(p netip.Prefix) []netip.Addr {
-	p = p.Masked()
-	first, last := p.Addr(), p.Addr().AsSlice()
-	for bit := p.Bits(); bit < p.Addr().BitLen(); bit++ {
-		last[bit/8] |= 0x80 >> (bit % 8)
+// ends returns the first and the last address of sorted prefixes that a host
+// can have.
+func ends(prefixes []netip.Prefix) []netip.Addr {
+	if len(prefixes) == 0 {
+		return nil
 	}
-	end, _ := netip.AddrFromSlice(last) // as long as the first
-	if p.Addr().BitLen()-p.Bits() > 1 { // neither the network's nor the broadcast address
-		first, end = first.Next(), end.Prev()
+	p, q := prefixes[0].Masked(), prefixes[len(prefixes)-1].Masked()
+	first, last := p.Addr(), netipx.PrefixLastIP(q)
+	if p.Addr().BitLen()-p.Bits() > 1 {
+		first = first.Next() // not the network's address
 	}
-	if first == end {
-		return []netip.Addr{first}
+	if q.Addr().BitLen()-q.Bits() > 1 {
+		last = last.Prev() // not the broadcast address
 	}
-	return []netip.Addr{first, end}
+	return slices.Compact([]netip.Addr{first, last})
+}
+
+// zoned is the way to a link-local address: the interface that its zone names.
+func zoned(addr netip.Addr) Hop {
+	h := Hop{To: addr, Interface: addr.Zone()}
+	ifi, err := net.InterfaceByName(addr.Zone())
+	if err != nil {
+		h.Err = fmt.Errorf("names no interface: %w", err)
+		return h
+	}
+	for _, i := range interfaces() {
+		for _, p := range i.Addrs {
+			if i.Name == ifi.Name && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+				h.Source = p.Addr().WithZone("")
+			}
+		}
+	}
+	h.Local = h.Source == addr.WithZone("")
+	return h
 }
 
 func interfaces() []Interface {
@@ -107,7 +132,7 @@ func interfaces() []Interface {
 	return found
 }
 
-func neverScan(path string, entries func(string, io.Reader) (int, error)) NeverScan {
+func neverScan(path string, exclusions func(string, io.Reader) (uint64, error)) NeverScan {
 	n := NeverScan{Path: path}
 	file, err := os.Open(path)
 	switch {
@@ -119,7 +144,7 @@ func neverScan(path string, entries func(string, io.Reader) (int, error)) NeverS
 		return n
 	}
 	defer file.Close()
-	n.Entries, n.Err = entries(path, file)
+	n.IPv4, n.Err = exclusions(path, file)
 	return n
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func lines(_ string, r io.Reader) (int, error) {
+func lines(_ string, r io.Reader) (uint64, error) {
 	text, err := io.ReadAll(r)
-	return bytes.Count(text, []byte("\n")), err
+	return uint64(bytes.Count(text, []byte("\n"))), err
 }
 
 func TestEnds(t *testing.T) {
@@ -24,6 +25,7 @@ func TestEnds(t *testing.T) {
 		in   string
 		want []string
 	}{
+		{"10.0.0.0/24 10.9.0.0/30", []string{"10.0.0.1", "10.9.0.2"}},
 		{"10.0.0.0/24", []string{"10.0.0.1", "10.0.0.254"}},
 		{"10.0.0.77/16", []string{"10.0.0.1", "10.0.255.254"}},
 		{"10.0.0.4/31", []string{"10.0.0.4", "10.0.0.5"}},
@@ -33,7 +35,11 @@ func TestEnds(t *testing.T) {
 		{"::1/128", []string{"::1"}},
 	} {
 		var got []string
-		for _, a := range ends(netip.MustParsePrefix(tt.in)) {
+		var prefixes []netip.Prefix
+		for _, p := range strings.Fields(tt.in) {
+			prefixes = append(prefixes, netip.MustParsePrefix(p))
+		}
+		for _, a := range ends(prefixes) {
 			got = append(got, a.String())
 		}
 		if d := cmp.Diff(tt.want, got); d != "" {
@@ -74,14 +80,14 @@ func TestNeverScan(t *testing.T) {
 	broken := errors.New("broken")
 	for _, tt := range []struct {
 		name, path string
-		entries    func(string, io.Reader) (int, error)
+		read       func(string, io.Reader) (uint64, error)
 		want       NeverScan
 	}{
 		{"missing", filepath.Join(dir, "none"), lines, NeverScan{Path: filepath.Join(dir, "none"), Missing: true}},
-		{"good", good, lines, NeverScan{Path: good, Entries: 2}},
-		{"broken", good, func(string, io.Reader) (int, error) { return 0, broken }, NeverScan{Path: good, Err: broken}},
+		{"good", good, lines, NeverScan{Path: good, IPv4: 2}},
+		{"broken", good, func(string, io.Reader) (uint64, error) { return 0, broken }, NeverScan{Path: good, Err: broken}},
 	} {
-		if d := cmp.Diff(tt.want, neverScan(tt.path, tt.entries), cmpopts.EquateErrors()); d != "" {
+		if d := cmp.Diff(tt.want, neverScan(tt.path, tt.read), cmpopts.EquateErrors()); d != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, d)
 		}
 	}
@@ -91,10 +97,10 @@ func TestNeverScan(t *testing.T) {
 func TestGather(t *testing.T) {
 	loopback := netip.MustParsePrefix("127.0.0.1/32")
 	f := Gather(t.Context(), Question{
-		Groups:    []Group{{"127.0.0.1", []netip.Prefix{loopback}}},
-		State:     t.TempDir(),
-		NeverScan: filepath.Join(t.TempDir(), "none"),
-		Entries:   lines,
+		Groups:     []Group{{Text: "127.0.0.1", Prefixes: []netip.Prefix{loopback}}},
+		State:      t.TempDir(),
+		NeverScan:  filepath.Join(t.TempDir(), "none"),
+		Exclusions: lines,
 	})
 	if f.Proxy != (Proxy{}) {
 		t.Errorf("proxy = %+v, want a refusal", f.Proxy)

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+
+	"dormant/registry"
+	"dormant/scanner"
+	"dormant/scanner/connect"
+)
+
+// backend is a scanner.Backend that is closed after the run.
+type backend interface {
+	scanner.Backend
+	Close() error
+}
+
+// backendOptions are what a backend is opened with; the zero value of
+// iface and source leaves the choice to the routes.
+type backendOptions struct {
+	prefixes []netip.Prefix // of all targets, disjoint
+	zones    []string       // the interfaces that link-local targets name
+	ports    []registry.Port
+	iface    string
+	source   netip.Addr
+	log      *slog.Logger
+}
+
+// backendKind is one way to put probes on the network.
+type backendKind struct {
+	name  string
+	ready func() error // why it cannot be used on this host, nil if it can
+	open  func(backendOptions) (backend, error)
+}
+
+// backends lists all ways, the best first. The last one always works.
+func backends() []backendKind {
+	return append(rawBackends(), backendKind{name: "connect", ready: func() error { return nil }, open: openConnect})
+}
+
+// backendNames are the words that --backend takes.
+func backendNames() []string {
+	names := []string{"auto"}
+	for _, k := range backends() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// chooseBackend takes the named backend, and for "auto" the best that this
+// host allows and the targets need. The note says in one line why it is not
+// the best of all; it is empty otherwise. A named one that cannot be used is
+// exit 4, an unknown name exit 2.
+func chooseBackend(kinds []backendKind, name string, prefixes []netip.Prefix) (k backendKind, note string, err error) {
+	last := kinds[len(kinds)-1]
+	for _, k := range kinds {
+		switch {
+		case name != "auto" && name != k.name:
+			continue
+		case name == "auto" && k.name != last.name && allLoopback(prefixes):
+			return last, "all targets are on loopback", nil
+		}
+		err := k.ready()
+		if err == nil {
+			return k, note, nil
+		}
+		if name == k.name {
+			return backendKind{}, "", &exitError{exitPrivilege, fmt.Errorf("--backend %s: %w", name, err)}
+		}
+		if note == "" {
+			note = err.Error()
+		}
+	}
+	if name == "auto" {
+		return backendKind{}, "", &exitError{exitPrivilege, fmt.Errorf("no backend can be used here: %s", note)}
+	}
+	return backendKind{}, "", usageError("--backend %q: want %s", name, orList(backendNames()))
+}
+
+// allLoopback reports whether no packet would leave this host.
+func allLoopback(prefixes []netip.Prefix) bool {
+	for _, p := range prefixes {
+		if !p.Addr().IsLoopback() || p.Addr().Is4() && p.Bits() < 8 {
+			return false
+		}
+	}
+	return len(prefixes) > 0
+}
+
+func openConnect(o backendOptions) (backend, error) {
+	b, err := connect.New(connect.Config{Source: o.source, Interface: o.iface, Log: o.log})
+	if err != nil {
+		return nil, &exitError{exitPrivilege, err}
+	}
+	return b, nil
+}

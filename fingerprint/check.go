@@ -13,15 +13,15 @@ import (
 func (r *Rules) Check() []error {
 	var faults []error
 	for _, rule := range r.rules {
-		for _, e := range rule.Examples {
+		for i, e := range rule.Examples {
 			if err := r.checkExample(rule, e); err != nil {
-				faults = append(faults, fmt.Errorf("%s:%d: examples: %w", rule.File, e.Line, err))
+				faults = append(faults, fmt.Errorf("%s:%d: examples: %w", rule.File, rule.doc.line(fmt.Sprintf("examples[%d]", i)), err))
 			}
 		}
-		for _, e := range rule.Not {
+		for i, e := range rule.Not {
 			for _, h := range r.exampleHits(e) {
 				if h.rule == rule {
-					faults = append(faults, fmt.Errorf("%s:%d: not: the rule matches: %q", rule.File, e.Line, h.sign.Excerpt))
+					faults = append(faults, fmt.Errorf("%s:%d: not: the rule matches: %q", rule.File, rule.doc.line(fmt.Sprintf("not[%d]", i)), h.sign.Excerpt))
 				}
 			}
 		}

@@ -14,7 +14,7 @@ type condition struct {
 	computed handshake
 
 	pattern  *regexp.Regexp // over the Latin-1 reading of the field
-	literal  string         // a text that every match of pattern contains, "" when none is known
+	literals []literal      // one of them is in every match of pattern; nil when none is known
 	equals   *string
 	contains *string
 	prefix   []int // byte values, -1 for any
@@ -93,7 +93,7 @@ func (c *condition) compile(pattern string) error {
 			return fmt.Errorf("pattern %q: group %q: want version, product, hostname or edition", pattern, g)
 		}
 	}
-	c.literal = requiredLiteral(text)
+	c.literals = requiredLiterals(text)
 	return nil
 }
 
@@ -143,28 +143,61 @@ func knownGroup(name string) bool {
 	}
 }
 
-// test holds the condition against one value of its field, in Latin-1. where is
+// fieldValue is one value of a field in Latin-1, with its lower-case form made
+// when a rule first needs it.
+type fieldValue struct {
+	text  string
+	lower *string
+}
+
+func (v fieldValue) folded() string {
+	if *v.lower == "" && v.text != "" {
+		*v.lower = lowerASCII(v.text)
+	}
+	return *v.lower
+}
+
+// cheap reports whether the test costs no automaton.
+func (c *condition) cheap() bool { return c.pattern == nil && c.computed == nil }
+
+// test holds the condition against one value of its field. where is
 // the matched part; groups are what the pattern extracted.
-func (c *condition) test(value string) (where string, groups map[string]string, ok bool) {
+func (c *condition) test(value fieldValue) (where string, groups map[string]string, ok bool) {
 	switch {
 	case c.pattern != nil:
 		return c.testPattern(value)
 	case c.equals != nil:
-		return value, nil, value == *c.equals
+		return value.text, nil, value.text == *c.equals
 	case c.contains != nil:
-		return *c.contains, nil, strings.Contains(value, *c.contains)
+		return *c.contains, nil, strings.Contains(value.text, *c.contains)
 	case c.prefix != nil:
-		return c.testPrefix(value)
+		return c.testPrefix(value.text)
 	default: // min and max
-		n, err := strconv.Atoi(value)
-		return value, nil, err == nil && (c.min == nil || n >= *c.min) && (c.max == nil || n <= *c.max)
+		n, err := strconv.Atoi(value.text)
+		return value.text, nil, err == nil && (c.min == nil || n >= *c.min) && (c.max == nil || n <= *c.max)
 	}
 }
 
-func (c *condition) testPattern(value string) (string, map[string]string, bool) {
-	if c.literal != "" && !strings.Contains(value, c.literal) {
-		return "", nil, false // cheaper than the automaton, and the answer of nearly all rules
+// possible reports whether the value holds one of the texts that a match of
+// the pattern would.
+func (c *condition) possible(v fieldValue) bool {
+	for _, l := range c.literals {
+		text := v.text
+		if l.fold {
+			text = v.folded()
+		}
+		if strings.Contains(text, l.text) {
+			return true
+		}
 	}
+	return c.literals == nil
+}
+
+func (c *condition) testPattern(v fieldValue) (string, map[string]string, bool) {
+	if !c.possible(v) {
+		return "", nil, false
+	}
+	value := v.text
 	m := c.pattern.FindStringSubmatchIndex(value)
 	if m == nil {
 		return "", nil, false

@@ -73,40 +73,105 @@ func latin1Pattern(pattern string) (string, error) {
 	return out.String(), nil
 }
 
-// requiredLiteral returns the longest text that is in every match of the
-// pattern, exactly as written, or "" when there is none of three bytes or more.
-func requiredLiteral(pattern string) string {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return ""
-	}
-	if best := longestLiteral(re.Simplify()); len(best) >= 3 {
-		return best
-	}
-	return ""
+// literal is a text that every match of a pattern contains.
+type literal struct {
+	text string
+	fold bool // in lower case, to be sought in the lower-case value
 }
 
-func longestLiteral(re *syntax.Regexp) string {
+// requiredLiterals returns texts of which at least one is in every match of the
+// pattern, nil when the pattern tells none of three bytes or more. Looking for
+// them first spares nearly all rules their automaton.
+func requiredLiterals(pattern string) []literal {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	return literalsOf(re.Simplify())
+}
+
+const leastLiteral = 3 // bytes
+
+func literalsOf(re *syntax.Regexp) []literal {
 	switch re.Op {
 	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 {
-			return string(re.Rune)
-		}
+		return literalOf(re)
 	case syntax.OpCapture, syntax.OpPlus:
-		return longestLiteral(re.Sub[0])
+		return literalsOf(re.Sub[0])
 	case syntax.OpRepeat:
 		if re.Min > 0 {
-			return longestLiteral(re.Sub[0])
+			return literalsOf(re.Sub[0])
 		}
 	case syntax.OpConcat:
-		best := ""
+		var best []literal
 		for _, sub := range re.Sub {
-			if s := longestLiteral(sub); len(s) > len(best) {
-				best = s
+			if l := literalsOf(sub); weakest(l) > weakest(best) {
+				best = l
 			}
 		}
 		return best
-	default: // optional or alternative: nothing is required
+	case syntax.OpAlternate:
+		var all []literal
+		for _, sub := range re.Sub {
+			l := literalsOf(sub)
+			if l == nil {
+				return nil // a branch without one
+			}
+			all = append(all, l...)
+		}
+		return all
+	default: // optional: nothing is required
 	}
-	return ""
+	return nil
+}
+
+func literalOf(re *syntax.Regexp) []literal {
+	text := string(re.Rune)
+	if len(text) < leastLiteral {
+		return nil
+	}
+	if re.Flags&syntax.FoldCase == 0 {
+		return []literal{{text: text}}
+	}
+	if !ascii(text) {
+		return nil // folding beyond ASCII is not a matter of lower case alone
+	}
+	return []literal{{text: strings.ToLower(text), fold: true}}
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// weakest is the length of the shortest of the texts, 0 for none.
+func weakest(list []literal) int {
+	if len(list) == 0 {
+		return 0
+	}
+	n := len(list[0].text)
+	for _, l := range list[1:] {
+		n = min(n, len(l.text))
+	}
+	return n
+}
+
+// lowerASCII folds A to Z and nothing else, which keeps every offset.
+func lowerASCII(s string) string {
+	for i := range len(s) {
+		if s[i] >= 'A' && s[i] <= 'Z' {
+			b := []byte(s)
+			for j, c := range b[i:] {
+				if c >= 'A' && c <= 'Z' {
+					b[i+j] = c + 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return s
 }

@@ -70,7 +70,7 @@ func (r *Rules) overlay(fsys fs.FS, dir string) (*Rules, error) {
 			continue
 		}
 		if other, ok := seen[rule.ID]; ok {
-			errs = append(errs, fmt.Errorf("fingerprint: %s:%d: id %q: %s has it already", name, rule.Line, rule.ID, other))
+			errs = append(errs, fmt.Errorf("fingerprint: %s:%d: id %q: %s has it already", name, rule.doc.line("id"), rule.ID, other))
 		}
 		seen[rule.ID] = name
 		out.put(rule)
@@ -116,15 +116,9 @@ func loadRule(fsys fs.FS, name string, openers map[string]bool) (*Rule, error) {
 		return nil, err
 	}
 	rule, faults := f.rule(openers)
-	rule.File, rule.Line = name, doc.line("id")
+	rule.File, rule.doc = name, doc
 	if want := path.Base(name); rule.ID+".yaml" != want {
 		faults = append(faults, fault{"id", fmt.Errorf("id %q: want %q, the name of the file", rule.ID, strings.TrimSuffix(want, ".yaml"))})
-	}
-	for i := range rule.Examples {
-		rule.Examples[i].Line = doc.line(fmt.Sprintf("examples[%d]", i))
-	}
-	for i := range rule.Not {
-		rule.Not[i].Line = doc.line(fmt.Sprintf("not[%d]", i))
 	}
 	return rule, doc.errors(faults)
 }
@@ -164,10 +158,11 @@ func (r *Rules) loadOpeners(fsys fs.FS) error {
 	return doc.errors(faults)
 }
 
-// document is one YAML file with the lines of its keys.
+// document is one YAML file. It is parsed a second time, for the lines of its
+// keys, when a fault must be reported.
 type document struct {
 	name string
-	root *yaml.Node
+	data []byte
 }
 
 // decode reads one file strictly into out: one document, no unknown key, none
@@ -193,13 +188,7 @@ func decode(fsys fs.FS, name string, out any) (document, error) {
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return doc, fmt.Errorf("fingerprint: %s: a second document: want one rule a file", name)
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(data, &root); err != nil {
-		return doc, yamlError(name, err)
-	}
-	if len(root.Content) > 0 {
-		doc.root = root.Content[0]
-	}
+	doc.data = data
 	return doc, nil
 }
 
@@ -237,7 +226,11 @@ func (d document) errors(faults []fault) error {
 // line finds the line of "examples[2]" or "openers[0].hex"; where the key is
 // missing, that of the nearest one above it.
 func (d document) line(where string) int {
-	node, line := d.root, 1
+	var root yaml.Node
+	if err := yaml.Unmarshal(d.data, &root); err != nil || len(root.Content) == 0 {
+		return 1 // it was decoded before: this cannot happen
+	}
+	node, line := root.Content[0], 1
 	for part := range strings.SplitSeq(where, ".") {
 		key, index, _ := strings.Cut(strings.TrimSuffix(part, "]"), "[")
 		next := child(node, key)

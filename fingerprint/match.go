@@ -19,17 +19,17 @@ const maxBody = 32 << 10
 // computes what rules ask for when they first ask. It belongs to one goroutine.
 type subject struct {
 	ex    Exchange
-	data  []byte // received, without the part that only repeats what was sent
+	data  []byte            // received, without the part that only repeats what was sent
 	tls   map[string]string // nil on a plain connection
 	given map[string]string // hashes that stand in, in examples
 	http  *response
-	cache map[string][]string
+	cache map[string][]fieldValue
 }
 
 // newSubject prepares ex. conn is the handshake of the same connection, nil on
 // a plain one; fields overrides what certificates would say, for examples.
 func newSubject(ex Exchange, conn *TLSInfo, fields map[string]string) *subject {
-	s := &subject{ex: ex, data: ex.Received, cache: map[string][]string{}}
+	s := &subject{ex: ex, data: ex.Received, cache: map[string][]fieldValue{}}
 	if !answersItself(ex.Probe) {
 		s.data = withoutEcho(ex.Sent, ex.Received)
 	}
@@ -80,13 +80,16 @@ func tlsField(name string) bool {
 
 // values returns the field's values in Latin-1: none when the answer has no
 // such field, several for a header that stands more than once.
-func (s *subject) values(field string) []string {
+func (s *subject) values(field string) []fieldValue {
 	if v, ok := s.cache[field]; ok {
 		return v
 	}
-	v := s.compute(field)
-	s.cache[field] = v
-	return v
+	var values []fieldValue
+	for _, text := range s.compute(field) {
+		values = append(values, fieldValue{text, new(string)})
+	}
+	s.cache[field] = values
+	return values
 }
 
 func (s *subject) compute(field string) []string {
@@ -171,13 +174,19 @@ type found struct {
 
 // match holds the rule against one exchange. All conditions must hold.
 func (r *Rule) match(s *subject) (found, bool) {
-	f := found{groups: map[string]string{}}
+	var f found
 	if len(r.On) > 0 && !slices.Contains(r.On, s.ex.Probe) {
 		return f, false
 	}
 	if r.Inside == "tls" && s.tls == nil || r.Inside == "plain" && s.tls != nil {
 		return f, false
 	}
+	for i := range r.conditions { // what costs nothing first
+		if c := &r.conditions[i]; c.cheap() && !c.match(s, &found{}) {
+			return f, false
+		}
+	}
+	f.groups = map[string]string{}
 	for i := range r.conditions {
 		if !r.conditions[i].match(s, &f) {
 			return f, false

@@ -35,11 +35,10 @@ type Rule struct {
 	Sources  []string
 	Examples []Example
 	Not      []Example
-	// File and Line tell where the rule was read.
-	File string
-	Line int
+	File     string // where the rule was read
 
 	conditions []condition
+	doc        document
 }
 
 // Example is an answer with the fields that it must give, or, under "not", one
@@ -50,7 +49,6 @@ type Example struct {
 	// Want holds the fields that the example names: product, version, cpe,
 	// hostname, service. A field that is not named is not compared.
 	Want map[string]string
-	Line int
 }
 
 // ruleFile is the YAML form of Rule.

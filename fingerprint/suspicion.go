@@ -21,7 +21,7 @@ func (c *weighing) possibleC2() (Verdict, bool) {
 			best = s
 		}
 	}
-	benign := c.benign()
+	benign := c.believable()
 	alone := best.again && benign < strongBenign
 	together := best.kinds >= 2 && best.points >= specific && benign < namedService
 	if !alone && !together {
@@ -46,6 +46,25 @@ func (c *weighing) possibleC2() (Verdict, bool) {
 		confidence = 60
 	}
 	return c.verdict(h.sign, confidence), true
+}
+
+// believable is B as it stands against an indicator. A Server header is what
+// the operator says, and listeners of this kind say nginx or Apache: alone it
+// is never worth more than a generic header.
+func (c *weighing) believable() int {
+	const claim = 75
+	best := 0
+	for _, h := range c.hits {
+		points := h.sign.Points
+		if h.sign.Class == PossibleC2 {
+			continue
+		}
+		if h.sign.Kind == KindHTTPHeader && h.sign.Class != LicenseManager {
+			points = min(points, claim)
+		}
+		best = max(best, points)
+	}
+	return best
 }
 
 // families lists the families that any sign names, in the order of strength.

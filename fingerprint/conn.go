@@ -198,11 +198,16 @@ func (l *listener) add(b []byte) {
 		l.FirstByte = max(at, 1) // 0 means that none came
 	}
 	l.Received = append(l.Received, b...)
-	if len(l.Chunks) == maxChunks {
-		l.Chunks[maxChunks-1].Bytes += len(b)
-		return
+	l.Chunks = addChunk(l.Chunks, Chunk{At: at, Bytes: len(b)})
+}
+
+// addChunk adds to the last chunk when there are enough of them.
+func addChunk(list []Chunk, c Chunk) []Chunk {
+	if len(list) < maxChunks {
+		return append(list, c)
 	}
-	l.Chunks = append(l.Chunks, Chunk{At: at, Bytes: len(b)})
+	list[maxChunks-1].Bytes += c.Bytes
+	return list
 }
 
 // over looks at a deadline that has passed: it sets the end, or returns false

@@ -78,7 +78,7 @@ func (d *dialogue) on(ctx context.Context, probe string, talk func(w *wire)) (ok
 	started := time.Now()
 	c, err := d.dial(ctx, netip.AddrPortFrom(d.o.Addr, d.o.Port.Number), d.cfg.Connect)
 	if err != nil {
-		return false, d.noConnection(ctx, probe, started, err)
+		return d.noConnection(ctx, probe, started, err)
 	}
 	w := newWire(ctx, c, d.ev.Connections, time.Since(started))
 	talk(w)
@@ -91,11 +91,11 @@ func (d *dialogue) on(ctx context.Context, probe string, talk func(w *wire)) (ok
 	return true, nil
 }
 
-// noConnection records that the peer took no connection. A fault of this side
-// is returned.
-func (d *dialogue) noConnection(ctx context.Context, probe string, started time.Time, err error) error {
+// noConnection records that the peer took no connection. ok is true when it
+// did take it and reset it at once. A fault of this side is returned.
+func (d *dialogue) noConnection(ctx context.Context, probe string, started time.Time, err error) (ok bool, ours error) {
 	if ours := d.local(ctx, err); ours != nil || ctx.Err() != nil {
-		return ours
+		return false, ours
 	}
 	end, _ := dialEnd(err)
 	d.ev.Exchanges = append(d.ev.Exchanges, Exchange{
@@ -103,12 +103,14 @@ func (d *dialogue) noConnection(ctx context.Context, probe string, started time.
 		End: end, Elapsed: time.Since(started), Error: reason(err),
 	})
 	if d.ev.Connections == 1 { // a later refusal is an answer like others: some serve only one
-		d.ev.Status = StatusRefused
-		if end == EndNoConn {
+		switch end {
+		case EndRefused:
+			d.ev.Status = StatusRefused
+		case EndNoConn:
 			d.ev.Status = StatusNoConnect
 		}
 	}
-	return nil
+	return end == EndRst, nil
 }
 
 // local returns an error of dial when it is a fault of this side, else nil.

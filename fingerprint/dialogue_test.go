@@ -288,7 +288,6 @@ func TestPeerThatCannotBeReachedIsData(t *testing.T) {
 		want Status
 	}{
 		{"refused", os.NewSyscallError("connect", syscall.ECONNREFUSED), StatusRefused},
-		{"reset", os.NewSyscallError("connect", syscall.ECONNRESET), StatusRefused},
 		{"kernel gave up", os.NewSyscallError("connect", syscall.ETIMEDOUT), StatusNoConnect},
 		{"no neighbour any more", os.NewSyscallError("connect", syscall.EHOSTUNREACH), StatusNoConnect},
 		{"dialer gave up", os.ErrDeadlineExceeded, StatusNoConnect},

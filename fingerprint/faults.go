@@ -32,8 +32,10 @@ func dialEnd(err error) (End, bool) {
 	switch known := networkErrnos(); {
 	case errors.Is(err, errSelf):
 		return EndRefused, true
-	case isErrno && (slices.Contains(known.refused, errno) || slices.Contains(known.reset, errno)):
+	case isErrno && slices.Contains(known.refused, errno):
 		return EndRefused, true
+	case isErrno && slices.Contains(known.reset, errno): // it took the connection and dropped it before we looked
+		return EndRst, true
 	case isErrno && slices.Contains(known.silent, errno):
 		return EndNoConn, true
 	case isErrno:

@@ -75,7 +75,7 @@ func failed(ctx context.Context, w *wire, q question, ex *Exchange, answer []byt
 	rest := ask(ctx, w, q)
 	base := time.Since(started) - rest.Elapsed
 	for _, c := range rest.Chunks {
-		ex.Chunks = append(ex.Chunks, Chunk{At: base + c.At, Bytes: c.Bytes})
+		ex.Chunks = addChunk(ex.Chunks, Chunk{At: base + c.At, Bytes: c.Bytes})
 	}
 	ex.Received = append(ex.Received, rest.Received...)
 	ex.Elapsed = time.Since(started)

@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,19 +64,23 @@ func serveLoopback(t testing.TB, h func(net.Conn)) scanner.Observation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() { // ends when l is closed
+	var serving sync.WaitGroup
+	t.Cleanup(func() {
+		_ = l.Close()
+		serving.Wait()
+	})
+	serving.Go(func() { // ends when l is closed
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go func() { // ends with h
+			serving.Go(func() { // ends with h
 				defer c.Close()
 				h(c)
-			}()
+			})
 		}
-	}()
+	})
 	at := l.Addr().(*net.TCPAddr).AddrPort()
 	return scanner.Observation{
 		Target: scanner.Target{Addr: at.Addr(), Port: registry.Port{Number: at.Port(), Proto: registry.TCP}},
@@ -86,7 +91,7 @@ func serveLoopback(t testing.TB, h func(net.Conn)) scanner.Observation {
 // hurried is an Identifier for loopback: the same steps, shorter waits.
 func hurried(rules guide) *Identifier {
 	return NewIdentifier(rules, Config{
-		Silence: 100 * time.Millisecond, Wait: 2 * time.Second, Quiet: 50 * time.Millisecond,
+		Silence: 100 * time.Millisecond, Wait: time.Second, Quiet: 50 * time.Millisecond,
 		Gap: 10 * time.Millisecond, NoCanaries: true, RepeatAfter: -1,
 	})
 }
@@ -96,10 +101,11 @@ func overTLS(cfg *tls.Config) func(net.Conn) {
 	return func(c net.Conn) {
 		s := tls.Server(c, cfg)
 		buf := make([]byte, 2048)
-		if _, err := s.Read(buf); err == nil {
-			_, _ = io.WriteString(s, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSTRONG")
-			_ = s.CloseWrite()
+		if _, err := s.Read(buf); err != nil {
+			return
 		}
+		_, _ = io.WriteString(s, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nSTRONG")
+		_ = s.CloseWrite()
 		_, _ = io.Copy(io.Discard, io.LimitReader(c, 1<<16))
 	}
 }

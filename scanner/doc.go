@@ -1,3 +1,71 @@
-// Package scanner finds out who answers: it turns target lists into a plan,
-// paces the probes, hands them to a Backend and reports observations.
+// Package scanner finds out who answers. It turns target lists into a plan,
+// paces the probes, hands them to a Backend and reports observations; what an
+// answer means is not its business.
+//
+// The way of one probe: [ParseRanges] reads what the user wrote, takes the
+// exclusions away and leaves disjoint prefixes; [NewPlan] numbers every address
+// × port and shuffles the numbers by a key; [Engine.Run] walks the plan, waits
+// for a token of the total rate once per batch, and gives the batch to the
+// [Backend]; the Backend calls back with each answer; the engine looks it up in
+// the plan, asks the [Guard], keeps the best state, and emits it. Then it asks
+// the silent targets again, waits for late answers, and tells in [Summary] what
+// was done and what could not be.
+//
+// # Goroutines
+//
+//	goroutine  started by  ends when                               may block on
+//	sender     the caller  plan and retries done, ctx, an error    limiter, Backend.Send, waits
+//	receiver   Engine.Run  the sender has ended, ctx, an error     Backend.Receive; never on emit
+//
+// The sender is the goroutine that called Run. What the two share is in arrays
+// of atomic words with one writer each; counters are plain fields, read after
+// the receiver has ended. Progress reads a few more atomics.
+//
+// # Design
+//
+// No state per target before it answers, except one byte of the engine: four
+// bits for the best state so far (the receiver writes, the sender reads to know
+// whom to ask again) and four for the number of probes. Order, shard and lookup
+// are arithmetic on the natural index, which the keyed Feistel permutation maps
+// to scan order and back. Hence [MaxTargets]. A cyclic group as zmap has it
+// needs no memory either, but has no cheap inverse, and the inverse is what
+// tells a reply of another shard.
+//
+// The total rate takes one WaitN per batch, and a batch is at most 10 ms of the
+// rate: 1000 a second come as ten every 10 ms. A fixed batch of 64 would make
+// 10 a second come as one shot every six seconds.
+//
+// The rate of a host is a moment per table slot (GCRA), not a limiter object per
+// host. Millions of hosts share the slots of a table that is sized by the total
+// rate; sharing makes it stricter, never looser. A probe whose host has no token
+// is given its moment at once and waits in a bounded heap while others go first.
+// In any second a host gets at most 1.25 times its rate.
+//
+// Retries go round by round, in each first to the addresses that have answered
+// anything. A round begins when answers to the last one can no longer be
+// expected: RFC 6298 from measured round trips, at least twice the longest one,
+// because one estimate stands for near and far hosts; 100 ms at least before a
+// retry, 200 ms at least before the end. A run in which everything answers ends
+// with the last answer.
+//
+// UDP silence of a host that sends ICMP errors may be its limit on them: Linux
+// sends six at once and then one a second, common routers two a second. Hosts
+// that have used up six get their UDP retries one a second: a host with n closed
+// UDP ports takes about n-6 seconds more, side by side with all other hosts.
+// Hosts that sent errors for fewer than half of the UDP ports get those of the
+// first retry round two a second, but that adds at most a second and a half to
+// the run. Six closed ports are within the burst of Linux, so there the default
+// ports cost no waiting.
+//
+// A CIDR with host bits set is read as its network, as nmap does, and said
+// (Ranges.Notes): refusing it would stop nobody from meaning it. Link-local
+// targets need their zone; an exclusion without zone holds on all of them.
+// Multicast, broadcast and unspecified blocks are refused.
+//
+// ipranger is the guard and nothing else, in one file: it is asked for both ends
+// of every prefix of the plan and for every accepted reply, not per probe. It
+// holds prefixes only, /32 and /128 included, each one looked up after it was
+// added. New runs in a private temporary folder, because it deletes old folders
+// of others. The names of addresses are kept in Ranges: ipranger loses a name
+// that is part of another.
 package scanner

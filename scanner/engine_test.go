@@ -288,11 +288,12 @@ func TestICMPLimitIsWaitedFor(t *testing.T) {
 		ports   int
 		burst   int
 		every   time.Duration
+		least   uint64 // closed ports found of each host
 		longest time.Duration
 	}{
-		{"six closed ports are within the burst of Linux", 6, 6, time.Second, 300 * time.Millisecond},
-		{"twelve closed ports need one second for each of six", 12, 6, time.Second, 9 * time.Second},
-		{"a router that sends two a second", 6, 1, time.Second / 2, 4 * time.Second},
+		{"six closed ports are within the burst of Linux", 6, 6, time.Second, 6, 300 * time.Millisecond},
+		{"twelve closed ports need one second for each of six", 12, 6, time.Second, 12, 9 * time.Second},
+		{"a router that sends two a second has one second and a half", 6, 1, time.Second / 2, 4, 2500 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -308,8 +309,8 @@ func TestICMPLimitIsWaitedFor(t *testing.T) {
 				n := fakenet.New(truth, time.Millisecond)
 				n.ICMPBurst, n.ICMPEvery = tt.burst, tt.every
 				_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 1000, Retries: 2}, plan(t, ports, "10.0.0.0/30"))
-				if err != nil || s.Closed != s.Targets {
-					t.Errorf("Run = %+v, %v; want all %d closed", s, err, s.Targets)
+				if err != nil || s.Closed < 4*tt.least {
+					t.Errorf("Run = %+v, %v; want at least %d closed", s, err, 4*tt.least)
 				}
 				if d := s.Finished.Sub(s.Started); d > tt.longest {
 					t.Errorf("took %v, want at most %v", d, tt.longest)

@@ -44,7 +44,7 @@ func (w *synWindow) add(moment int64, n uint64) {
 // asked for, and sums the run up. Sender and receiver have ended.
 func (r *run) finish(err error) Summary {
 	s := Summary{
-		Started: r.started, Targets: r.size(), Addresses: r.plan.NumAddrs(),
+		Started: r.started, Targets: r.size(),
 		Probes: r.probes.Load(), Retries: r.retries, HostsAlive: r.hostsAlive,
 		MaxHalfOpen: r.window.largest, Rate: r.rate(), Cooldown: r.cooldown,
 		Counters: r.backend.Counters(),
@@ -63,45 +63,48 @@ func (r *run) finish(err error) Summary {
 // countStates fills in the numbers of targets by state; whole tells that the
 // run came to its end, so that silence means something.
 func (r *run) countStates(s *Summary, whole bool) {
-	now, shards := time.Now(), r.cfg.Shards
-	addresses, last := uint64(0), uint64(0)
+	now, shards, ports := time.Now(), r.cfg.Shards, uint64(len(r.plan.ports))
+	last := r.plan.NumAddrs() // no address
 	for j := range r.plan.Len() {
 		if shards > 1 && r.plan.order.invert(j)%shards != r.cfg.Shard {
 			continue
 		}
-		if k := r.addr(j) + 1; k != last {
+		k := j / ports
+		if k != last {
 			last = k
-			addresses++
+			s.Addresses++
 		}
-		state, sent := State(r.states.get(j)), r.sent.get(j)
+		state, skipped := State(r.states.get(j)), r.skip != nil && r.skip.get(k)
+		if skipped {
+			s.Skipped++
+		}
 		if answers(state) {
 			s.count(state)
 			continue
 		}
-		skipped := r.skip != nil && r.skip.get(r.addr(j))
-		if skipped {
-			s.Skipped++
-		}
 		if !whole {
 			continue
 		}
-		o := Observation{Target: r.plan.natural(j), At: now, Sent: sent}
-		switch {
-		case skipped:
-			o.State, o.Reason = r.unreachable(o.Addr)
-		case state == Unknown:
-			o.State, o.Reason = Unknown, LocalError
-		case o.Port.Proto == registry.TCP:
-			o.State, o.Reason = Filtered, NoResponse
-		default:
-			o.State, o.Reason = OpenFiltered, NoResponse
-		}
-		s.count(o.State)
+		state, reason := r.silence(j, state, skipped)
+		s.count(state)
 		if r.cfg.Silent {
-			r.emit(o)
+			r.emit(Observation{Target: r.plan.natural(j), State: state, Reason: reason, At: now, Sent: r.sent.get(j)})
 		}
 	}
-	s.Addresses = addresses
+}
+
+// silence returns what it means that target j did not answer.
+func (r *run) silence(j uint64, state State, skipped bool) (State, Reason) {
+	switch {
+	case skipped:
+		return r.unreachable(r.plan.natural(j).Addr)
+	case state == Unknown:
+		return Unknown, LocalError
+	case r.plan.ports[j%uint64(len(r.plan.ports))].Proto == registry.TCP:
+		return Filtered, NoResponse
+	default:
+		return OpenFiltered, NoResponse
+	}
 }
 
 // count adds one target with its final state.

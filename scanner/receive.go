@@ -90,7 +90,7 @@ func (r *run) meet(j uint64, o Observation) {
 		r.hostsAlive++
 		r.hosts.set(k, 1)
 	}
-	if o.Port.Proto == registry.UDP && o.Reason == ICMPPortUnreachable {
+	if o.Port.Proto == registry.UDP && o.Reason >= ICMPNetUnreachable {
 		r.hosts.increment(k)
 	}
 }

@@ -17,6 +17,9 @@ const (
 	// routerICMPEvery is the limit of common routers (Cisco IOS: ip icmp
 	// rate-limit unreachable, 500 ms), which know no burst.
 	routerICMPEvery = int64(500 * time.Millisecond)
+	// routerPatience bounds what that costs a round: few errors can also mean
+	// that the other ports are really silent.
+	routerPatience = int64(1500 * time.Millisecond)
 
 	ctxEvery = 1 << 16 // targets passed over between two looks at the context
 )
@@ -34,6 +37,7 @@ type walk struct {
 // round asks, for the attempt-th time, everything that has not answered.
 func (r *run) round(ctx context.Context, attempt uint8) error {
 	w := walk{attempt: attempt, i: r.cfg.Shard}
+	r.roundBegun = r.now()
 	if attempt > 0 {
 		r.snapshotLive()
 		w.dark = !r.anyLive
@@ -138,7 +142,7 @@ func (r *run) snapshotLive() {
 }
 
 // reserve returns the moment at which target j may be asked. A UDP retry to a
-// host that sends port-unreachable errors also waits until its next error can
+// host that sends ICMP errors also waits until its next error can
 // have become due: a closed port whose error was held back is not a silent one.
 func (r *run) reserve(j uint64, now int64, attempt uint8) int64 {
 	k := r.addr(j)
@@ -150,7 +154,7 @@ func (r *run) reserve(j uint64, now int64, attempt uint8) int64 {
 	case errors >= linuxICMPBurst: // the bucket of a Linux host is empty
 		return max(due, r.icmp.reserveEvery(k, now, linuxICMPEvery)+linuxICMPEvery)
 	case errors > 0 && 2*errors < r.udpPorts && attempt == 1: // suspiciously few
-		return max(due, r.icmp.reserveEvery(k, now, routerICMPEvery)+routerICMPEvery)
+		return max(due, min(r.icmp.reserveEvery(k, now, routerICMPEvery)+routerICMPEvery, r.roundBegun+routerPatience))
 	default:
 		return due
 	}

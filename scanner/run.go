@@ -25,7 +25,7 @@ type run struct {
 
 	// Written by the receiver, read by the sender.
 	states  cells // of targets: the best State so far
-	hosts   cells // of addresses: 0 dark, else 1 + its port-unreachable errors
+	hosts   cells // of addresses: 0 dark, else 1 + its ICMP errors for UDP ports
 	trips   roundTrips
 	settled chan struct{} // holds a token when an answer may have been the last
 
@@ -33,22 +33,22 @@ type run struct {
 	sent cells // of targets: probes
 
 	// The sender's own.
-	payloads [][]byte // of the plan's ports
-	udpPorts int
-	limiter  *rate.Limiter
-	pacer    hostPacer
-	icmp     hostPacer
-	queue    *queue
-	timer    *time.Timer
-	batch    []Probe
-	targets  []uint64 // natural indexes of batch
-	skip     bitset   // of addresses nobody has; nil when all are reachable
-	live     bitset   // of addresses that had answered when the round began
-	anyLive  bool
-	window   synWindow
-	lastSent int64
-	retries  uint64
-	cooldown time.Duration
+	payloads             [][]byte // of the plan's ports
+	udpPorts             int
+	limiter              *rate.Limiter
+	pacer                hostPacer
+	icmp                 hostPacer
+	queue                *queue
+	timer                *time.Timer
+	batch                []Probe
+	targets              []uint64 // natural indexes of batch
+	skip                 bitset   // of addresses nobody has; nil when all are reachable
+	live                 bitset   // of addresses that had answered when the round began
+	anyLive              bool
+	window               synWindow
+	roundBegun, lastSent int64
+	retries              uint64
+	cooldown             time.Duration
 
 	// The receiver's own, read by the sender after the join.
 	duplicate, foreign, invalid, hostsAlive uint64

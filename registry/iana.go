@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"unicode"
@@ -274,8 +275,12 @@ func (n *IANA) Save(path string) (err error) {
 	return nil
 }
 
-// syncDir makes a rename in dir last.
+// syncDir makes a rename in dir last. Windows cannot sync a folder, and does
+// not need to.
 func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

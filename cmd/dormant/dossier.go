@@ -256,11 +256,16 @@ func (p *page) legend() {
 	}
 }
 
-// title is the first line: number and name on the left, the rest on the right.
+// title is the first line: number and name on the left, the rest on the right,
+// or below where it does not fit.
 func (p *page) title(number, name, right string) {
 	left := number + "  " + name
 	gap := p.width - utf8.RuneCountInString(left) - utf8.RuneCountInString(right)
-	p.line(p.bold(left) + strings.Repeat(" ", max(gap, 2)) + right)
+	if gap < 2 {
+		p.line(p.bold(left))
+		left, gap = "", p.width-utf8.RuneCountInString(right)
+	}
+	p.line(p.bold(left) + strings.Repeat(" ", gap) + right)
 	p.line(strings.Repeat("─", p.width))
 }
 
@@ -306,7 +311,7 @@ func (p *page) line(s string) {
 
 // bold is the only ornament, and only on a terminal.
 func (p *page) bold(s string) string {
-	if !p.color {
+	if !p.color || s == "" {
 		return s
 	}
 	return "\x1b[1m" + s + "\x1b[0m"

@@ -65,6 +65,7 @@ func runLab(ctx context.Context, a *app, prefix netip.Prefix, format, ready stri
 		return usageError("--prefix: %w", err)
 	}
 	if ready != "" {
+		_ = os.Remove(ready)                    // of an earlier lab that was killed
 		defer func() { _ = os.Remove(ready) }() // it may never have been written
 	}
 	if err := l.Run(ctx); err != nil {
@@ -76,8 +77,11 @@ func runLab(ctx context.Context, a *app, prefix netip.Prefix, format, ready stri
 // announce prints the hosts and tells waiting scripts that all listen.
 func announce(a *app, prefix netip.Prefix, hosts []lab.Host, format, ready string) error {
 	err := printHosts(a.stdout, hosts, format)
-	if err == nil && ready != "" {
-		err = os.WriteFile(ready, []byte(prefix.String()+"\n"), 0o644)
+	if err == nil && ready != "" { // whole or not at all: somebody waits for it
+		part := ready + ".part"
+		if err = os.WriteFile(part, []byte(prefix.String()+"\n"), 0o644); err == nil {
+			err = os.Rename(part, ready)
+		}
 	}
 	if err != nil {
 		return &exitError{exitOutput, fmt.Errorf("lab: %w", err)}

@@ -97,7 +97,8 @@ func (s *server) packets() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // an ICMP error for an earlier answer
+		if err != nil { // an ICMP error for an earlier answer, or out of memory
+			time.Sleep(retryWait)
 			continue
 		}
 		if reply := s.play.packet(buf[:n]); reply != nil {

@@ -56,9 +56,12 @@ func redisLine(words []string) (answer string, goOn bool) {
 	case "quit":
 		return "", false
 	default:
+		const most = 128 // bytes of arguments that Redis repeats
 		args := ""
 		for _, w := range words[1:] {
-			args += "'" + printable(w) + "' "
+			if args += "'" + printable(w) + "' "; len(args) > most {
+				break
+			}
 		}
 		return fmt.Sprintf("-ERR unknown command '%s', with args beginning with: %s\r\n", printable(words[0]), args), true
 	}

@@ -58,24 +58,21 @@ func (a *asking) end() {
 	a.open = nil
 }
 
-// answer takes the answer of a neighbour. asked tells whether there was such a
-// question, first whether this is its first answer.
-func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) (asked, first bool) {
+// answer takes the answer of a neighbour and reports whether it is the first to
+// a question that was asked.
+func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	q := a.open[key]
-	if q == nil || q.sent.IsZero() {
-		return false, false
-	}
-	if q.closed {
-		return true, false
+	if q == nil || q.sent.IsZero() || q.closed {
+		return false
 	}
 	q.mac, q.closed = mac, true
 	a.slowest = max(a.slowest, at.Sub(q.sent))
 	if a.left--; a.left == 0 {
 		close(a.done)
 	}
-	return true, true
+	return true
 }
 
 // wait returns how long an answer may take on what is known so far.

@@ -68,9 +68,7 @@ func tryOpen(ns *netlab.NS, cfg wire.Config) (b *wire.Backend, err error) {
 func lab(t *testing.T) (scan, far *netlab.NS) {
 	t.Helper()
 	scan, far = netlab.Pair(t, "scan0", "net0")
-	// Every answer is wanted, also the hundredth ICMP error in a second.
-	far.Sysctl("net.ipv4.icmp_ratelimit=0", "net.ipv4.icmp_msgs_per_sec=100000", "net.ipv6.icmp.ratelimit=0",
-		"net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv6.ip_nonlocal_bind=1")
+	far.Sysctl("net.ipv6.icmp.ratelimit=0", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv6.ip_nonlocal_bind=1")
 	scan.Addr("scan0", "10.1.0.1/24", "fd01::1/64")
 	far.Addr("net0", "10.1.0.2/24", "fd01::2/64", "10.1.0.10/32", "10.1.0.11/32", "10.1.0.12/32", "fd01::10/128")
 	far.Addr("lo", "10.2.0.10/32", "fd02::10/128")

@@ -73,12 +73,14 @@ func (r *receiver) frame(frame []byte, at time.Time) {
 	}
 }
 
-// packet reports whether the decoded packet answers something that was asked.
+// packet reports whether the decoded packet answers something that was asked,
+// or could: neighbours answer the kernel, too.
 func (r *receiver) packet(at time.Time) bool {
 	p := &r.p
 	switch p.kind {
 	case neighbour:
-		return r.backend.heard(r.iface, r.iface.withZone(p.src), [6]byte(p.mac), at)
+		r.backend.heard(r.iface, r.iface.withZone(p.src), [6]byte(p.mac), at)
+		return true
 	case synAck:
 		return r.answer(scanner.SynAck, registry.TCP, at)
 	case reset:

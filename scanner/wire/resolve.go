@@ -282,17 +282,15 @@ func (b *Backend) sendRequests(ctx context.Context, f *iface, frames [][]byte) e
 	return nil
 }
 
-// heard takes an ARP reply or a neighbour advertisement and reports whether it
-// was asked for. It is called by the receivers.
-func (b *Backend) heard(f *iface, addr netip.Addr, mac [6]byte, at time.Time) bool {
+// heard takes an ARP reply or a neighbour advertisement. It is called by the
+// receivers, and is shown the answers to the kernel's own requests, too.
+func (b *Backend) heard(f *iface, addr netip.Addr, mac [6]byte, at time.Time) {
 	if mac == ([6]byte{}) || mac[0]&1 != 0 { // nobody's, or a group's
-		return false
+		return
 	}
-	asked, first := b.asking.answer(questionKey{addr, f.index}, mac, at)
-	if first {
+	if b.asking.answer(questionKey{addr, f.index}, mac, at) {
 		b.answered.Add(1)
 	}
-	return asked
 }
 
 // Reachable implements scanner.Resolver. A silent gateway is a fault of this

@@ -20,12 +20,12 @@ const (
 	drop = 0xfe
 )
 
-// assemble resolves the jumps of program to its two last instructions, which
-// it appends, and returns it in the kernel's form.
-func assemble(program []bpf.Instruction) ([]unix.SockFilter, error) {
+// resolve appends the two instructions that end a program and resolves the
+// jumps to them.
+func resolve(program []bpf.Instruction) []bpf.Instruction {
 	atPass := len(program)
 	program = append(program, bpf.RetConstant{Val: snap}, bpf.RetConstant{Val: 0})
-	resolve := func(skip uint8, from int) uint8 {
+	offset := func(skip uint8, from int) uint8 {
 		switch skip {
 		case pass:
 			return uint8(atPass - from - 1)
@@ -37,11 +37,16 @@ func assemble(program []bpf.Instruction) ([]unix.SockFilter, error) {
 	}
 	for i, in := range program {
 		if jump, ok := in.(bpf.JumpIf); ok {
-			jump.SkipTrue, jump.SkipFalse = resolve(jump.SkipTrue, i), resolve(jump.SkipFalse, i)
+			jump.SkipTrue, jump.SkipFalse = offset(jump.SkipTrue, i), offset(jump.SkipFalse, i)
 			program[i] = jump
 		}
 	}
-	raw, err := bpf.Assemble(program)
+	return program
+}
+
+// assemble returns a program in the kernel's form.
+func assemble(program []bpf.Instruction) ([]unix.SockFilter, error) {
+	raw, err := bpf.Assemble(resolve(program))
 	if err != nil {
 		return nil, fmt.Errorf("afpacket: filter: %w", err)
 	}
@@ -88,7 +93,8 @@ func filterIPv4(ip uint32, ports wire.SourcePorts) []bpf.Instruction {
 
 // filterIPv6 does the same for IPv6, and passes neighbour advertisements.
 // Packets with extension headers pass as they are: a classic program cannot
-// walk over them, and there are few.
+// walk over them, and there are few. Only the multicast listener reports of the
+// neighbourhood, ICMPv6 behind one short hop-by-hop header, are kept out.
 func filterIPv6(ip uint32, ports wire.SourcePorts) []bpf.Instruction {
 	const tcp, udp, icmp, hopByHop, routing, fragment, destination = 6, 17, 58, 0, 43, 44, 60
 	const synOrRst = 0x02 | 0x04
@@ -98,7 +104,7 @@ func filterIPv6(ip uint32, ports wire.SourcePorts) []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: tcp, SkipTrue: 6},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: udp, SkipTrue: 7},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: icmp, SkipTrue: 9},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: hopByHop, SkipTrue: pass},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: hopByHop, SkipTrue: 12},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: routing, SkipTrue: pass},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: fragment, SkipTrue: pass},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: destination, SkipTrue: pass, SkipFalse: drop},
@@ -110,6 +116,10 @@ func filterIPv6(ip uint32, ports wire.SourcePorts) []bpf.Instruction {
 		bpf.LoadAbsolute{Off: ip + l4, Size: 1}, // icmp: the errors are 1 to 4
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 136, SkipTrue: pass},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: drop},
+		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: 4, SkipTrue: pass, SkipFalse: drop},
+		bpf.LoadAbsolute{Off: ip + l4, Size: 1}, // hop-by-hop: what follows it
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: icmp, SkipFalse: pass},
+		bpf.LoadAbsolute{Off: ip + l4 + 8, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: 4, SkipTrue: pass, SkipFalse: drop},
 	}
 }

@@ -103,6 +103,7 @@ apart, with evidence.`,
 	logging.addFlags(root.PersistentFlags())
 	root.PersistentFlags().String("config", "", "YAML `FILE` of flag names and values (default dormant/config.yaml in the user's configuration folder, if there)")
 	root.AddCommand(
+		newScan(a),
 		newPorts(a),
 		newLab(a),
 		newDoctor(a),

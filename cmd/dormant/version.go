@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -20,29 +21,29 @@ func newVersion(a *app) *cobra.Command {
 	}
 }
 
-// version is the module version, or the commit of a build from a checkout.
+// version is the module version or the commit of a build from a checkout, and
+// what it was built with.
 func version() string {
+	return shortVersion() + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
+}
+
+// shortVersion is the module version, or "devel" and the commit.
+func shortVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
-	setting := func(key string) string {
-		for _, s := range info.Settings {
-			if s.Key == key {
-				return s.Value
-			}
-		}
-		return ""
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
 	}
-	v := info.Main.Version
-	if v == "" || v == "(devel)" {
-		v = "devel"
-		if rev := setting("vcs.revision"); len(rev) >= 12 {
-			v += " " + rev[:12]
-		}
-		if setting("vcs.modified") == "true" {
-			v += " (modified)"
+	v := "devel"
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			v += "-" + s.Value[:min(len(s.Value), 12)]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			v += "-modified"
 		}
 	}
-	return v + " " + info.GoVersion + " " + setting("GOOS") + "/" + setting("GOARCH")
+	return v
 }

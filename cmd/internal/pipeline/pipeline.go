@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"dormant/fingerprint"
@@ -23,11 +24,11 @@ type Pipeline struct {
 	Source   Source
 	Judge    Judge
 	Registry *registry.Registry
-	Meta     reports.Meta
-	Sink     reports.Sink
-	// Seen is called with each finding before it is written, from one
-	// goroutine; nil for none.
-	Seen func(reports.Finding)
+	// Names are the host names that the user gave for addresses; they stand in
+	// for what a host does not tell itself. It is only read.
+	Names map[netip.Addr][]string
+	Meta  reports.Meta
+	Sink  reports.Sink
 }
 
 // resultsWaiting bounds the results between the source and the writer.
@@ -74,9 +75,6 @@ func (p *Pipeline) write(ctx context.Context, results <-chan Result, failed func
 			continue
 		}
 		f := p.finding(r)
-		if p.Seen != nil {
-			p.Seen(f)
-		}
 		if err := p.Sink.Write(ctx, f); err != nil {
 			first = fmt.Errorf("%s: %w", r.Target, err)
 			failed()
@@ -96,5 +94,9 @@ func (p *Pipeline) finding(r Result) reports.Finding {
 		v := p.Judge.Judge(entry, r.Observation, *r.Evidence)
 		verdict = &v
 	}
-	return reports.NewFinding(p.Meta, p.Registry.Name(r.Port), r.Observation, verdict, r.Evidence)
+	f := reports.NewFinding(p.Meta, p.Registry.Name(r.Port), r.Observation, verdict, r.Evidence)
+	if names := p.Names[r.Addr]; f.Hostname == "" && len(names) > 0 {
+		f.Hostname = names[0]
+	}
+	return f
 }

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"dormant/registry"
+	"dormant/reports"
+)
+
+// scanOptions are the flags of scan, parsed once. Nothing below this struct
+// reads a flag, the environment or a file of settings.
+type scanOptions struct {
+	targetFiles  []string
+	exclude      []string
+	excludeFiles []string
+	ports        portList
+	yes          bool
+
+	rate       rateValue
+	hostRate   float64
+	retries    uint8
+	cooldown   time.Duration
+	backend    string
+	iface      string
+	source     netip.Addr
+	seed       uint64
+	seedGiven  bool
+	shard      shardValue
+	dryRun     bool
+	discovery  string
+	noDiscover bool
+
+	noIdentify  bool
+	registryDir string
+	rulesDir    string
+
+	outputs  []string
+	format   string
+	states   string
+	progress string
+	site     string
+	vantage  string
+	ticket   string
+}
+
+func (o *scanOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	o.ports = defaultPorts()
+	o.rate = 1000
+	o.shard = shardValue{Index: 1, Count: 1}
+
+	flags.StringArrayVar(&o.targetFiles, "targets", nil, "read targets from `FILE`, one a line, # starts a comment, - is stdin (repeatable)")
+	flags.StringArrayVar(&o.exclude, "exclude", nil, "never send to `TARGET`, of any form that a target can have (repeatable)")
+	flags.StringArrayVar(&o.excludeFiles, "exclude-file", nil, "read exclusions from `FILE` (repeatable; "+neverScanFile+" is always read)")
+	flags.Var(&o.ports, "ports", "ports to ask: 1947/tcp,5093/udp,3588 (a bare number is both)")
+	flags.BoolVar(&o.yes, "yes", false, "go ahead beyond a /12 and with public addresses")
+
+	flags.Var(&o.rate, "rate", "probes a second in total, or max")
+	flags.Float64Var(&o.hostRate, "host-rate", 20, "probes a second to one host")
+	flags.Uint8Var(&o.retries, "retries", 2, "probes again to targets that did not answer")
+	flags.DurationVar(&o.cooldown, "cooldown", 0, "wait for late answers (default: measured, at most 8s)")
+	flags.Var(oneOf(&o.backend, backendNames()...), "backend", "how to send")
+	flags.StringVar(&o.iface, "interface", "", "send by this `INTERFACE` only")
+	flags.TextVar(&o.source, "source", netip.Addr{}, "send from this `ADDRESS` of this host")
+	flags.Uint64Var(&o.seed, "seed", 0, "order of the probes and choice of the canary ports (default: random, printed)")
+	flags.Var(&o.shard, "shard", "do part i of n of the plan")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be sent and how long it takes, send nothing")
+	flags.StringVar(&o.discovery, "discovery-name", "dormant", "host name in the license manager search datagram of udp 1947, may be empty")
+	flags.BoolVar(&o.noDiscover, "no-discovery", false, "send an empty datagram to udp 1947 instead of the search datagram")
+
+	flags.BoolVar(&o.noIdentify, "no-identify", false, "sweep only, no dialogue with what answers")
+	addRegistryFlag(cmd, &o.registryDir)
+	flags.StringVar(&o.rulesDir, "rules", "", "read fingerprint rules of your own from `DIR`")
+
+	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write findings to `FILE`, format by its ending, - is stdout (repeatable)")
+	flags.StringVar(&o.format, "format", "", "format on stdout instead of the table: table, "+strings.Join(reports.FormatNames(), ", "))
+	flags.Var(oneOf(&o.states, "open", "all"), "states", "rows for open ports only, or for every target")
+	flags.Var(oneOf(&o.progress, "auto", "always", "never"), "progress", "progress line on stderr")
+	flags.StringVar(&o.site, "site", "", "name of the site, for the reports")
+	flags.StringVar(&o.vantage, "vantage", "", "name of the place scanned from (default: the host's name)")
+	flags.StringVar(&o.ticket, "ticket", "", "change ticket, for the reports")
+}
+
+// defaultPorts are the six dormant ports and their living relatives, tcp and
+// udp each.
+func defaultPorts() portList {
+	var list portList
+	for _, n := range []uint16{3588, 3712, 3047, 1947, 5093, 475} {
+		list = append(list, registry.Port{Number: n, Proto: registry.TCP}, registry.Port{Number: n, Proto: registry.UDP})
+	}
+	return list
+}
+
+// portList is a flag value: "1947/tcp,5093/udp,3588".
+type portList []registry.Port
+
+func (l *portList) Type() string { return "PORTS" }
+
+func (l *portList) String() string {
+	words := make([]string, len(*l))
+	for i, p := range *l {
+		words[i] = p.String()
+	}
+	return strings.Join(words, ",")
+}
+
+func (l *portList) Set(s string) error {
+	var list portList
+	seen := map[registry.Port]bool{}
+	for item := range strings.SplitSeq(s, ",") {
+		ports, err := parsePortItem(strings.TrimSpace(item))
+		if err != nil {
+			return err
+		}
+		for _, p := range ports {
+			if !seen[p] {
+				seen[p] = true
+				list = append(list, p)
+			}
+		}
+	}
+	*l = list
+	return nil
+}
+
+// parsePortItem reads one item of the list: a number is both transports.
+func parsePortItem(item string) ([]registry.Port, error) {
+	number, proto, one := strings.Cut(item, "/")
+	n, err := registry.ParseNumber(number)
+	if err != nil {
+		return nil, fmt.Errorf("port %q: want a number from 1 to 65535, alone or with /tcp or /udp", item)
+	}
+	if !one {
+		return []registry.Port{{Number: n, Proto: registry.TCP}, {Number: n, Proto: registry.UDP}}, nil
+	}
+	p, err := registry.ParseProto(proto)
+	if err != nil {
+		return nil, fmt.Errorf("port %q: want tcp or udp behind the slash", item)
+	}
+	return []registry.Port{{Number: n, Proto: p}}, nil
+}
+
+// rateValue is a flag value: probes a second, or "max".
+type rateValue rate.Limit
+
+func (r *rateValue) Type() string { return "N|max" }
+
+func (r *rateValue) String() string {
+	if rate.Limit(*r) == rate.Inf {
+		return "max"
+	}
+	return strconv.FormatFloat(float64(*r), 'f', -1, 64)
+}
+
+func (r *rateValue) Set(s string) error {
+	if s == "max" {
+		*r = rateValue(rate.Inf)
+		return nil
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 0 {
+		return errors.New("want a whole number of probes a second, at least 1, or max")
+	}
+	*r = rateValue(n)
+	return nil
+}
+
+// shardValue is a flag value: "2/8" is the second of eight parts.
+type shardValue struct{ Index, Count uint64 }
+
+func (v *shardValue) Type() string { return "i/n" }
+
+func (v *shardValue) String() string {
+	if v.Count <= 1 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", v.Index, v.Count)
+}
+
+func (v *shardValue) Set(s string) error {
+	i, n, ok := strings.Cut(s, "/")
+	index, err1 := strconv.ParseUint(i, 10, 16)
+	count, err2 := strconv.ParseUint(n, 10, 16)
+	if !ok || err1 != nil || err2 != nil || index < 1 || index > count {
+		return errors.New("want i/n with 1 ≤ i ≤ n, like 2/8")
+	}
+	*v = shardValue{index, count}
+	return nil
+}
+
+// check finds what no single flag can know. It returns usage errors.
+func (o *scanOptions) check() error {
+	switch {
+	case o.hostRate < 0.1 || o.hostRate > 1e6:
+		return usageError("--host-rate %v: want 0.1 to 1000000 probes a second", o.hostRate)
+	case o.cooldown < 0 || o.cooldown > time.Hour:
+		return usageError("--cooldown %v: want 0s to 1h", o.cooldown)
+	case len(o.discovery) > 21:
+		return usageError("--discovery-name %q: want at most 21 bytes", o.discovery)
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"slices"
+
+	"dormant/reports"
+)
+
+// outputs is everywhere that the findings of a run go. It is a reports.Sink.
+type outputs struct {
+	sink  reports.Sink // sorts, then gives to all of them
+	files []*reports.File
+}
+
+var _ reports.Sink = (*outputs)(nil)
+
+// openOutputs opens every output before the first probe, so that one that
+// cannot be written is found out in time. Nothing is left behind on an error.
+func openOutputs(a *app, o *scanOptions, opts reports.Options) (*outputs, error) {
+	out := &outputs{}
+	var sinks []reports.Sink
+	rows := func(s reports.Sink) reports.Sink {
+		if o.states == "all" {
+			return s
+		}
+		return reports.Filter(s, reports.OpenOnly)
+	}
+	stdout, err := stdoutFormat(a, o)
+	if err != nil {
+		return nil, err
+	}
+	switch stdout {
+	case "":
+	case "table":
+		t := reports.NewTable(a.stdout, width(a.stdout), colored(a.stdout))
+		t.Run = opts.Run
+		sinks = append(sinks, t)
+	default:
+		w := bufio.NewWriter(a.stdout)
+		s, err := reports.Formats()[stdout].New(w, opts)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		sinks = append(sinks, rows(&flushed{s, w}))
+	}
+	for i, path := range o.outputs {
+		if path == "-" {
+			continue
+		}
+		if slices.Contains(o.outputs[:i], path) {
+			return nil, errors.Join(usageError("--output %s is given twice", path), out.abort())
+		}
+		f, err := reports.OpenFile(path, opts)
+		if err != nil {
+			return nil, errors.Join(&exitError{exitUsage, err}, out.abort())
+		}
+		out.files = append(out.files, f)
+		sinks = append(sinks, rows(f))
+	}
+	out.sink = reports.NewSorted(reports.Multi(sinks...), "")
+	return out, nil
+}
+
+// stdoutFormat is what goes to stdout: "table", a format, or "" for nothing.
+func stdoutFormat(a *app, o *scanOptions) (string, error) {
+	named := slices.Contains(o.outputs, "-")
+	switch {
+	case o.format == "" && named:
+		return "", usageError("--output -: say in which format, with --format")
+	case o.format == "table" || o.format == "" && (len(o.outputs) == 0 || !a.quiet):
+		return "table", nil
+	case o.format == "":
+		return "", nil
+	}
+	if _, ok := reports.Formats()[o.format]; !ok {
+		return "", usageError("--format %q: want table or %s", o.format, orList(reports.FormatNames()))
+	}
+	return o.format, nil
+}
+
+// Write gives the finding to all outputs.
+func (out *outputs) Write(ctx context.Context, f reports.Finding) error {
+	return out.sink.Write(ctx, f)
+}
+
+// Close completes all outputs.
+func (out *outputs) Close() error { return out.sink.Close() }
+
+// abort gives up what was opened.
+func (out *outputs) abort() error {
+	var errs []error
+	for _, f := range out.files {
+		errs = append(errs, f.Abort())
+	}
+	return errors.Join(errs...)
+}
+
+// flushed is a sink on a buffered writer.
+type flushed struct {
+	reports.Sink
+	w *bufio.Writer
+}
+
+// Close completes the output and flushes it.
+func (f *flushed) Close() error { return errors.Join(f.Sink.Close(), f.w.Flush()) }

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"dormant/cmd/internal/pipeline"
+	"dormant/fingerprint"
+	"dormant/registry"
+	"dormant/reports"
+	"dormant/scanner"
+)
+
+// newScan is the main job: sweep, identify, report.
+func newScan(a *app) *cobra.Command {
+	var o scanOptions
+	cmd := &cobra.Command{
+		Use:   "scan TARGET…",
+		Short: "sweep networks for dormant ports and find out what answers",
+		Long: `Sweeps the targets with SYN and UDP probes, then holds a short dialogue with
+every port that is open, and says what it is, with the evidence.
+
+A target is an address, a network (10.1.0.0/16), a range (10.0.0.5-10.0.1.9 or
+10.0.0.5-9), a wildcard (10.0.*.1), or a host name; IPv6 likewise. The list in
+` + neverScanFile + ` is never sent to.
+
+Without root or CAP_NET_RAW the sweep uses ordinary connections.`,
+		Example: `  sudo dormant scan 10.1.0.0/16 -o audit.csv
+  dormant scan 192.168.7.20 --ports 1947,5093/udp
+  dormant scan --targets sites.txt --exclude 10.1.9.0/24 --states all -o all.csv`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.seedGiven = cmd.Flags().Changed("seed")
+			return runScan(cmd.Context(), a, &o, args)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+// scan is one run.
+type scan struct {
+	a        *app
+	o        *scanOptions
+	ranges   *scanner.Ranges
+	plan     *scanner.Plan
+	registry *registry.Registry
+	rules    *fingerprint.Rules
+	run      reports.Run
+	meta     reports.Meta
+}
+
+// runScan prepares everything that can be wrong, and only then sends.
+func runScan(ctx context.Context, a *app, o *scanOptions, args []string) error {
+	s := &scan{a: a, o: o}
+	if err := s.prepare(ctx, args); err != nil {
+		return err
+	}
+	if o.dryRun {
+		return s.describePlan(a.stdout)
+	}
+	backend, err := s.openBackend()
+	if err != nil {
+		return err
+	}
+	guard, err := s.ranges.Guard()
+	if err != nil {
+		return errors.Join(err, backend.Close())
+	}
+	out, err := openOutputs(a, o, reports.Options{Run: s.facts, Dossier: s.registry.Lookup})
+	if err != nil {
+		return errors.Join(err, backend.Close(), guard.Close())
+	}
+	err = s.sweep(ctx, backend, guard, out)
+	err = s.end(ctx, err, out.Close())
+	if cerr := errors.Join(backend.Close(), guard.Close()); cerr != nil {
+		a.log.Warn("cleaning up", "error", cerr)
+	}
+	return err
+}
+
+// prepare reads all input and makes the plan. It returns usage errors.
+func (s *scan) prepare(ctx context.Context, args []string) (err error) {
+	if err := s.o.check(); err != nil {
+		return err
+	}
+	if s.registry, err = loadRegistry(s.o.registryDir); err != nil {
+		return err
+	}
+	if s.rules, err = loadRules(s.o); err != nil {
+		return err
+	}
+	if s.ranges, err = readRanges(ctx, s.a, s.o, args, neverScanFile); err != nil {
+		return err
+	}
+	if !s.o.seedGiven {
+		s.o.seed = randomSeed()
+	}
+	if s.plan, err = s.ranges.Plan(s.o.ports, s.o.seed); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	s.describeRun(args)
+	return nil
+}
+
+// describeRun writes down what the reports say of the run.
+func (s *scan) describeRun(args []string) {
+	vantage := s.o.vantage
+	if vantage == "" {
+		vantage, _ = os.Hostname() // a host without a name is a vantage without one
+	}
+	s.meta = reports.Meta{ScanID: newScanID(), Site: s.o.site, Vantage: vantage, Ticket: s.o.ticket}
+	s.run = reports.Run{
+		ScanID: s.meta.ScanID, Site: s.meta.Site, Vantage: vantage, Ticket: s.o.ticket, Version: version(),
+		Targets:   slices.Concat(args, s.o.targetFiles),
+		Excluded:  slices.Concat(s.o.exclude, s.o.excludeFiles),
+		Interface: s.o.iface, Seed: s.o.seed, Shard: s.o.shard.String(), PlanHash: s.plan.Hash(),
+	}
+	for _, p := range s.o.ports {
+		s.run.Ports = append(s.run.Ports, p.String())
+	}
+}
+
+// newScanID is "s_" and a UUID of version 7, which sorts by time.
+func newScanID() string { return "s_" + uuid.Must(uuid.NewV7()).String() }
+
+// openBackend opens the asked-for backend and says in one line if it is not
+// the best of all.
+func (s *scan) openBackend() (backend, error) {
+	kind, note, err := chooseBackend(backends(), s.o.backend, s.plan.Prefixes())
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		s.a.log.Info("sweeping by ordinary connections", "backend", kind.name, "why", note)
+	}
+	var zones []string
+	for _, addr := range s.ranges.Zoned() {
+		if !slices.Contains(zones, addr.Zone()) {
+			zones = append(zones, addr.Zone())
+		}
+	}
+	s.run.Backend, s.meta.Handshakes = kind.name, kind.name == "connect"
+	return kind.open(backendOptions{
+		prefixes: s.plan.Prefixes(), zones: zones, ports: s.plan.Ports(),
+		iface: s.o.iface, source: s.o.source, log: s.a.log,
+	})
+}
+
+// sweep runs the pipeline and writes down its outcome.
+func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink reports.Sink) error {
+	if err := guard.Check(s.plan); err != nil {
+		return err
+	}
+	engine, err := scanner.New(b, scanner.Config{
+		Rate: rate.Limit(s.o.rate), HostRate: rate.Limit(s.o.hostRate), Retries: int(s.o.retries),
+		Cooldown: s.o.cooldown, Payload: s.rules.Payload, Guard: guard.Contains,
+		Shard: s.o.shard.Index - 1, Shards: s.o.shard.Count,
+		Silent: s.o.states == "all", Log: s.a.log,
+	})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	p := pipeline.Pipeline{
+		Source:   &pipeline.Local{Engine: engine, Crew: s.crew(), Log: s.a.log},
+		Judge:    s.rules,
+		Registry: s.registry,
+		Names:    s.ranges.Names(),
+		Meta:     s.meta,
+		Sink:     sink,
+	}
+	stop := s.showProgress(ctx, engine)
+	out, err := p.Run(ctx, s.plan)
+	stop()
+	s.run.Scan, s.run.Identify, s.run.Lost = out.Scan, out.Identify, out.Lost
+	s.run.Interrupted = ctx.Err() != nil
+	return err
+}
+
+// crew is who talks to what is open, nil when nobody shall.
+func (s *scan) crew() pipeline.Crew {
+	if s.o.noIdentify {
+		return nil
+	}
+	return fingerprint.NewIdentifier(s.rules, fingerprint.Config{
+		Dialer:    dialer(s.o.source, s.o.iface),
+		Planned:   s.plan.Ports(),
+		Payload:   s.rules.Payload,
+		UserAgent: userAgent(),
+		Seed:      s.o.seed,
+	})
+}
+
+// facts is what the reports tell of the run when they are closed.
+func (s *scan) facts() reports.Run { return s.run }
+
+// end says in the exit code how the run went.
+func (s *scan) end(ctx context.Context, err, closed error) error {
+	if sink, ok := errors.AsType[*pipeline.SinkError](err); ok {
+		return &exitError{exitOutput, sink}
+	}
+	if closed != nil {
+		return &exitError{exitOutput, closed}
+	}
+	switch {
+	case ctx.Err() != nil:
+		s.a.log.Warn("interrupted: what was found by then is reported")
+		return &exitError{exitInterrupted, nil}
+	case err != nil:
+		return &exitError{exitIncomplete, err}
+	case !s.run.Complete():
+		s.a.log.Warn("incomplete", "why", strings.Join(s.run.Reasons(), "; "))
+		return &exitError{exitIncomplete, nil}
+	default:
+		return nil
+	}
+}

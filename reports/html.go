@@ -57,7 +57,8 @@ type card struct {
 	Signs                           []fingerprint.Sign
 	Hints, Settle                   []string
 	Talk                            []talkLine
-	Dossier                         bool
+	Dossier, Unfolded               bool
+	gravity                         int
 }
 
 // talkLine is one exchange of the dialogue.
@@ -105,7 +106,7 @@ func newCard(id int, f *Finding, known bool) card {
 		Severity: escape(f.Severity, maxText), Change: escape(f.Change, maxText), Owner: escape(f.Owner, maxText),
 		Note:  escape(f.Note, maxNote),
 		State: f.State.String(), Reason: f.Reason.String(), At: moment(f.ObservedAt), RTT: milliseconds(f.RTT),
-		Flags: escapeAll(f.Flags), Title: e.Title, Why: e.Why, Else: e.Else, Advice: e.Advice, Dossier: known,
+		Flags: escapeAll(f.Flags), Title: e.Title, Why: e.Why, Else: e.Else, Advice: e.Advice, Dossier: known, gravity: gravity(f),
 	}
 	if c.Verdict == "" {
 		c.Verdict = "not identified"
@@ -147,6 +148,8 @@ func markOfClass(c fingerprint.Class) string {
 		return "other"
 	}
 }
+
+const maxFirst = 12 // findings at the top of the page
 
 const maxSigns = 12 // of one card; the weakest are left out
 
@@ -196,7 +199,9 @@ type document struct {
 	Run            Run
 	Started, Ended string
 	Facts          []fact
-	Need, Cards    []card
+	Need           []card // the gravest, at most maxFirst
+	NeedMore       string // how many more, "" for none
+	Cards          []card
 	More           uint64
 	Verdicts       []bar
 	Ports          []bar
@@ -245,11 +250,7 @@ func (h *HTML) document() (*document, error) {
 		Verdicts: verdictBars(t), Ports: portBars(t),
 	}
 	d.Heat, d.MoreHeat = heatMap(t)
-	for i := range h.cards {
-		if h.cards[i].Need != "" && len(d.Need) < 50 {
-			d.Need = append(d.Need, h.cards[i])
-		}
-	}
+	d.Need, d.NeedMore = h.first()
 	d.Facts = []fact{
 		{number(run.Scan.Targets), "targets asked"},
 		{number(max(run.Scan.HostsAlive, uint64(len(h.hosts())))), "hosts answered"},
@@ -265,6 +266,26 @@ func (h *HTML) document() (*document, error) {
 		}
 	}
 	return d, nil
+}
+
+// first returns the gravest findings and how many more need attention. Their
+// cards are unfolded.
+func (h *HTML) first() (need []card, more string) {
+	var at []int
+	for i := range h.cards {
+		if h.cards[i].Need != "" {
+			at = append(at, i)
+		}
+	}
+	slices.SortStableFunc(at, func(a, b int) int { return h.cards[a].gravity - h.cards[b].gravity })
+	for _, i := range at[:min(len(at), maxFirst)] {
+		h.cards[i].Unfolded = true
+		need = append(need, h.cards[i])
+	}
+	if n := len(at) - len(need); n > 0 {
+		more = number(uint64(n))
+	}
+	return need, more
 }
 
 // hosts returns the distinct addresses of the cards.

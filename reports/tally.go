@@ -20,7 +20,7 @@ type tally struct {
 	states    map[scanner.State]uint64
 	verdicts  map[fingerprint.Class]uint64 // of open ports; 0: not judged
 	ports     map[registry.Port]*portTally
-	attention map[string]uint64 // by what the heading says
+	attention map[Explanation]uint64
 	networks  map[netip.Prefix]*networkTally
 }
 
@@ -51,7 +51,7 @@ func newTally() *tally {
 		states:    map[scanner.State]uint64{},
 		verdicts:  map[fingerprint.Class]uint64{},
 		ports:     map[registry.Port]*portTally{},
-		attention: map[string]uint64{},
+		attention: map[Explanation]uint64{},
 		networks:  map[netip.Prefix]*networkTally{},
 	}
 }
@@ -70,7 +70,7 @@ func (t *tally) add(f *Finding) {
 		t.verdicts[f.Verdict]++
 		p.verdicts[f.Verdict]++
 		if _, need := attention(f); need {
-			t.attention[explain(f).Title]++
+			t.attention[explain(f)]++
 		}
 	}
 	t.place(f)
@@ -139,7 +139,7 @@ func (t *tally) answer(r *Run) string {
 		if need == 1 {
 			verb = "needs"
 		}
-		s = fmt.Sprintf("%s of %s %s attention: %s.", number(need), plural(open, "open port"), verb, countList(t.attention, true))
+		s = fmt.Sprintf("%s of %s %s attention: %s.", number(need), plural(open, "open port"), verb, countList(t.attention))
 	}
 	if why := r.Reasons(); len(why) > 0 {
 		s += " The run is incomplete: " + strings.Join(why, "; ") + "."
@@ -149,28 +149,29 @@ func (t *tally) answer(r *Run) string {
 
 // makeUp lists the verdicts, the most frequent first.
 func (t *tally) makeUp() string {
-	byTitle := map[string]uint64{}
+	counts := map[Explanation]uint64{}
 	for class, n := range t.verdicts {
 		f := Finding{Verdict: class, State: scanner.Open}
-		byTitle[explain(&f).Title] += n
+		counts[explain(&f)] += n
 	}
-	return countList(byTitle, false)
+	return countList(counts)
 }
 
-func countList(counts map[string]uint64, cut bool) string {
-	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+func countList(counts map[Explanation]uint64) string {
+	keys := slices.SortedFunc(maps.Keys(counts), func(a, b Explanation) int {
 		if c := cmp.Compare(counts[b], counts[a]); c != 0 {
 			return c
 		}
-		return strings.Compare(a, b)
+		return strings.Compare(a.Title, b.Title)
 	})
-	parts := make([]string, len(names))
-	for i, name := range names {
-		short := name
-		if cut {
-			short, _, _ = strings.Cut(name, " - ") // "needs a person" stands before it already
+	parts := make([]string, len(keys))
+	for i, e := range keys {
+		words := e.Many
+		if counts[e] == 1 {
+			words, _, _ = strings.Cut(e.Title, " - ") // that it needs a person is said already
+			words = strings.ToLower(words[:1]) + words[1:]
 		}
-		parts[i] = number(counts[name]) + " " + strings.ToLower(short[:1]) + short[1:]
+		parts[i] = number(counts[e]) + " " + words
 	}
 	return strings.Join(parts, ", ")
 }

@@ -11,6 +11,7 @@ import (
 // Explanation is what a class of finding means to the person who must act.
 type Explanation struct {
 	Title  string // what a heading says; never "confirmed" for a suspicion
+	Many   string // several of them, within a sentence
 	Why    string // why it is worth a look
 	Else   string // what else it could be, "" where nothing is in doubt
 	Advice string // what to do
@@ -23,7 +24,7 @@ func explain(f *Finding) Explanation {
 	}
 	e := explanations()[f.Verdict]
 	if slices.Contains(f.Flags, "debugger") {
-		e.Title = "Debugger open to the network"
+		e.Title, e.Many = "Debugger open to the network", "debuggers open to the network"
 		e.Why = "Whoever reaches a debugger runs code as its user."
 	}
 	return e
@@ -34,6 +35,7 @@ func unjudged(f *Finding) Explanation {
 	case scanner.Open:
 		return Explanation{
 			Title:  "Open port, not identified",
+			Many:   "not identified",
 			Why:    "The port accepts, and no dialogue was held with it.",
 			Advice: "Scan again with identification, or ask the host for its listening processes.",
 		}
@@ -56,49 +58,58 @@ func explanations() map[fingerprint.Class]Explanation {
 	return map[fingerprint.Class]Explanation{
 		fingerprint.LicenseManager: {
 			Title:  "License manager",
+			Many:   "license managers",
 			Why:    "It proved itself by its own protocol. Clients lose their licenses when a firewall cuts it off.",
 			Advice: "Let only the clients of the product reach it, and nobody from outside; keep its version current.",
 		},
 		fingerprint.DevServer: {
 			Title:  "Development server",
+			Many:   "development servers",
 			Why:    "Development servers are made for one machine and trust whoever connects.",
 			Advice: "Bind it to the loopback address, or ask its owner for how long it is needed.",
 		},
 		fingerprint.KnownService: {
 			Title:  "Known service on an unexpected port",
+			Many:   "known services on unexpected ports",
 			Why:    "It is named, but nobody would look for it on this port.",
 			Advice: "Ask the owner whether it is meant to listen here, and whom it serves.",
 		},
 		fingerprint.OpenShell: {
 			Title:  "Open shell or debug console - needs a person",
+			Many:   "open shells or debug consoles",
 			Why:    "It answers like a shell, an interpreter or a console, without a login.",
 			Else:   "A device console, a debugger that was left open, a training lab, or a honeypot.",
 			Advice: ask,
 		},
 		fingerprint.TunnelOrProxy: {
 			Title:  "Tunnel or proxy",
+			Many:   "tunnels or proxies",
 			Why:    "It forwards connections and can lead around a firewall.",
 			Else:   "A jump host or a proxy that is run on purpose.",
 			Advice: "Ask the owner what it is for, and who may use it.",
 		},
 		fingerprint.PossibleC2: {
 			Title:  "Possible command-and-control listener - needs a person",
+			Many:   "possible command-and-control listeners",
 			Why:    "What it answered is known from command-and-control servers.",
 			Else:   "The own red team, a training lab, a copy of a default certificate, or a honeypot.",
 			Advice: ask,
 		},
 		fingerprint.Middlebox: {
 			Title:  "Something in front answers",
+			Many:   "with something in front that answers",
 			Why:    "A filter, proxy or honeypot answers for the host; what is behind it was not seen.",
 			Advice: "Scan from a vantage behind that device, or ask the host itself.",
 		},
 		fingerprint.Tarpit: {
 			Title:  "Tarpit",
+			Many:   "tarpits",
 			Why:    "It holds connections to waste a scanner's time; no service was seen.",
 			Advice: "Ask whoever runs the trap whether it should be here.",
 		},
 		fingerprint.Unidentified: {
 			Title:  "Something answers that could not be named",
+			Many:   "that could not be named",
 			Why:    "That is common, and it is not evidence of an attack; that no sign of one was found does not make it clean either.",
 			Advice: "Ask the host which process listens (ss -ltnp on Linux, Get-NetTCPConnection -LocalPort on Windows).",
 		},
@@ -131,6 +142,22 @@ func attention(f *Finding) (why string, ok bool) {
 func exposes(flag string) bool {
 	return flag == "exposed" || flag == "acc_reachable" || flag == "open_socks" || flag == "unauthenticated" ||
 		strings.HasPrefix(flag, "udp_amplifier")
+}
+
+// gravity orders findings that need attention: the gravest is the lowest.
+func gravity(f *Finding) int {
+	switch {
+	case f.Verdict == fingerprint.PossibleC2:
+		return 0
+	case f.Verdict == fingerprint.OpenShell:
+		return 1
+	case slices.Contains(f.Flags, "debugger"):
+		return 2
+	case f.Expected == "no":
+		return 3
+	default:
+		return 4
+	}
 }
 
 // name is the best name for what answers: product, else what was proved to be

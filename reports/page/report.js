@@ -58,8 +58,21 @@
     document.querySelector("#list").scrollIntoView();
     input.focus({ preventScroll: true });
   });
+  // The fragment #f7 opens a card; #q=vite&sort=-1 filters, and sorts by the second column, downwards.
   const open = () => {
-    const id = location.hash.slice(1);
+    const id = location.hash.slice(1), view = new URLSearchParams(id);
+    if (view.has("sort")) {
+      const column = Math.abs(parseInt(view.get("sort"), 10)), th = document.querySelectorAll("#list th[data-sort]")[column];
+      if (th) {
+        th.setAttribute("aria-sort", view.get("sort").startsWith("-") ? "ascending" : "none");
+        sort(th, column);
+      }
+    }
+    if (view.has("q")) {
+      input.value = view.get("q");
+      filter();
+      document.querySelector("#list").scrollIntoView();
+    }
     const card = /^(f|port)\d+$/.test(id) && document.getElementById(id);
     if (!card) return;
     card.hidden = false;

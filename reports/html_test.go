@@ -1,0 +1,162 @@
+package reports_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"dormant/reports"
+	"dormant/reports/sinktest"
+
+	"golang.org/x/net/html"
+)
+
+// elementText returns the text of the one element with this name.
+func elementText(t *testing.T, page []byte, name string) string {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(string(page)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range doc.Descendants() {
+		if n.Type == html.ElementNode && n.Data == name {
+			return n.FirstChild.Data
+		}
+	}
+	t.Fatalf("no <%s>", name)
+	return ""
+}
+
+// TestHTMLPolicyMatches computes the hashes as a browser does: over what stands
+// between the tags.
+func TestHTMLPolicyMatches(t *testing.T) {
+	page := render(t, "html", options(), sinktest.Findings())
+	for _, name := range []string{"style", "script"} {
+		sum := sha256.Sum256([]byte(elementText(t, page, name)))
+		source := name + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+		if !strings.Contains(html.UnescapeString(string(page)), source) {
+			t.Errorf("the policy lacks %s", source)
+		}
+	}
+}
+
+func TestHTMLAnswer(t *testing.T) {
+	quiet := func() reports.Run {
+		r := run()
+		r.Scan.Complete, r.Scan.Why, r.Identify = true, nil, reports.Identification{}
+		return r
+	}
+	all := sinktest.Findings()
+	for _, tt := range []struct {
+		name     string
+		run      func() reports.Run
+		findings []reports.Finding
+		want     string
+	}{
+		{name: "everything", run: run, findings: all, want: "5 of 10 open ports need attention: 2 license managers, 1 open shell or debug console, " +
+			"1 possible command-and-control listener, 1 tunnel or proxy. The run is incomplete: 1 probe could not be sent."},
+		{name: "one", run: quiet, findings: all[1:2], want: "1 of 1 open port needs attention: 1 open shell or debug console."},
+		{name: "harmless", run: quiet, findings: all[3:5], want: "2 open ports answered, and none needs attention: " +
+			"1 development server, 1 known service on an unexpected port."},
+		{name: "closed", run: quiet, findings: all[8:9], want: "Nothing is open on the ports that were asked."},
+		{name: "nobody", run: func() reports.Run { return reports.Run{} }, want: "Nothing answered on the ports that were asked."},
+	} {
+		if got := elementText(t, render(t, "html", reports.Options{Run: tt.run}, tt.findings), "h1"); got != tt.want {
+			t.Errorf("%s: answer = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// browse loads a page in headless Chromium and returns the document after its
+// script ran.
+func browse(t *testing.T, file, fragment string) string {
+	t.Helper()
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip("no chromium here")
+	}
+	if testing.Short() {
+		t.Skip("a browser takes seconds")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND",
+		"--user-data-dir="+t.TempDir(), "--dump-dom", "file://"+file+fragment)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Skipf("chromium does not run here: %v", err)
+	}
+	return string(out)
+}
+
+func TestHTMLInBrowser(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.html")
+	write := func(findings []reports.Finding) {
+		if err := os.WriteFile(file, render(t, "html", options(), findings), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	row := regexp.MustCompile(`<tr id="r(\d+)"( hidden="")?>`)
+	visible := func(dom string) (ids string) {
+		for _, m := range row.FindAllStringSubmatch(dom, -1) {
+			if m[2] == "" {
+				ids += m[1] + " "
+			}
+		}
+		return strings.TrimSpace(ids)
+	}
+	write(sinktest.Findings())
+	for _, tt := range []struct{ fragment, want string }{
+		{fragment: "", want: "1 2 3 4 5 6 7 8 9 10"},
+		{fragment: "#q=needs+attention", want: "1 2 3 7 10"},
+		{fragment: "#q=10.0.1.24+vite", want: "5"},
+		{fragment: "#sort=1", want: "4 1 5 10 2 6 3 8 7 9"},
+		{fragment: "#q=license&sort=-3", want: "1 7"},
+	} {
+		dom := browse(t, file, tt.fragment)
+		if got := visible(dom); got != tt.want {
+			t.Errorf("%q: visible rows %s, want %s", tt.fragment, got, tt.want)
+		}
+	}
+	if dom := browse(t, file, "#f6"); !regexp.MustCompile(`<details[^>]*id="f6"[^>]* open=""`).MatchString(dom) {
+		t.Error("#f6 does not unfold its card")
+	}
+
+	write(sinktest.Hostile())
+	dom := browse(t, file, "")
+	if n := strings.Count(dom, "<script"); n != 1 {
+		t.Errorf("%d scripts after loading hostile banners, want 1", n)
+	}
+	if strings.Contains(dom, "<img") || !strings.Contains(dom, `class="js"`) {
+		t.Error("a banner made an element, or our own script did not run")
+	}
+}
+
+// TestHTMLIsBounded: more findings than cards are counted, not dropped.
+func TestHTMLIsBounded(t *testing.T) {
+	f := sinktest.Findings()[3]
+	f.Full, f.Dialogue = nil, nil
+	findings := make([]reports.Finding, 10_003)
+	addr := netip.MustParseAddr("10.0.0.0")
+	for i := range findings {
+		addr = addr.Next()
+		f.IP = addr
+		findings[i] = f
+	}
+	page := render(t, "html", reports.Options{}, findings)
+	if n, err := countHTML(page); err != nil || n != len(findings) {
+		t.Errorf("the page counts %d findings, %v; want %d", n, err, len(findings))
+	}
+	if !strings.Contains(string(page), "3 more open ports are not shown on this page") {
+		t.Error("the page does not say what it leaves out")
+	}
+}

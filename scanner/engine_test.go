@@ -266,6 +266,28 @@ func hostRateKept(t *testing.T, n *fakenet.Network, hosts []netip.Addr, perSecon
 	}
 }
 
+// TestLossyLinkInIPv6 loses requests and probes of an on-link IPv6 network.
+func TestLossyLinkInIPv6(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		truth := states{}
+		p := plan(t, dozen(), "fd00:1::/120")
+		var neighbours []netip.Addr
+		for addr := range p.Addresses() {
+			if last := addr.As16()[15]; last%4 == 1 {
+				neighbours = append(neighbours, addr)
+				truth[scanner.Target{Addr: addr, Port: dozen()[last%12]}] = scanner.Open
+			}
+		}
+		n := fakenet.New(truth, time.Millisecond)
+		n.Loss = 0.02
+		_, s, err := run(t, t.Context(), fakenet.NewLink(n, neighbours...), scanner.Config{Rate: 5000, Retries: 2}, p)
+		if err != nil || s.Open != 64 || s.Skipped != 192*12 {
+			t.Errorf("Run = %+v, %v; want 64 open and 2304 skipped", s, err)
+		}
+		sums(t, s)
+	})
+}
+
 func TestHostRateDefersAndDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := fakenet.New(nil, 0)

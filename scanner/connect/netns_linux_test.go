@@ -28,6 +28,7 @@ const inside = "DORMANT_CONNECT_INSIDE"
 
 // TestNetwork runs TestInside in a network namespace of its own.
 func TestNetwork(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestInside$", "-test.v")
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}

@@ -105,7 +105,6 @@ apart, with evidence.`,
 	root.AddCommand(
 		newScan(a),
 		newPorts(a),
-		newRules(a),
 		newLab(a),
 		newDoctor(a),
 		newVersion(a),

@@ -20,9 +20,6 @@ import (
 	"dormant/scanner/connect"
 )
 
-// standingExclusions is always read before a scan.
-const standingExclusions = "/etc/dormant/never-scan.txt"
-
 // newDoctor says what works on this host and what to do about the rest.
 func newDoctor(a *app) *cobra.Command {
 	var format string
@@ -50,7 +47,7 @@ none can, or that its results could not be believed.`,
 			}
 			q := doctor.Question{
 				Groups: groups, Backend: autoBackend(groups), State: ".",
-				NeverScan: standingExclusions, Exclusions: readExclusions(cmd.Context()), Made: made(),
+				NeverScan: neverScanFile, Exclusions: readExclusions(cmd.Context()), Made: made(),
 			}
 			for _, e := range reg.Entries() {
 				q.Ports = append(q.Ports, e.Number)
@@ -163,11 +160,12 @@ func autoBackend(groups []doctor.Group) doctor.Backend {
 }
 
 // readExclusions checks a list as scan would, and counts what it takes from
-// all of IPv4. Names count as nothing: this command is offline.
+// the unicast addresses of IPv4. Names count as nothing: this command is offline.
 func readExclusions(ctx context.Context) func(name string, r io.Reader) (uint64, error) {
+	const unicast = (224 - 1) << 24 // 1.0.0.0 to 223.255.255.255
 	return func(name string, r io.Reader) (uint64, error) {
 		ranges, err := scanner.ParseRanges(ctx, scanner.RangeSpec{
-			Targets:      []string{"0.0.0.0/0", "::1"},
+			Targets:      []string{"1.0.0.0-223.255.255.255", "::1"},
 			ExcludeLists: []scanner.List{{Name: name, Reader: r}},
 			Lookup: func(context.Context, string) ([]netip.Addr, error) {
 				return []netip.Addr{netip.IPv6Unspecified().Next().Next()}, nil // ::2, which is nobody's
@@ -176,7 +174,7 @@ func readExclusions(ctx context.Context) func(name string, r io.Reader) (uint64,
 		if err != nil {
 			return 0, err
 		}
-		return 1<<32 - ranges.IPv4Count(), nil
+		return unicast - ranges.IPv4Count(), nil
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 // newLab plays a small network on loopback until it is interrupted.
 func newLab(a *app) *cobra.Command {
 	var prefix, format, ready string
+	var everywhere bool
 	cmd := &cobra.Command{
 		Use:   "lab",
 		Short: "an emulated network on loopback to try everything on",
@@ -37,30 +38,28 @@ foreground until Ctrl-C; scan it from a second terminal.`,
 			if err != nil {
 				return usageError("--prefix %q: want a network inside 127.0.0.0/8, like %s", prefix, lab.DefaultPrefix)
 			}
-			return runLab(cmd.Context(), a, p, format, ready)
+			return runLab(cmd.Context(), a, lab.Config{Prefix: p, Everywhere: everywhere, Log: a.log}, format, ready)
 		},
 	}
 	cmd.Flags().StringVar(&prefix, "prefix", lab.DefaultPrefix, "`NETWORK` inside 127.0.0.0/8 for the hosts, /26 or wider")
 	cmd.Flags().Var(oneOf(&format, "table", "json", "csv"), "format", "form of the list of hosts: table, json or csv")
+	cmd.Flags().BoolVar(&everywhere, "everywhere", false, "add a box that accepts connections on every port; takes 40,001 descriptors and 120 MB")
 	cmd.Flags().StringVar(&ready, "ready-file", "", "write `FILE` when everything listens, remove it at the end: for scripts that wait")
 	return cmd
 }
 
 // runLab serves until ctx ends, which is its normal end.
-func runLab(ctx context.Context, a *app, prefix netip.Prefix, format, ready string) error {
+func runLab(ctx context.Context, a *app, cfg lab.Config, format, ready string) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var failed error // set by Ready, which Run calls before it returns
-	l, err := lab.New(lab.Config{
-		Prefix: prefix,
-		Log:    a.log,
-		Ready: func(hosts []lab.Host) {
-			failed = announce(a, prefix, hosts, format, ready)
-			if failed != nil {
-				stop()
-			}
-		},
-	})
+	cfg.Ready = func(hosts []lab.Host) {
+		failed = announce(a, cfg.Prefix, hosts, format, ready)
+		if failed != nil {
+			stop()
+		}
+	}
+	l, err := lab.New(cfg)
 	if err != nil {
 		return usageError("--prefix: %w", err)
 	}

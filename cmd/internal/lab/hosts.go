@@ -12,6 +12,8 @@ type Host struct {
 	Addr     netip.Addr `json:"addr"`
 	Name     string     `json:"name"`
 	Services []Service  `json:"services"`
+
+	everywhere bool // accepts on every canary port as well
 }
 
 // Service is one open port, and what a right scan says of it.
@@ -29,54 +31,68 @@ type Service struct {
 	serve handler
 }
 
-// lastHost is the largest number of a host in its prefix.
-const lastHost = 52
+const (
+	everywhereHost = 45
+	lastHost       = 52 // the largest number of a host in its prefix
+)
 
 // hosts is the emulated network, by the number of each host in the prefix.
-func hosts(stage *stage) []numbered {
+// everywhere adds the box that accepts on every port.
+func hosts(stage *stage, everywhere bool) []numbered {
 	dormant := []uint16{3588, 3712, 3047, 1947, 5093, 475}
-	return []numbered{
-		{10, "license server", []Service{
+	all := []numbered{
+		host(10, "license server",
 			tcp(1947, "Sentinel LDK license manager, ACC refused", fingerprint.LicenseManager, site(haspLM("25.02", false))).version("25.02"),
 			udp(1947, "its answer to the LM search", fingerprint.LicenseManager, lmSearch("lab-license")),
-		}},
-		{11, "old license server", []Service{
+		),
+		host(11, "old license server",
 			tcp(1947, "HASP license manager, ACC open to all", fingerprint.LicenseManager, site(haspLM("18.00", true))).version("18.00"),
 			udp(1947, "its answer to the LM search", fingerprint.LicenseManager, lmSearch("lab-old")),
-		}},
-		{12, "Sentinel RMS server", []Service{
+		),
+		host(12, "Sentinel RMS server",
 			udp(5093, "Sentinel RMS license manager", fingerprint.LicenseManager, rms),
-		}},
-		{13, "NetHASP server", []Service{
+		),
+		host(13, "NetHASP server",
 			tcp(475, "NetHASP license manager", fingerprint.LicenseManager, streams(netHASP)),
-		}},
-		{14, "keys server", []Service{
+		),
+		host(14, "keys server",
 			tcp(3712, "web monitor of Sentinel Keys Server", fingerprint.LicenseManager, site(keysServer("1.3.2"))).version("1.3.2"),
-		}},
-		{20, "front-end workstation", []Service{tcp(3588, "Vite dev server", fingerprint.DevServer, site(vite))}},
-		{21, "second workstation", []Service{tcp(3712, "webpack dev server", fingerprint.DevServer, site(webpack))}},
-		{22, "somebody's folder", []Service{tcp(3047, "Python http.server", fingerprint.DevServer, site(pythonHTTP)).version("3.11.2")}},
-		{23, "build machine", []Service{tcp(3588, "Go net/http server", fingerprint.DevServer, streams(goHTTP))}},
-		{30, "cache", []Service{tcp(3712, "Redis without a password", fingerprint.KnownService, streams(redis))}},
-		{31, "database", []Service{tcp(3588, "PostgreSQL", fingerprint.KnownService, streams(postgres))}},
-		{32, "jump host", []Service{tcp(3047, "OpenSSH", fingerprint.KnownService, streams(ssh)).version("9.2p1")}},
-		{33, "intranet site", []Service{tcp(3712, "nginx over TLS, self-signed", fingerprint.KnownService, streams(stage.nginxTLS)).version("1.22.1")}},
-		{40, "debug console, or worse", []Service{tcp(3588, "shell, as text: nothing is executed", fingerprint.OpenShell, streams(shell)).because("posix")}},
-		{41, "tarpit", []Service{tcp(3047, "one byte every 700 ms", fingerprint.Tarpit, streams(drip)).because("drip")}},
-		{42, "forward to a dead server", each(dormant, "closes every connection at once", "dead_forward", streams(deadForward))},
-		{43, "filter with a block page", each(dormant, "the same page whatever comes", "block_page", streams(blockPage))},
-		{44, "silent listener", []Service{tcp(5093, "accepts, reads, never answers", fingerprint.Unidentified, streams(silent))}},
-		{50, "workstation, all closed", nil},
-		{51, "workstation, all closed", nil},
-		{lastHost, "workstation, all closed", nil},
+		),
+		host(20, "front-end workstation", tcp(3588, "Vite dev server", fingerprint.DevServer, site(vite))),
+		host(21, "second workstation", tcp(3712, "webpack dev server", fingerprint.DevServer, site(webpack))),
+		host(22, "somebody's folder", tcp(3047, "Python http.server", fingerprint.DevServer, site(pythonHTTP)).version("3.11.2")),
+		host(23, "build machine", tcp(3588, "Go net/http server", fingerprint.DevServer, streams(goHTTP))),
+		host(30, "cache", tcp(3712, "Redis without a password", fingerprint.KnownService, streams(redis))),
+		host(31, "database", tcp(3588, "PostgreSQL", fingerprint.KnownService, streams(postgres))),
+		host(32, "jump host", tcp(3047, "OpenSSH", fingerprint.KnownService, streams(ssh)).version("9.2p1")),
+		host(33, "intranet site", tcp(3712, "nginx over TLS, self-signed", fingerprint.KnownService, streams(stage.nginxTLS)).version("1.22.1")),
+		host(40, "debug console, or worse", tcp(3588, "shell, as text: nothing is executed", fingerprint.OpenShell, streams(shell)).because("posix")),
+		host(41, "tarpit", tcp(3047, "one byte every 700 ms", fingerprint.Tarpit, streams(drip)).because("drip")),
+		host(42, "forward to a dead server", each(dormant, "closes every connection at once", "dead_forward", streams(deadForward))...),
+		host(43, "filter with a block page", each(dormant, "the same page whatever comes", "block_page", streams(blockPage))...),
+		host(44, "silent listener", tcp(5093, "accepts, reads, never answers", fingerprint.Unidentified, streams(silent))),
+		host(50, "workstation, all closed"),
+		host(51, "workstation, all closed"),
+		host(lastHost, "workstation, all closed"),
 	}
+	if everywhere {
+		box := each(dormant, "accepts on every port, never answers", "answers_everywhere", streams(silent))
+		all = append(all, host(everywhereHost, "filter that accepts everywhere", box...))
+		all[len(all)-1].everywhere = true
+	}
+	return all
 }
 
 // numbered is a host before the prefix is known.
 type numbered struct {
-	number   byte
-	name     string
-	services []Service
+	number     byte
+	name       string
+	services   []Service
+	everywhere bool
+}
+
+func host(number byte, name string, services ...Service) numbered {
+	return numbered{number: number, name: name, services: services}
 }
 
 func tcp(port uint16, plays string, v fingerprint.Class, h handler) Service {

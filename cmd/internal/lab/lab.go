@@ -17,10 +17,17 @@ import (
 // DefaultPrefix is where the hosts live when nothing else is asked for.
 const DefaultPrefix = "127.77.0.0/26"
 
+// The ports from which scanners draw those that should be closed: a box that
+// accepts there accepts everywhere.
+const firstCanary, lastCanary = 20000, 60000
+
 // Config is what a lab is made of. The zero value is refused: Prefix is required.
 type Config struct {
 	// Prefix holds the hosts: inside 127.0.0.0/8, /26 or wider.
 	Prefix netip.Prefix
+	// Everywhere adds a box that accepts connections on every port. It takes
+	// 40,001 descriptors, some 120 MB of the kernel's memory, and Linux.
+	Everywhere bool
 	// Log may be nil.
 	Log *slog.Logger
 	// Ready, if not nil, is called once from Run, when every host listens that
@@ -53,10 +60,10 @@ func New(cfg Config) (*Lab, error) {
 	}
 	l := &Lab{cfg: cfg}
 	base := p.Addr().As4()
-	for _, n := range hosts(stage) {
+	for _, n := range hosts(stage, cfg.Everywhere) {
 		addr := base
 		addr[3] += n.number // the network is masked to at most 26 bits: no carry
-		l.hosts = append(l.hosts, Host{Addr: netip.AddrFrom4(addr), Name: n.name, Services: n.services})
+		l.hosts = append(l.hosts, Host{Addr: netip.AddrFrom4(addr), Name: n.name, Services: n.services, everywhere: n.everywhere})
 	}
 	return l, nil
 }
@@ -77,12 +84,43 @@ func (l *Lab) Hosts() []Host {
 // warning; any other port that cannot be served ends the lab with an error.
 func (l *Lab) Run(ctx context.Context) error {
 	hosts := l.Hosts()
-	var servers []*server
-	closeAll := func() {
-		for _, s := range servers {
-			s.close()
-		}
+	servers, err := open(ctx, hosts)
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
 	}
+	l.warn(hosts)
+	if l.cfg.Ready != nil {
+		l.cfg.Ready(hosts)
+	}
+	var running sync.WaitGroup
+	for _, s := range servers {
+		running.Go(func() { s.run(ctx) }) // ends by its close, below
+	}
+	<-ctx.Done()
+	for _, s := range servers {
+		s.close()
+	}
+	running.Wait()
+	return nil
+}
+
+// listener is what Run runs: one open socket, or all of a box.
+type listener interface {
+	run(ctx context.Context) // until close, and until all connections have ended
+	close()
+	release() // instead of run: gives back what was opened
+}
+
+// open opens all sockets of hosts or none. It notes in hosts what this process
+// may not bind.
+func open(ctx context.Context, hosts []Host) (opened []listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, s := range opened {
+				s.release()
+			}
+		}
+	}()
 	for i := range hosts {
 		for j := range hosts[i].Services {
 			s := &hosts[i].Services[j]
@@ -92,24 +130,22 @@ func (l *Lab) Run(ctx context.Context) error {
 				continue
 			}
 			if err != nil {
-				closeAll()
-				return fmt.Errorf("lab: %w", err)
+				return opened, err
 			}
-			servers = append(servers, srv)
+			opened = append(opened, srv)
+		}
+		if hosts[i].everywhere {
+			box, err := listenEverywhere(hosts[i].Addr, firstCanary, lastCanary)
+			if errors.Is(err, syscall.EMFILE) {
+				return opened, fmt.Errorf("%w: raise the limit (ulimit -n 41000) or do without", err)
+			}
+			if err != nil {
+				return opened, err
+			}
+			opened = append(opened, box)
 		}
 	}
-	l.warn(hosts)
-	if l.cfg.Ready != nil {
-		l.cfg.Ready(hosts)
-	}
-	var running sync.WaitGroup
-	for _, s := range servers {
-		running.Go(func() { s.run(ctx) }) // ends when its socket is closed, below
-	}
-	<-ctx.Done()
-	closeAll()
-	running.Wait()
-	return nil
+	return opened, nil
 }
 
 // warn says in one line what is not served.

@@ -28,9 +28,15 @@ func anyPrefix() netip.Prefix {
 // running starts a lab and returns its hosts by number; the test's end stops it.
 func running(t *testing.T) map[byte]Host {
 	t.Helper()
+	return runningWith(t, Config{})
+}
+
+func runningWith(t *testing.T, cfg Config) map[byte]Host {
+	t.Helper()
 	goleak.VerifyNone(t)
 	ready := make(chan []Host, 1)
-	l, err := New(Config{Prefix: anyPrefix(), Ready: func(h []Host) { ready <- h }})
+	cfg.Prefix, cfg.Ready = anyPrefix(), func(h []Host) { ready <- h }
+	l, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

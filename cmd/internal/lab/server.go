@@ -132,6 +132,9 @@ func (s *server) close() {
 	}
 }
 
+// release is close: a server that has not run holds nothing but its socket.
+func (s *server) release() { s.close() }
+
 // conn bounds what is read of a connection.
 type conn struct {
 	net.Conn

@@ -33,7 +33,7 @@ func TestVerdicts(t *testing.T) {
 		RepeatAfter: -1, Planned: planned, Payload: rules.Payload, Seed: 1,
 	})
 	var talking sync.WaitGroup
-	for _, h := range running(t) {
+	for _, h := range runningWith(t, Config{Everywhere: manyDescriptors(t)}) {
 		for _, s := range h.Services {
 			if s.Missing != "" {
 				continue

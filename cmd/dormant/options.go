@@ -13,6 +13,7 @@ import (
 
 	"dormant/registry"
 	"dormant/reports"
+	"dormant/scanner"
 )
 
 // scanOptions are the flags of scan, parsed once. Nothing below this struct
@@ -201,6 +202,8 @@ func (o *scanOptions) check() error {
 	switch {
 	case o.hostRate < 0.1 || o.hostRate > 1e6:
 		return usageError("--host-rate %v: want 0.1 to 1000000 probes a second", o.hostRate)
+	case o.retries > scanner.MaxRetries:
+		return usageError("--retries %d: want 0 to %d", o.retries, scanner.MaxRetries)
 	case o.cooldown < 0 || o.cooldown > time.Hour:
 		return usageError("--cooldown %v: want 0s to 1h", o.cooldown)
 	case len(o.discovery) > 21:

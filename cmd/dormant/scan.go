@@ -65,17 +65,17 @@ func runScan(ctx context.Context, a *app, o *scanOptions, args []string) error {
 	if o.dryRun {
 		return s.describePlan(a.stdout)
 	}
-	backend, err := s.openBackend()
+	out, err := openOutputs(a, o, reports.Options{Run: s.facts, Dossier: s.registry.Lookup})
 	if err != nil {
 		return err
 	}
+	backend, err := s.openBackend()
+	if err != nil {
+		return errors.Join(err, out.abort())
+	}
 	guard, err := s.ranges.Guard()
 	if err != nil {
-		return errors.Join(err, backend.Close())
-	}
-	out, err := openOutputs(a, o, reports.Options{Run: s.facts, Dossier: s.registry.Lookup})
-	if err != nil {
-		return errors.Join(err, backend.Close(), guard.Close())
+		return errors.Join(err, backend.Close(), out.abort())
 	}
 	err = s.sweep(ctx, backend, guard, out)
 	err = s.end(ctx, err, out.Close())

@@ -20,8 +20,9 @@ type Options struct {
 	// Format is a key of Formats; "" means by the file's extension.
 	Format string
 	CSV    CSVOptions
-	// Run returns the facts of the run. It is called once, by Close; nil when
-	// there are none to show.
+	// Run returns the facts of the run. Close calls it for what is true then; a
+	// format that streams may also ask when it starts, for what is known by
+	// then. Nil when there are none to show.
 	Run func() Run
 	// Dossier returns what the registry knows of a port, for the formats that
 	// explain; (*registry.Registry).Lookup is one. Nil when there is nothing.
@@ -57,6 +58,18 @@ func Formats() map[string]Format {
 	return map[string]Format{
 		"csv": {Extensions: []string{".csv"}, Streams: true,
 			New: func(w io.Writer, o Options) (Sink, error) { return NewCSV(w, o.CSV) }},
+		"ecs": {Extensions: []string{".ecs.jsonl"}, Streams: true,
+			New: func(w io.Writer, _ Options) (Sink, error) { return NewECS(w), nil }},
+		"evidence": {Extensions: []string{".evidence.jsonl"}, Streams: true,
+			New: func(w io.Writer, _ Options) (Sink, error) { return NewEvidence(w), nil }},
+		"coverage": {Extensions: []string{".coverage.csv"}, Streams: true,
+			New: func(w io.Writer, _ Options) (Sink, error) { return NewCoverage(w) }},
+		"nmap": {Extensions: []string{".xml"}, Streams: true,
+			New: func(w io.Writer, o Options) (Sink, error) { return NewNmapXML(w, o) }},
+		"markdown": {Extensions: []string{".md", ".markdown"},
+			New: func(w io.Writer, o Options) (Sink, error) { return NewMarkdown(w, o), nil }},
+		"xlsx": {Extensions: []string{".xlsx"}, // rows beyond some megabytes wait on the disk
+			New: func(w io.Writer, o Options) (Sink, error) { return NewXLSX(w, o) }},
 		"html": {Extensions: []string{".html", ".htm"},
 			New: func(w io.Writer, o Options) (Sink, error) { return NewHTML(w, o) }},
 		"jsonl": {Extensions: []string{".jsonl", ".ndjson"}, Streams: true,

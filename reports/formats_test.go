@@ -3,8 +3,10 @@ package reports_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,6 +24,7 @@ import (
 	"dormant/reports/sinktest"
 	"dormant/scanner"
 
+	"github.com/xuri/excelize/v2"
 	"golang.org/x/net/html"
 )
 
@@ -62,18 +65,167 @@ func dossier(p registry.Port) (registry.Entry, bool) {
 	}, true
 }
 
-// count reads an output back, by format.
-func count(format string) func(out []byte) (int, error) {
-	switch format {
-	case "csv":
-		return countCSV
-	case "jsonl":
-		return countLines
-	case "html":
-		return countHTML
-	default:
-		return nil
+// reader reads an output back, by format.
+type reader struct {
+	count  func(out []byte) (int, error)
+	want   func(findings []reports.Finding) int // nil: all
+	binary bool
+}
+
+func readers() map[string]reader {
+	return map[string]reader{
+		"csv":      {count: countCSV},
+		"jsonl":    {count: countLines},
+		"ecs":      {count: countLines},
+		"evidence": {count: countEvidence, want: dialogues},
+		"coverage": {count: countCoverage},
+		"nmap":     {count: countPorts},
+		"markdown": {count: countRows, want: open},
+		"html":     {count: countHTML},
+		"xlsx":     {count: countXLSX, binary: true},
 	}
+}
+
+func open(findings []reports.Finding) (n int) {
+	for i := range findings {
+		if findings[i].State == scanner.Open {
+			n++
+		}
+	}
+	return n
+}
+
+func dialogues(findings []reports.Finding) (n int) {
+	for i := range findings {
+		if findings[i].Dialogue != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// countEvidence recomputes every id from the bytes of its line.
+func countEvidence(out []byte) (int, error) {
+	n := 0
+	for line := range bytes.Lines(out) {
+		var v struct {
+			ID       string          `json:"evidence_id"`
+			Evidence json.RawMessage `json:"evidence"`
+		}
+		if err := json.Unmarshal(line, &v); err != nil {
+			return n, err
+		}
+		if sum := sha256.Sum256(v.Evidence); v.ID != fmt.Sprintf("sha256:%x", sum) {
+			return n, fmt.Errorf("id %s of other bytes", v.ID)
+		}
+		n++
+	}
+	return n, nil
+}
+
+func countCoverage(out []byte) (int, error) {
+	records, err := csv.NewReader(bytes.NewReader(out)).ReadAll()
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, rec := range records[1:] {
+		targets, err := strconv.Atoi(rec[5])
+		if err != nil {
+			return n, err
+		}
+		n += targets
+	}
+	return n, nil
+}
+
+// countPorts reads nmap's XML as its importers do.
+func countPorts(out []byte) (int, error) {
+	var doc struct {
+		Scanner string `xml:"scanner,attr"`
+		Hosts   []struct {
+			Status struct {
+				State string `xml:"state,attr"`
+			} `xml:"status"`
+			Addresses []struct {
+				Addr string `xml:"addr,attr"`
+				Type string `xml:"addrtype,attr"`
+			} `xml:"address"`
+			Ports []struct {
+				State struct {
+					State string `xml:"state,attr"`
+				} `xml:"state"`
+			} `xml:"ports>port"`
+		} `xml:"host"`
+		Stats struct {
+			Total int `xml:"total,attr"`
+		} `xml:"runstats>hosts"`
+	}
+	if err := xml.Unmarshal(out, &doc); err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, h := range doc.Hosts {
+		if len(h.Addresses) == 0 || (h.Status.State != "up" && h.Status.State != "down") {
+			return n, fmt.Errorf("host %+v", h)
+		}
+		n += len(h.Ports)
+	}
+	if doc.Scanner != "dormant" || doc.Stats.Total != len(doc.Hosts) {
+		return n, fmt.Errorf("scanner %q, %d hosts of %d", doc.Scanner, len(doc.Hosts), doc.Stats.Total)
+	}
+	return n, nil
+}
+
+// countXLSX reads the workbook with its library: no cell may be a formula, and
+// none may hold what a terminal or a page would act on.
+func countXLSX(out []byte) (int, error) {
+	book, err := excelize.OpenReader(bytes.NewReader(out))
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, name := range book.GetSheetList() {
+		rows, err := book.GetRows(name)
+		if err != nil {
+			return n, err
+		}
+		if name == "Findings" {
+			n = len(rows) - 1
+		}
+		for r, row := range rows {
+			for c, value := range row {
+				at, _ := excelize.CoordinatesToCellName(c+1, r+1)
+				if f, err := book.GetCellFormula(name, at); f != "" || err != nil {
+					return n, fmt.Errorf("%s!%s has the formula %q, %v", name, at, f, err)
+				}
+				for i := range len(value) {
+					if value[i] < ' ' || value[i] > '~' {
+						return n, fmt.Errorf("%s!%s holds %q", name, at, value)
+					}
+				}
+			}
+		}
+	}
+	return n, book.Close()
+}
+
+// countRows counts the rows of the Markdown table; every row has its cells.
+func countRows(out []byte) (int, error) {
+	n := 0
+	for line := range strings.Lines(string(out)) {
+		if !strings.HasPrefix(line, "| ") {
+			continue
+		}
+		if bars := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); bars != 8 {
+			return n, fmt.Errorf("%d bars in %q", bars, line)
+		}
+		n++
+	}
+	if n > 0 {
+		n-- // the header
+	}
+	return n, nil
 }
 
 func countCSV(out []byte) (int, error) {
@@ -151,19 +303,19 @@ func countHTML(out []byte) (int, error) {
 	return total, nil
 }
 
-func binary(format string) bool { return format == "xlsx" }
-
 // TestFormats holds every format against the contract of a sink.
 func TestFormats(t *testing.T) {
 	for name, format := range reports.Formats() {
 		t.Run(name, func(t *testing.T) {
-			if count(name) == nil {
+			r, ok := readers()[name]
+			if !ok {
 				t.Fatal("this test has no reader for the format")
 			}
 			sinktest.Run(t, sinktest.World{
 				New:    func(w io.Writer) (reports.Sink, error) { return format.New(w, options()) },
-				Count:  count(name),
-				Binary: binary(name),
+				Count:  r.count,
+				Want:   r.want,
+				Binary: r.binary,
 			})
 		})
 	}
@@ -222,7 +374,7 @@ func at(lines []string, i int) string {
 func TestGolden(t *testing.T) {
 	for name, format := range reports.Formats() {
 		t.Run(name, func(t *testing.T) {
-			if binary(name) {
+			if readers()[name].binary {
 				t.Skip("a zip archive holds times; its content is read back in its own test")
 			}
 			ext := "." + name

@@ -169,7 +169,8 @@ func note(v *fingerprint.Verdict) string {
 }
 
 // CanonicalEvidence returns the one JSON text of ev: times in UTC, fields in
-// the order of the type, no white space. Stored and read back it is the same.
+// the order of the type, no white space, ASCII. Stored and read back it is the
+// same.
 func CanonicalEvidence(ev *fingerprint.Evidence) []byte {
 	c := *ev
 	c.Started = utc(c.Started)
@@ -178,7 +179,7 @@ func CanonicalEvidence(ev *fingerprint.Evidence) []byte {
 		c.Started = time.Time{}
 		b, _ = json.Marshal(&c)
 	}
-	return b
+	return appendASCII(make([]byte, 0, len(b)), b)
 }
 
 // EvidenceID returns "sha256:" and the hex digest of CanonicalEvidence(ev): the

@@ -172,16 +172,16 @@ func name(f *Finding) string {
 // endpoint is "10.0.0.1:1947/tcp".
 func endpoint(f *Finding) string { return target(f).String() }
 
-// title is the finding in a heading: what, and where.
+// title is the finding in a heading, in printable ASCII: what, and where.
 func title(f *Finding) string {
 	t := explain(f).Title
 	if n := name(f); n != "" && n != "unknown" && n != "silent" {
 		t += ": " + n
 	}
-	return t + " on " + endpoint(f)
+	return escape(t, maxText) + " on " + endpoint(f)
 }
 
-// sentence says the finding in one line of plain words.
+// sentence says the finding in one line of plain words, in printable ASCII.
 func sentence(f *Finding) string {
 	var b strings.Builder
 	b.WriteString(endpoint(f) + " is " + strings.ReplaceAll(f.State.String(), "_", " or "))
@@ -194,5 +194,5 @@ func sentence(f *Finding) string {
 			b.WriteString(" " + f.Version)
 		}
 	}
-	return b.String() + "."
+	return escape(b.String(), maxText) + "."
 }

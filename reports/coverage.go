@@ -1,0 +1,115 @@
+package reports
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"dormant/registry"
+	"dormant/scanner"
+)
+
+// Coverage writes what was covered, as CSV: one record for each /24 (IPv6:
+// /120) and port. It counts the findings that it is given, so it must be given
+// those of silent targets too. Its memory does not grow with the run.
+type Coverage struct {
+	w      *csv.Writer
+	subnet netip.Prefix
+	any    Finding // of the subnet, for site and vantage
+	counts map[registry.Port]*coverCount
+}
+
+var _ Sink = (*Coverage)(nil)
+
+// coverCount is what happened to one port of a subnet.
+type coverCount struct{ targets, probed, answered, unreachable, local uint64 }
+
+// coverageHeader returns the columns. excluded and est_loss stay empty: a
+// finding does not know them.
+func coverageHeader() []string {
+	return []string{"site", "vantage", "subnet", "port", "transport", "targets", "probed", "excluded", "answered", "unreachable",
+		"local_errors", "est_loss", "complete"}
+}
+
+// NewCoverage writes the header to w and returns the sink of the records.
+func NewCoverage(w io.Writer) (*Coverage, error) {
+	c := &Coverage{w: csv.NewWriter(w), counts: map[registry.Port]*coverCount{}}
+	c.w.UseCRLF = true
+	if err := c.w.Write(coverageHeader()); err != nil {
+		return nil, fmt.Errorf("reports: write coverage: %w", err)
+	}
+	return c, nil
+}
+
+// Write counts the finding; a subnet is written when the next one begins.
+func (c *Coverage) Write(_ context.Context, f Finding) error {
+	subnet, err := f.IP.WithZone("").Prefix(max(0, f.IP.BitLen()-8))
+	if err != nil {
+		return fmt.Errorf("reports: coverage of %s: %w", endpoint(&f), err)
+	}
+	if subnet != c.subnet {
+		if err := c.flush(); err != nil {
+			return err
+		}
+		c.subnet, c.any = subnet, Finding{Site: f.Site, Vantage: f.Vantage}
+	}
+	key := target(&f).Port
+	n := c.counts[key]
+	if n == nil {
+		n = new(coverCount)
+		c.counts[key] = n
+	}
+	n.targets++
+	if f.ProbesSent > 0 {
+		n.probed++
+	}
+	if f.ProbesAnswered > 0 {
+		n.answered++
+	}
+	switch f.State {
+	case scanner.Unreachable:
+		n.unreachable++
+	case scanner.Unknown:
+		n.local++
+	case scanner.Open, scanner.Closed, scanner.Filtered, scanner.OpenFiltered: // measured
+	}
+	return nil
+}
+
+func (c *Coverage) flush() error {
+	for _, port := range slices.SortedFunc(maps.Keys(c.counts), registry.Port.Compare) {
+		n := c.counts[port]
+		complete := "yes"
+		if n.local > 0 {
+			complete = "no"
+		}
+		err := c.w.Write([]string{
+			cell(c.any.Site, maxText), cell(c.any.Vantage, maxText), c.subnet.String(), strconv.Itoa(int(port.Number)), port.Proto.String(),
+			count(n.targets), count(n.probed), "", count(n.answered), count(n.unreachable), count(n.local), "", complete,
+		})
+		if err != nil {
+			return fmt.Errorf("reports: write coverage: %w", err)
+		}
+	}
+	clear(c.counts)
+	return nil
+}
+
+func count(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// Close writes the last subnet.
+func (c *Coverage) Close() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	c.w.Flush()
+	if err := c.w.Error(); err != nil {
+		return fmt.Errorf("reports: write coverage: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package reports
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Manifest says what a run was and which files it left, with their digests, so
+// that somebody else can check both.
+type Manifest struct {
+	Schema   int            `json:"schema"`
+	Complete bool           `json:"complete"`
+	Why      []string       `json:"why,omitempty"` // when not complete
+	Coverage string         `json:"coverage"`
+	Run      Run            `json:"run"`
+	Files    []ManifestFile `json:"files"`
+}
+
+// ManifestFile is one output of a run.
+type ManifestFile struct {
+	Name   string `json:"name"` // without the folder
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"` // "sha256:…"
+}
+
+// NewManifest reads the files and returns their manifest.
+func NewManifest(run Run, files ...string) (Manifest, error) {
+	m := Manifest{Schema: SchemaVersion, Complete: run.Complete(), Why: run.Reasons(), Coverage: run.Coverage(), Run: run, Files: []ManifestFile{}}
+	for _, path := range files {
+		f, err := digest(path)
+		if err != nil {
+			return Manifest{}, fmt.Errorf("reports: manifest: %w", err)
+		}
+		m.Files = append(m.Files, f)
+	}
+	return m, nil
+}
+
+func digest(path string) (ManifestFile, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return ManifestFile{}, err
+	}
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return ManifestFile{}, err
+	}
+	return ManifestFile{Name: filepath.Base(path), Bytes: n, SHA256: "sha256:" + hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// WriteFile writes the manifest as indented JSON, complete or not at all.
+func (m Manifest) WriteFile(path string) error {
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("reports: manifest: %w", err)
+	}
+	a, err := createAtomic(path)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Write(append(b, '\n')); err != nil {
+		return errors.Join(err, a.Abort())
+	}
+	return a.Commit()
+}

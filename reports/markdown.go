@@ -1,0 +1,132 @@
+package reports
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"dormant/scanner"
+)
+
+// maxMarkdown bounds the rows of a Markdown report; it is for tickets and pull
+// requests, which have bounds of their own.
+const maxMarkdown = 1000
+
+// Markdown writes a report for a ticket or a wiki: the answer, what needs
+// attention, the open ports, what was covered. It is written when it is closed.
+type Markdown struct {
+	w     io.Writer
+	o     Options
+	tally *tally
+	open  []Finding
+	more  uint64
+}
+
+var _ Sink = (*Markdown)(nil)
+
+// NewMarkdown returns the sink that writes to w.
+func NewMarkdown(w io.Writer, o Options) *Markdown { return &Markdown{w: w, o: o, tally: newTally()} }
+
+// Write keeps what the report will show.
+func (m *Markdown) Write(_ context.Context, f Finding) error {
+	m.tally.add(&f)
+	if f.State != scanner.Open {
+		return nil
+	}
+	if len(m.open) == maxMarkdown {
+		m.more++
+		return nil
+	}
+	f.Flags, f.Full, f.Dialogue = escapeAll(f.Flags), nil, nil
+	m.open = append(m.open, f)
+	return nil
+}
+
+// Close writes the report.
+func (m *Markdown) Close() error {
+	run := m.o.run()
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Dormant ports\n\n**%s**\n", plain(m.tally.answer(&run)))
+	m.attention(&b)
+	m.table(&b)
+	fmt.Fprintf(&b, "\n## Coverage\n\n%s\n", plain(run.Coverage()))
+	for _, g := range gaps(&run, m.tally) {
+		fmt.Fprintf(&b, "- %s %s\n", g.Value, plain(g.Name))
+	}
+	if _, err := io.WriteString(m.w, b.String()); err != nil {
+		return fmt.Errorf("reports: write Markdown: %w", err)
+	}
+	return nil
+}
+
+func (m *Markdown) attention(b *strings.Builder) {
+	shown := 0
+	for i := range m.open {
+		f := &m.open[i]
+		why, need := attention(f)
+		if !need {
+			continue
+		}
+		if shown++; shown == 1 {
+			b.WriteString("\n## Needs attention\n")
+		}
+		e := explain(f)
+		fmt.Fprintf(b, "\n### %s: %s\n\n", code(endpoint(f)), plain(e.Title))
+		fmt.Fprintf(b, "- **Reason:** %s\n", plain(why))
+		if f.Evidence != "" {
+			fmt.Fprintf(b, "- **What was seen:** %s\n", code(f.Evidence))
+		}
+		fmt.Fprintf(b, "- **Why it stands out:** %s\n", plain(e.Why))
+		if e.Else != "" {
+			fmt.Fprintf(b, "- **What else it could be:** %s\n", plain(e.Else))
+		}
+		fmt.Fprintf(b, "- **What to do:** %s\n", plain(e.Advice))
+	}
+}
+
+func (m *Markdown) table(b *strings.Builder) {
+	b.WriteString("\n## Open ports\n\n")
+	if len(m.open) == 0 {
+		b.WriteString("None.\n")
+		return
+	}
+	b.WriteString("| Address | Port | Verdict | Confidence | Product or service | Version | Evidence |\n")
+	b.WriteString("|---|---|---|---:|---|---|---|\n")
+	for i := range m.open {
+		f := &m.open[i]
+		verdict := f.Verdict.String()
+		if _, need := attention(f); need {
+			verdict += " (!)"
+		}
+		fmt.Fprintf(b, "| %s | %d/%s | %s | %s | %s | %s | %s |\n", code(address(f.IP)), f.Port, transport(f), plain(verdict),
+			confidence(f), plain(name(f)), plain(f.Version), code(f.Evidence))
+	}
+	if m.more > 0 {
+		fmt.Fprintf(b, "\n%s more open ports are not shown here; the CSV of the run has all of them.\n", number(m.more))
+	}
+}
+
+// plain is s as text: nothing in it is markup, a link, or the end of a cell.
+func plain(s string) string {
+	s = escape(s, maxNote)
+	var b strings.Builder
+	for i := range len(s) {
+		link := s[i] == ':' && i+1 < len(s) && s[i+1] != ' '
+		if link || strings.IndexByte("\\`*_{}[]<>#+!|~&@", s[i]) >= 0 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// code is s as a code span, "" for nothing. A backtick would end the span and a
+// bar the cell; both are written as the other bytes that cannot be shown.
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = strings.NewReplacer("`", `\x60`, "|", `\x7c`).Replace(escape(s, maxEvidence))
+	return "` " + s + " `"
+}

@@ -32,7 +32,11 @@ func writeDossier(w io.Writer, lead string, v portView, columns int, color bool)
 
 // plain is a port without a dossier: its registration, or that none is known.
 func (p *page) plain(v portView) {
-	p.title(fmt.Sprintf("%d", v.Port), "no dossier", rangeText(v))
+	name := "no dossier"
+	if len(v.Registrations) > 0 {
+		name = v.Registrations[0].Description
+	}
+	p.title(fmt.Sprintf("%d", v.Port), name, v.Range+" range")
 	switch {
 	case len(v.Registrations) > 0:
 		p.registrations(v)
@@ -74,8 +78,6 @@ func (p *page) dossier(v portView) {
 	}
 	p.legend()
 }
-
-func rangeText(v portView) string { return v.Range + " range" }
 
 // registrations prints the rows of IANA's, those that differ only in the
 // transport as one.

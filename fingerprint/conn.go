@@ -109,9 +109,11 @@ type question struct {
 	// stretch is how much longer to listen to a peer that says a few bytes at a
 	// time: until it is sure that it drips.
 	stretch time.Duration
-	// enough reports whether what came is so clear that listening on is idle.
-	// nil: a quiet after a whole answer is always enough.
+	// enough reports whether what came is so clear that listening on is idle;
+	// nil for never.
 	enough func(received []byte) bool
+	// patient leaves the end to enough: a quiet after a whole answer is not one.
+	patient bool
 }
 
 // ask sends and listens. What the peer does is in the exchange, also when it
@@ -227,7 +229,7 @@ func (l *listener) over() bool {
 	}
 	l.fresh = false
 	switch enough := l.question.enough; {
-	case enough == nil && whole(l.Received), enough != nil && enough(l.Received), dripping(l.Exchange):
+	case !l.question.patient && whole(l.Received), enough != nil && enough(l.Received), dripping(l.Exchange):
 	case now.Before(l.end):
 		return false
 	case l.question.stretch > 0 && pieces(l.Chunks):

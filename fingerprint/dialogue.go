@@ -18,6 +18,9 @@ const suspicious = 25
 // bytes is spent: enough for a head and a title.
 const floorBytes = 8 << 10
 
+// mutePatience is how long to wait for a port that has been silent so far.
+const mutePatience = 3 * time.Second
+
 // dialogue is the talk with one open port. It belongs to one goroutine. Its
 // steps, in steps.go, return done when nothing more is to be asked.
 type dialogue struct {
@@ -28,6 +31,7 @@ type dialogue struct {
 	limit int // connections
 
 	said10 bool // get10 was sent
+	mute   bool // and met with silence
 	http   bool // something was answered as HTTP in the clear
 	h2     bool // TLS was agreed for HTTP/2
 	inside bool // something was answered as HTTP inside TLS
@@ -140,9 +144,23 @@ func (i *Identifier) dial(ctx context.Context, to netip.AddrPort, wait time.Dura
 func (d *dialogue) question(probe string, send []byte) question {
 	left := d.cfg.HostBytes - int(d.host.read.Load())
 	return question{
-		probe: probe, send: send, wait: d.cfg.Wait, quiet: d.cfg.Quiet,
+		probe: probe, send: send, wait: d.patience(d.cfg.Wait), quiet: d.cfg.Quiet,
 		limit: min(maxReceived, max(left, floorBytes)),
+		enough: func(received []byte) bool {
+			_, ok := d.rules.Strong(Exchange{Conn: d.ev.Connections, Probe: probe, Sent: send, Received: received, End: EndQuiet})
+			return ok
+		},
 	}
+}
+
+// patience shortens a wait for the answer of a port that had nothing to say in
+// silence and to a GET: only the first message of its own protocol wakes it,
+// and that is recognised at once.
+func (d *dialogue) patience(wait time.Duration) time.Duration {
+	if d.mute {
+		return min(wait, mutePatience)
+	}
+	return wait
 }
 
 // ask takes one step on w and records it; c is w itself or the session on it.

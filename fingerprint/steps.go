@@ -27,7 +27,7 @@ func (d *dialogue) license(ctx context.Context) (done bool, err error) {
 // open says an opener on a new connection.
 func (d *dialogue) open(ctx context.Context, op Opener) (done bool, err error) {
 	q := d.question(op.ID, op.Send)
-	q.wait = op.Wait
+	q.wait = d.patience(op.Wait)
 	if string(op.Send) == get10 { // the same question has the same name, so that the same rules read the answer
 		q.probe, d.said10 = ProbeGet10, true
 	}
@@ -54,6 +54,7 @@ func (d *dialogue) listen(ctx context.Context) (done bool, err error) {
 		if last.End == EndTimeout && !d.said10 && ctx.Err() == nil {
 			d.said10 = true
 			last = d.ask(ctx, w, w, d.question(ProbeGet10, []byte(get10)))
+			d.mute = last.End == EndTimeout
 		}
 	})
 	return !ok || d.strong() || hopeless(last) || d.ev.Host.AnswersEverywhere(), err
@@ -63,11 +64,7 @@ func (d *dialogue) listen(ctx context.Context) (done bool, err error) {
 // that a drip is seen as one.
 func (d *dialogue) silence() question {
 	q := d.question(ProbeSilence, nil)
-	q.wait, q.stretch = d.cfg.Silence, d.cfg.Wait
-	q.enough = func(received []byte) bool {
-		_, ok := d.rules.Strong(Exchange{Conn: d.ev.Connections, Probe: ProbeSilence, Received: received, End: EndQuiet})
-		return ok
-	}
+	q.wait, q.stretch, q.patient = d.cfg.Silence, d.cfg.Wait, true
 	return q
 }
 

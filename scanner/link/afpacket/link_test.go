@@ -1,0 +1,222 @@
+//go:build linux
+
+package afpacket_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"runtime"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"dormant/scanner/internal/netlab"
+	"dormant/scanner/link/afpacket"
+	"dormant/scanner/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var ports = wire.SourcePorts{First: 0xf000}
+
+func open(t *testing.T, ns *netlab.NS, name string) *afpacket.Link {
+	t.Helper()
+	found, err := ns.Netlink.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l *afpacket.Link
+	ns.Do(func() {
+		l, err = afpacket.Open(wire.LinkSpec{Name: name, Index: found.Attrs().Index, Medium: wire.Ethernet, IPv4: true, IPv6: true, Ports: ports})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// answer returns a frame that the filter passes: a SYN-ACK with a number.
+func answer(n uint32) []byte {
+	b := make([]byte, 14+20+20)
+	b[0], b[6], b[12] = 0xff, 2, 8 // to everybody, from a made-up address, IPv4
+	ip := b[14:]
+	ip[0], ip[8], ip[9] = 0x45, 64, 6
+	binary.BigEndian.PutUint16(ip[2:], 40)
+	binary.BigEndian.PutUint16(ip[22:], ports.First)
+	binary.BigEndian.PutUint32(ip[24:], n)
+	ip[32], ip[33] = 5<<4, 0x12
+	return b
+}
+
+// read starts ReadFrames. The function that it returns waits for its end.
+func read(ctx context.Context, l *afpacket.Link, fn func(frame []byte, at time.Time)) func() error {
+	done := make(chan error, 1)
+	go func() { done <- l.ReadFrames(ctx, fn) }() // ends with ctx or the link; waited for by the caller
+	return func() error {
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(5 * time.Second):
+			return errors.New("ReadFrames does not return")
+		}
+	}
+}
+
+// TestFramesArrive sends more frames than a batch, a ring block and the ring
+// itself hold, and expects each of them once, in order, unharmed, with a time.
+func TestFramesArrive(t *testing.T) {
+	a, b := netlab.Pair(t, "a0", "b0")
+	from, to := open(t, a, "a0"), open(t, b, "b0")
+	const count = 100_000
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	start, next := time.Now(), uint32(0)
+	wait := read(ctx, to, func(frame []byte, at time.Time) {
+		if n := binary.BigEndian.Uint32(frame[14+24:]); n != next || len(frame) != 54 {
+			t.Errorf("frame %d of %d bytes arrived, want number %d of 54", n, len(frame), next)
+			cancel()
+		}
+		if at.Before(start) || time.Since(at) > 10*time.Second {
+			t.Errorf("frame %d has the time %v", next, at)
+		}
+		if next++; next == count {
+			cancel()
+		}
+	})
+	batch := make([][]byte, 100)
+	for n := uint32(0); n < count; {
+		for i := range batch {
+			batch[i] = answer(n)
+			n++
+		}
+		for rest := batch; len(rest) > 0; {
+			sent, err := from.WriteFrames(rest)
+			if rest = rest[sent:]; err != nil && !errors.Is(err, wire.ErrBusy) {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Microsecond) // below what the receiving kernel queues
+	}
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	drops, err := to.Drops()
+	if err != nil || next+uint32(drops) != count || drops != 0 {
+		t.Errorf("%d frames arrived and %d were dropped (%v), want all %d", next, drops, err, count)
+	}
+}
+
+// TestOwnFramesAreNotHeard shows that a link does not hear what it sends.
+func TestOwnFramesAreNotHeard(t *testing.T) {
+	a, _ := netlab.Pair(t, "a0", "b0")
+	l := open(t, a, "a0")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	wait := read(ctx, l, func(frame []byte, _ time.Time) { t.Errorf("heard %x", frame) })
+	if n, err := l.WriteFrames([][]byte{answer(1), answer(2)}); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDropsAreCounted fills the ring while nobody reads.
+func TestDropsAreCounted(t *testing.T) {
+	a, b := netlab.Pair(t, "a0", "b0")
+	from, to := open(t, a, "a0"), open(t, b, "b0")
+	batch := make([][]byte, 64)
+	for i := range batch {
+		batch[i] = append(answer(0), make([]byte, 1400)...)
+	}
+	sent := uint64(0)
+	for range 200 { // 12,800 frames of 1.5 KB: more than twice the ring
+		n, err := from.WriteFrames(batch)
+		if sent += uint64(n); err != nil && !errors.Is(err, wire.ErrBusy) {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Microsecond)
+	}
+	time.Sleep(50 * time.Millisecond)
+	first, err := to.Drops()
+	if err != nil || first == 0 {
+		t.Fatalf("Drops = %d, %v after %d frames that nobody read, want some", first, err, sent)
+	}
+	read := uint64(0)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := to.ReadFrames(ctx, func([]byte, time.Time) { read++ }); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := to.Drops(); again != first || err != nil {
+		t.Errorf("Drops = %d, %v the second time, want %d: it must not forget", again, err, first)
+	}
+	if read+first != sent {
+		t.Errorf("%d read and %d dropped, want %d together", read, first, sent)
+	}
+	if err := to.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := to.Drops(); after != first || err != nil {
+		t.Errorf("Drops = %d, %v after Close, want %d", after, err, first)
+	}
+}
+
+func TestReadFramesEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(ns *netlab.NS, l *afpacket.Link, cancel func())
+		want error
+	}{
+		{"by context", func(_ *netlab.NS, _ *afpacket.Link, cancel func()) { cancel() }, nil},
+		{"by Close", func(_ *netlab.NS, l *afpacket.Link, _ func()) { _ = l.Close() }, nil},
+		{"by the interface", func(ns *netlab.NS, _ *afpacket.Link, _ func()) { ns.Down("a0") }, wire.ErrLinkDown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, _ := netlab.Pair(t, "a0", "b0")
+			l := open(t, a, "a0")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			wait := read(ctx, l, func([]byte, time.Time) {})
+			time.Sleep(20 * time.Millisecond)
+			start := time.Now()
+			tt.end(a, l, cancel)
+			if err := wait(); !errors.Is(err, tt.want) {
+				t.Errorf("ReadFrames = %v, want %v", err, tt.want)
+			}
+			if d := time.Since(start); d > time.Second {
+				t.Errorf("ReadFrames took %v to end", d)
+			}
+		})
+	}
+}
+
+func TestWriteOnDownInterface(t *testing.T) {
+	a, _ := netlab.Pair(t, "a0", "b0")
+	l := open(t, a, "a0")
+	a.Down("a0")
+	if n, err := l.WriteFrames([][]byte{answer(1)}); n != 0 || !errors.Is(err, wire.ErrLinkDown) {
+		t.Errorf("WriteFrames = %d, %v; want 0, %v", n, err, wire.ErrLinkDown)
+	}
+}
+
+func TestWithoutPrivilege(t *testing.T) {
+	ns := netlab.New(t)
+	var err error
+	ns.Do(func() {
+		runtime.LockOSThread() // the thread ends with Do; its capabilities are nobody else's
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err = unix.Capset(&header, &none[0]); err != nil {
+			return
+		}
+		_, err = afpacket.Open(wire.LinkSpec{Name: "lo", Index: 1, Medium: wire.Host, IPv4: true, Ports: ports})
+	})
+	if !errors.Is(err, wire.ErrPrivilege) {
+		t.Errorf("Open = %v, want %v", err, wire.ErrPrivilege)
+	}
+}

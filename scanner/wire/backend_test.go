@@ -11,7 +11,7 @@ import (
 	"dormant/registry"
 	"dormant/scanner"
 	"dormant/scanner/backendtest"
-	"dormant/scanner/internal/netlab"
+	"dormant/scanner/netlab"
 	"dormant/scanner/link/afpacket"
 	"dormant/scanner/wire"
 )

@@ -19,7 +19,7 @@ import (
 
 	"dormant/registry"
 	"dormant/scanner"
-	"dormant/scanner/internal/netlab"
+	"dormant/scanner/netlab"
 	"dormant/scanner/wire"
 )
 

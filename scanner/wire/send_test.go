@@ -17,7 +17,7 @@ import (
 
 	"dormant/registry"
 	"dormant/scanner"
-	"dormant/scanner/internal/netlab"
+	"dormant/scanner/netlab"
 	"dormant/scanner/wire"
 )
 

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"dormant/scanner/internal/netlab"
+	"dormant/scanner/netlab"
 	"dormant/scanner/link/afpacket"
 	"dormant/scanner/wire"
 )

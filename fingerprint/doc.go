@@ -85,6 +85,21 @@
 // hex (at most 256 bytes), wait, first (ports where it goes before the generic
 // probes), shapes (the shapes of a port, see Shape, in which it is tried last).
 //
+// # Dialogue
+//
+// An Identifier talks to an open TCP port in this order, one connection at a
+// time with each host, and stops at the first answer that leaves no question:
+//
+//	canaries   two connects to random ports, once a host, a third when one was open
+//	license    1947 and 475: the license manager's own opener
+//	listen     connect, 3 s of silence; if nothing came, GET / HTTP/1.0 on the same connection
+//	further    what Rules.NextProbe says (GET / HTTP/1.1, TLS with the GET inside, the page
+//	           that is not there), then one of Rules.StageTwo, as connections are left
+//	again      a minute later, only after a sign of command and control
+//
+// Run holds many dialogues at a time: a line for each host, and no worker that
+// waits for a host while another could be asked.
+//
 // # Design
 //
 // Rules are data and handshakes are code, because a reviewer of a rule is an
@@ -99,4 +114,23 @@
 // Evidence is a sum only for possible_c2. A benign name is never made of weak
 // signs: the best single one decides, and agreement of two kinds raises the
 // confidence, not the points.
+//
+// Silence comes first and shares its connection with the GET: servers that
+// greet are heard, and single-client servers are met once. Only a strong match
+// shortens it, because a rhythm of a few bytes is seen by listening, and JDWP
+// and sslh show themselves by closing after 2.0 s.
+//
+// A host's budget of 20 s counts the waiting for answers, not the silences, and
+// never denies a port its first step and its second connection. Otherwise six
+// ordinary services on one machine would spend it, and the last would have no
+// name for no fault of its own.
+//
+// Where TLS agrees on HTTP/2, the page is asked for on a further connection
+// that offers only HTTP/1.1. Speaking HTTP/2 would save it, but its compressed
+// headers are nothing that a rule or a reader of the transcript can read.
+//
+// A failed TLS handshake is not tried again with another hello. What can be
+// known of such a server is in the clear: its version, suite and certificate
+// are read from the wire, also where Go refuses the key or cannot parse the
+// certificate.
 package fingerprint

@@ -20,8 +20,17 @@ $(BIN): FORCE
 $(ISOLATE): FORCE
 	@CGO_ENABLED=0 go build -trimpath -o $@ ./cmd/internal/isolate
 
+# The hosts of the emulated network, as a user would write them.
+DEMO_TARGETS := 127.77.0.10-14 127.77.0.20-23 127.77.0.30-33 127.77.0.40-43 127.77.0.50-52
+
 demo: $(BIN) ## the main job on an emulated network on loopback, without root: table, audit.csv, audit.html
-	@./cmd/internal/lab/demo.sh $(BIN)
+	@dir=$$(mktemp -d); \
+	$(BIN) lab --quiet --ready-file $$dir/ready >$$dir/lab.log 2>&1 & lab=$$!; \
+	trap 'kill $$lab 2>/dev/null; wait $$lab 2>/dev/null || true; rm -rf $$dir' EXIT; \
+	for i in $$(seq 100); do [ -e $$dir/ready ] && break; sleep 0.1; done; \
+	[ -e $$dir/ready ] || { cat $$dir/lab.log >&2; exit 1; }; \
+	echo "\$$ dormant scan $(DEMO_TARGETS) -o audit.csv -o audit.html"; \
+	$(BIN) scan $(DEMO_TARGETS) -o audit.csv -o audit.html
 
 test: $(ISOLATE) ## every test, each package in a network namespace of its own without a way out
 	@if ! $(ISOLATE) true; then echo "make test: no network namespaces here: running on plain loopback, the namespace tests are skipped" >&2; \

@@ -33,7 +33,7 @@ func (o logOptions) logger(w io.Writer) *slog.Logger {
 	if o.format == "json" {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colored(w)}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !colored(w)}))
 }
 
 // colored reports whether w is a terminal whose user has not refused colour

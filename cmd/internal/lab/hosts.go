@@ -69,7 +69,7 @@ func hosts(stage *stage, everywhere bool) []numbered {
 		host(40, "debug console, or worse", tcp(3588, "shell, as text: nothing is executed", fingerprint.OpenShell, streams(shell)).because("posix")),
 		host(41, "tarpit", tcp(3047, "one byte every 700 ms", fingerprint.Tarpit, streams(drip)).because("drip")),
 		host(42, "forward to a dead server", each(dormant, "closes every connection at once", "dead_forward", streams(deadForward))...),
-		host(43, "filter with a block page", each(dormant, "the same page whatever comes", "block_page", streams(blockPage))...),
+		host(43, "filter with a block page", each(dormant[:3], "the same page whatever comes", "block_page", streams(blockPage))...),
 		host(44, "silent listener", tcp(5093, "accepts, reads, never answers", fingerprint.Unidentified, streams(silent))),
 		host(50, "workstation, all closed"),
 		host(51, "workstation, all closed"),

@@ -25,6 +25,9 @@ const firstCanary, lastCanary = 20000, 60000
 type Config struct {
 	// Prefix holds the hosts: inside 127.0.0.0/8, /26 or wider.
 	Prefix netip.Prefix
+	// Elsewhere lets Prefix lie outside loopback: for tests that run the lab in
+	// a network namespace of their own. The command never sets it.
+	Elsewhere bool
 	// Everywhere adds a box that accepts connections on every port. It takes
 	// 40,001 descriptors, some 120 MB of the kernel's memory, and Linux.
 	Everywhere bool
@@ -45,7 +48,7 @@ type Lab struct {
 func New(cfg Config) (*Lab, error) {
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	p := cfg.Prefix
-	if !p.IsValid() || p != p.Masked() || p.Bits() < loopback.Bits() || !loopback.Contains(p.Addr()) {
+	if !p.IsValid() || p != p.Masked() || !p.Addr().Is4() || !cfg.Elsewhere && (p.Bits() < loopback.Bits() || !loopback.Contains(p.Addr())) {
 		return nil, fmt.Errorf("lab: prefix %v: want a network inside 127.0.0.0/8, like %s: the lab never leaves this machine", p, DefaultPrefix)
 	}
 	if p.Bits() > 26 {

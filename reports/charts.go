@@ -14,7 +14,7 @@ import (
 // bar is one row of a chart: stacked parts on a scale of 0 to 1000.
 type bar struct {
 	Label, Query string // Query: what the table's filter takes
-	Total        uint64
+	Total        string
 	Words        string // the row for those who hear it
 	Parts        []part
 }
@@ -40,7 +40,7 @@ func verdictBars(t *tally) []bar {
 		}
 		label := className(c)
 		bars = append(bars, bar{
-			Label: label, Query: label, Total: n, Words: label + ": " + plural(n, "open port"),
+			Label: label, Query: label, Total: number(n), Words: label + ": " + plural(n, "open port"),
 			Parts: []part{{Width: share(n, top), Mark: markOfClass(c), Title: label + ": " + number(n)}},
 		})
 	}
@@ -60,7 +60,7 @@ func portBars(t *tally) []bar {
 		if open == 0 {
 			continue
 		}
-		b := bar{Label: key.String(), Query: key.String(), Total: open}
+		b := bar{Label: key.String(), Query: key.String(), Total: number(open)}
 		var words []string
 		for _, c := range byGravity() {
 			n := p.verdicts[c]

@@ -46,6 +46,9 @@ func (o Options) dossier(p registry.Port) (registry.Entry, bool) {
 // Format is one way to write findings.
 type Format struct {
 	Extensions []string // with the dot, the usual one first; none: only by name
+	// All is true for a format that counts what is not open too: it is given
+	// every finding, whichever states the user wants as rows.
+	All bool
 	// Streams is true when memory does not grow with the findings.
 	Streams bool
 	// New returns a sink that writes to w. It may write at once. The sink's
@@ -62,15 +65,15 @@ func Formats() map[string]Format {
 			New: func(w io.Writer, _ Options) (Sink, error) { return NewECS(w), nil }},
 		"evidence": {Extensions: []string{".evidence.jsonl"}, Streams: true,
 			New: func(w io.Writer, _ Options) (Sink, error) { return NewEvidence(w), nil }},
-		"coverage": {Extensions: []string{".coverage.csv"}, Streams: true,
+		"coverage": {Extensions: []string{".coverage.csv"}, All: true, Streams: true,
 			New: func(w io.Writer, _ Options) (Sink, error) { return NewCoverage(w) }},
 		"nmap": {Extensions: []string{".xml"}, Streams: true,
 			New: func(w io.Writer, o Options) (Sink, error) { return NewNmapXML(w, o) }},
-		"markdown": {Extensions: []string{".md", ".markdown"},
+		"markdown": {Extensions: []string{".md", ".markdown"}, All: true,
 			New: func(w io.Writer, o Options) (Sink, error) { return NewMarkdown(w, o), nil }},
 		"xlsx": {Extensions: []string{".xlsx"}, // rows beyond some megabytes wait on the disk
 			New: func(w io.Writer, o Options) (Sink, error) { return NewXLSX(w, o) }},
-		"html": {Extensions: []string{".html", ".htm"},
+		"html": {Extensions: []string{".html", ".htm"}, All: true,
 			New: func(w io.Writer, o Options) (Sink, error) { return NewHTML(w, o) }},
 		"jsonl": {Extensions: []string{".jsonl", ".ndjson"}, Streams: true,
 			New: func(w io.Writer, _ Options) (Sink, error) { return NewJSONL(w), nil }},

@@ -32,10 +32,15 @@ type HTML struct {
 	page  *template.Template
 	tally *tally
 	cards []card
-	more  uint64 // open ports beyond maxCards
-	asked map[registry.Port]bool
+	more  uint64   // open ports beyond maxCards
 	blind []string // what could not be measured, the first few
+
+	changes     []change // against the last run, the first few
+	moreChanges uint64
 }
+
+// change is one line of what differs from the last run.
+type change struct{ Word, Endpoint, What string }
 
 var _ Sink = (*HTML)(nil)
 
@@ -70,13 +75,19 @@ func NewHTML(w io.Writer, o Options) (*HTML, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reports: HTML page: %w", err)
 	}
-	return &HTML{w: w, o: o, page: t, tally: newTally(), asked: map[registry.Port]bool{}}, nil
+	return &HTML{w: w, o: o, page: t, tally: newTally()}, nil
 }
 
 // Write keeps what the page will show.
 func (h *HTML) Write(_ context.Context, f Finding) error {
 	h.tally.add(&f)
-	h.asked[target(&f).Port] = true
+	if changed(&f) {
+		if len(h.changes) < maxChanges {
+			h.changes = append(h.changes, change{escape(f.Change, maxText), endpoint(&f), sentence(&f)})
+		} else {
+			h.moreChanges++
+		}
+	}
 	switch f.State {
 	case scanner.Open:
 		if len(h.cards) == maxCards {
@@ -149,7 +160,10 @@ func markOfClass(c fingerprint.Class) string {
 	}
 }
 
-const maxFirst = 12 // findings at the top of the page
+const (
+	maxFirst   = 12  // findings at the top of the page
+	maxChanges = 200 // lines
+)
 
 const maxSigns = 12 // of one card; the weakest are left out
 
@@ -202,7 +216,9 @@ type document struct {
 	Need           []card // the gravest, at most maxFirst
 	NeedMore       string // how many more, "" for none
 	Cards          []card
-	More           uint64
+	More           string // open ports without a card, "" for none
+	Changes        []change
+	MoreChanges    string
 	Verdicts       []bar
 	Ports          []bar
 	Heat           []grid
@@ -246,7 +262,7 @@ func (h *HTML) document() (*document, error) {
 		Style:  template.CSS(style), //nolint:gosec // both are files of this package
 		Script: template.JS(script), //nolint:gosec
 		Answer: t.answer(&run), Run: run, Started: moment(run.Scan.Started), Ended: moment(run.Scan.Finished),
-		Cards: h.cards, More: h.more, Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
+		Cards: h.cards, More: unlessNone(h.more), Changes: h.changes, MoreChanges: unlessNone(h.moreChanges), Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
 		Verdicts: verdictBars(t), Ports: portBars(t),
 	}
 	d.Heat, d.MoreHeat = heatMap(t)
@@ -282,10 +298,15 @@ func (h *HTML) first() (need []card, more string) {
 		h.cards[i].Unfolded = true
 		need = append(need, h.cards[i])
 	}
-	if n := len(at) - len(need); n > 0 {
-		more = number(uint64(n))
+	return need, unlessNone(uint64(len(at) - len(need)))
+}
+
+// unlessNone is the number, "" for 0.
+func unlessNone(n uint64) string {
+	if n == 0 {
+		return ""
 	}
-	return need, more
+	return number(n)
 }
 
 // hosts returns the distinct addresses of the cards.

@@ -140,23 +140,38 @@ func attention(f *Finding) (why string, ok bool) {
 
 // exposes reports whether a flag says that more is reachable than should be.
 func exposes(flag string) bool {
-	return flag == "exposed" || flag == "acc_reachable" || flag == "open_socks" || flag == "unauthenticated" ||
-		strings.HasPrefix(flag, "udp_amplifier")
+	switch flag {
+	case "exposed", "acc_reachable", "open_socks", "no_authentication", "code_execution", "debug_mode":
+		return true
+	default:
+		return strings.HasPrefix(flag, "udp_amplifier")
+	}
 }
 
-// gravity orders findings that need attention: the gravest is the lowest.
+// gravity orders findings that need attention: the gravest is the lowest. What
+// the policy forbids comes before everything that is only suspicious.
 func gravity(f *Finding) int {
 	switch {
-	case f.Verdict == fingerprint.PossibleC2:
-		return 0
-	case f.Verdict == fingerprint.OpenShell:
-		return 1
-	case slices.Contains(f.Flags, "debugger"):
-		return 2
 	case f.Expected == "no":
+		return 0
+	case f.Verdict == fingerprint.PossibleC2:
+		return 1
+	case f.Verdict == fingerprint.OpenShell:
+		return 2
+	case slices.Contains(f.Flags, "debugger"):
 		return 3
 	default:
 		return 4
+	}
+}
+
+// changed reports whether the finding differs from the last comparable run.
+func changed(f *Finding) bool {
+	switch f.Change {
+	case "", "same", "first_run", "not_scanned":
+		return false
+	default: // new, gone, changed, moved
+		return true
 	}
 }
 

@@ -16,7 +16,8 @@
     const visible = new Set(matching.slice(0, shown));
     for (const r of rows) r.row.hidden = !visible.has(r);
     more.hidden = matching.length <= shown;
-    count.textContent = matching.length === rows.length ? rows.length + " open ports" : matching.length + " of " + rows.length + " open ports";
+    const all = rows.length.toLocaleString("en") + " open ports";
+    count.textContent = matching.length === rows.length ? all : matching.length.toLocaleString("en") + " of " + all;
   };
   const filter = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);

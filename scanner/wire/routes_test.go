@@ -1,0 +1,231 @@
+//go:build linux
+
+package wire
+
+import (
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"dormant/scanner/netlab"
+)
+
+func mustPrefixes(texts ...string) (all []netip.Prefix) {
+	for _, p := range texts {
+		all = append(all, netip.MustParsePrefix(p))
+	}
+	return all
+}
+
+// crossroads is a namespace with everything that tells addresses apart: two
+// interfaces, gateways, more specific routes, routes that send nothing, a
+// second table by rule, an IPv6 gateway for IPv4, own addresses.
+func crossroads(t *testing.T) *netlab.NS {
+	ns, far := netlab.Pair(t, "a0", "far0")
+	netlab.Join(ns, "b0", far, "far1")
+	ns.Addr("a0", "10.1.0.1/24", "10.1.9.1/24", "fd01::1/64")
+	ns.Addr("b0", "10.2.0.1/25", "fd02::1/64")
+	ns.Addr("lo", "10.1.0.77/32")
+	ns.Route(
+		netlab.Route{Dst: "10.0.0.0/8", Via: "10.1.0.254"},
+		netlab.Route{Dst: "10.3.0.0/16", Via: "10.2.0.2"},
+		netlab.Route{Dst: "10.3.4.0/30", Via: "10.1.0.253"},
+		netlab.Route{Dst: "10.3.4.2/32", Type: unix.RTN_BLACKHOLE},
+		netlab.Route{Dst: "10.3.5.0/24", Type: unix.RTN_UNREACHABLE},
+		netlab.Route{Dst: "10.3.6.0/24", Type: unix.RTN_PROHIBIT},
+		netlab.Route{Dst: "10.5.0.0/24", Dev: "b0", Src: "10.2.0.1"},
+		netlab.Route{Dst: "0.0.0.0/0", Via: "10.2.0.3", Table: 77},
+		netlab.Route{Dst: "fd00::/8", Via: "fd01::fe"},
+		netlab.Route{Dst: "fd05::/120", Via: "fd02::fe"},
+		netlab.Route{Dst: "fd05::80/122", Type: unix.RTN_UNREACHABLE},
+	)
+	rule := netlink.NewRule()
+	rule.Dst, rule.Table, rule.Priority = ipNetOf("10.6.0.64/26"), 77, 100
+	if err := ns.Netlink.RuleAdd(rule); err != nil {
+		t.Fatal(err)
+	}
+	b0, err := ns.Netlink.LinkByName("b0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ns.Netlink.RouteAdd(&netlink.Route{Dst: ipNetOf("10.7.0.0/24"), LinkIndex: b0.Attrs().Index,
+		Via: &netlink.Via{AddrFamily: netlink.FAMILY_V6, Addr: netip.MustParseAddr("fd02::fe").AsSlice()}}); err != nil {
+		t.Fatal(err)
+	}
+	return ns
+}
+
+// inside opens the kernel of a namespace.
+func inside(t *testing.T, ns *netlab.NS) *kernel {
+	var k *kernel
+	var err error
+	ns.Do(func() { k, err = openKernel() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.close)
+	return k
+}
+
+// TestRoutesAreTheKernels asks the kernel for thousands of single addresses
+// and expects the same of the map that was made of whole prefixes.
+func TestRoutesAreTheKernels(t *testing.T) {
+	k := inside(t, crossroads(t))
+	prefixes := mustPrefixes("10.1.0.0/16", "10.2.0.0/23", "10.3.0.0/16", "10.4.0.0/30", "10.5.0.0/23", "10.6.0.0/24", "10.7.0.0/24",
+		"127.0.0.0/24", "11.0.0.0/24", "fd01::/120", "fd02::/120", "fd05::/112", "::1/128")
+	m := mapper{kernel: k, log: slog.New(slog.DiscardHandler)}
+	rs, err := m.mapAll(prefixes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	kinds := map[hop]bool{}
+	check := func(addr netip.Addr) {
+		want, err := k.hop(addr, 0, netip.Addr{})
+		if errors.Is(err, errNoRoute) {
+			want = hop{}
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		got := rs.of(addr)
+		if got == nil || got.hop != want {
+			t.Fatalf("route to %v = %+v, want %+v", addr, got, want)
+		}
+		kinds[want] = true
+	}
+	for _, p := range prefixes {
+		check(p.Addr())
+		check(lastOf(p))
+		for range 300 {
+			check(randomIn(r, p))
+		}
+	}
+	for _, a := range []string{"10.3.4.0", "10.3.4.1", "10.3.4.2", "10.3.4.3", "10.3.4.4", "10.1.0.1", "10.1.0.77", "10.1.0.255", "10.6.0.63", "10.6.0.64", "10.6.0.127", "10.6.0.128", "fd05::80", "fd05::bf", "fd05::c0"} {
+		check(netip.MustParseAddr(a))
+	}
+	if len(kinds) < 12 {
+		t.Errorf("the test met only %d different ways", len(kinds))
+	}
+	for _, outside := range []string{"10.4.0.4", "10.8.0.0", "9.255.255.255", "fd05::1:0", "::2", "fd00::1"} {
+		if got := rs.of(netip.MustParseAddr(outside)); got != nil {
+			t.Errorf("route to %s, which was not asked for: %+v", outside, got.hop)
+		}
+	}
+	if n := len(rs.v4) + len(rs.v6); n > 80 {
+		t.Errorf("the map has %d ranges: neighbouring ones should be joined", n)
+	}
+}
+
+func randomIn(r *rand.Rand, p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < 8*len(b); i++ {
+		if r.IntN(2) == 1 {
+			b[i/8] |= 0x80 >> (i % 8)
+		}
+	}
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
+}
+
+func TestHops(t *testing.T) {
+	ns := crossroads(t)
+	k := inside(t, ns)
+	index := func(name string) int {
+		l, err := ns.Netlink.LinkByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Attrs().Index
+	}
+	for _, tt := range []struct {
+		addr, iface, src string // asked with
+		want             string // interface, source, gateway; "" for no route
+	}{
+		{"10.1.0.9", "", "", "a0 10.1.0.1 -"},
+		{"10.1.9.9", "", "", "a0 10.1.9.1 -"},
+		{"10.1.0.255", "", "", "a0 10.1.0.1 -"}, // broadcast: only ARP will tell
+		{"10.3.0.9", "", "", "b0 10.2.0.1 10.2.0.2"},
+		{"10.3.4.1", "", "", "a0 10.1.0.1 10.1.0.253"},
+		{"10.3.4.2", "", "", ""},
+		{"10.3.5.1", "", "", ""},
+		{"10.3.6.1", "", "", ""},
+		{"11.0.0.1", "", "", ""},
+		{"10.6.0.65", "", "", "b0 10.2.0.1 10.2.0.3"},
+		{"10.7.0.1", "", "", "b0 10.2.0.1 fd02::fe"},
+		{"127.0.0.5", "", "", "lo 127.0.0.1 -"},
+		{"10.1.0.77", "", "", "lo 10.1.0.77 -"},
+		{"fd01::9", "", "", "a0 fd01::1 -"},
+		{"fd05::1", "", "", "b0 fd02::1 fd02::fe"},
+		{"10.3.0.9", "b0", "", "b0 10.2.0.1 10.2.0.2"},
+		{"10.3.0.9", "a0", "", "a0 10.1.0.1 10.1.0.254"}, // the less specific route is there
+		{"11.0.0.1", "a0", "", ""},                       // not "on the link" for want of a route
+		{"10.1.0.1", "b0", "", "lo 10.1.0.1 -"},          // this host stays this host
+		{"10.1.0.9", "", "10.2.0.1", "a0 10.2.0.1 -"},
+		{"fd01::9", "", "10.2.0.1", "a0 fd01::1 -"}, // of the other family
+	} {
+		var i int
+		var src netip.Addr
+		if tt.iface != "" {
+			i = index(tt.iface)
+		}
+		if tt.src != "" {
+			src = netip.MustParseAddr(tt.src)
+		}
+		h, err := k.hop(netip.MustParseAddr(tt.addr), i, src)
+		got := ""
+		if err == nil {
+			l, _ := ns.Netlink.LinkByIndex(h.index)
+			name, gateway := l.Attrs().Name, "-"
+			if h.loopback {
+				name = "lo"
+			}
+			if h.gateway.IsValid() {
+				gateway = h.gateway.String()
+			}
+			got = name + " " + h.src.String() + " " + gateway
+		} else if !errors.Is(err, errNoRoute) {
+			t.Errorf("%s: %v", tt.addr, err)
+		}
+		if got != tt.want {
+			t.Errorf("%s by %q from %q: %q, want %q", tt.addr, tt.iface, tt.src, got, tt.want)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	ns := crossroads(t)
+	ns.Down("b0")
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+		want string
+	}{
+		{"unknown interface", Config{Interface: "eth9"}, `"eth9" does not exist`},
+		{"interface that is down", Config{Interface: "b0"}, `"b0" is down`},
+		{"source of somebody else", Config{Source: netip.MustParseAddr("10.1.0.99")}, "10.1.0.99 is not an address of this host"},
+		{"unknown zone", Config{Zones: []string{"eth9"}}, `"eth9" does not exist`},
+	} {
+		tt.cfg.Prefixes, tt.cfg.Log = mustPrefixes("10.1.0.0/24"), slog.New(slog.DiscardHandler)
+		tt.cfg.OpenLink = func(LinkSpec) (Link, error) { return nil, errors.New("opened a link all the same") }
+		var err error
+		ns.Do(func() { _, err = Open(tt.cfg) })
+		if !errors.Is(err, ErrInterface) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: Open = %v, want an ErrInterface that says %s", tt.name, err, tt.want)
+		}
+	}
+}
+
+func ipNetOf(prefix string) *net.IPNet {
+	_, n, err := net.ParseCIDR(prefix)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}

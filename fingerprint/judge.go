@@ -270,7 +270,7 @@ func (c *weighing) unidentified() Verdict {
 	switch c.rules.ShapeOf(c.ev) {
 	case ShapeSilent:
 		s.Reason, s.Service = "silent", "silent"
-	case ShapeClosesOnText:
+	case ShapeClosesOnText, ShapeResetsOnText, ShapeResetsOnTLS:
 		s.Reason, s.Service = "closes_on_text", "silent"
 	case ShapeClosesAfterSilence, ShapeClosesAtOnce:
 		s.Reason, s.Service = "needs_opener", "silent"

@@ -42,8 +42,22 @@ func Load(fsys fs.FS) (*Rules, error) {
 }
 
 // Overlay returns the rules with those of a folder laid over them: openers.yaml
-// if there is one, and every *.yaml beside it. An id that exists is replaced.
-func (r *Rules) Overlay(fsys fs.FS) (*Rules, error) { return r.overlay(fsys, ".") }
+// if there is one, and every *.yaml beside it. An id that exists is replaced. A
+// folder that is not there, or without such a file, is an error: whoever names
+// one expects rules from it.
+func (r *Rules) Overlay(fsys fs.FS) (*Rules, error) {
+	names, err := fs.Glob(fsys, "*.yaml")
+	if _, missing := fs.Stat(fsys, "."); missing != nil {
+		err = missing
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint: rules: %w", err)
+	}
+	if len(names) == 0 {
+		return nil, errors.New("fingerprint: rules: no *.yaml in the folder")
+	}
+	return r.overlay(fsys, ".")
+}
 
 func (r *Rules) overlay(fsys fs.FS, dir string) (*Rules, error) {
 	out := &Rules{openers: slices.Clone(r.openers), rules: slices.Clone(r.rules), search: r.search}
@@ -98,6 +112,9 @@ func (r *Rules) put(rule *Rule) {
 
 // All returns the rules in the order of their ids. They must not be changed.
 func (r *Rules) All() []*Rule { return slices.Clone(r.rules) }
+
+// Text returns the file that the rule was read from.
+func (r *Rule) Text() string { return string(r.doc.data) }
 
 // Openers returns the openers in the order of their file.
 func (r *Rules) Openers() []Opener { return slices.Clone(r.openers) }

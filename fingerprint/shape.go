@@ -17,6 +17,11 @@ const (
 	ShapeTLS          Shape = "tls"            // completed a TLS handshake, no HTTP inside
 	ShapeAnswers      Shape = "answers"        // other bytes came back
 	ShapeClosesOnText Shape = "closes_on_text" // waited in silence, closed on the GET without a byte
+	// The next two are closes_on_text with a reset, which tells how little was
+	// read before the close: mosquitto resets on the 18 bytes of the GET, SOCKS
+	// proxies read those and reset on the longer ClientHello.
+	ShapeResetsOnText Shape = "resets_on_text"
+	ShapeResetsOnTLS  Shape = "resets_on_tls"
 	// ShapeClosesAfterSilence waited, then closed before anything was sent:
 	// JDWP and sslh do so after 2.0 s.
 	ShapeClosesAfterSilence Shape = "closes_after_silence"
@@ -26,7 +31,7 @@ const (
 
 func shapes() []Shape {
 	return []Shape{
-		ShapeSpeaks, ShapeHTTP, ShapeTLS, ShapeAnswers, ShapeClosesOnText,
+		ShapeSpeaks, ShapeHTTP, ShapeTLS, ShapeAnswers, ShapeClosesOnText, ShapeResetsOnText, ShapeResetsOnTLS,
 		ShapeClosesAfterSilence, ShapeClosesAtOnce, ShapeSilent,
 	}
 }
@@ -42,7 +47,8 @@ func (r *Rules) ShapeOf(ev Evidence) Shape {
 	if len(ev.Exchanges) == 0 {
 		return ""
 	}
-	var answered, tls, http, closedText, quiet bool
+	var answered, tls, http, quiet bool
+	var closedText, resetText, resetTLS bool
 	closedSilent, lateClose := 0, 0
 	for i := range ev.Exchanges {
 		ex := &ev.Exchanges[i]
@@ -70,6 +76,8 @@ func (r *Rules) ShapeOf(ev Evidence) Shape {
 			closedSilent++
 		case closed && !ex.Inside:
 			closedText = true
+			resetTLS = resetTLS || ex.Probe == ProbeTLS && ex.End == EndRst
+			resetText = resetText || ex.Probe == ProbeGet10 && ex.End == EndRst
 		case ex.End == EndTimeout || ex.End == EndQuiet:
 			quiet = true
 		}
@@ -85,6 +93,10 @@ func (r *Rules) ShapeOf(ev Evidence) Shape {
 		return ShapeClosesAfterSilence
 	case closedSilent > 0:
 		return ShapeClosesAtOnce
+	case resetText:
+		return ShapeResetsOnText
+	case resetTLS:
+		return ShapeResetsOnTLS
 	case closedText:
 		return ShapeClosesOnText
 	case quiet:

@@ -105,6 +105,7 @@ apart, with evidence.`,
 	root.AddCommand(
 		newScan(a),
 		newPorts(a),
+		newRules(a),
 		newLab(a),
 		newDoctor(a),
 		newVersion(a),

@@ -29,6 +29,19 @@
 // findings and merges from one unlinked file beyond that. Sorting inside of
 // every sink was rejected: the formats that stream would no longer.
 //
+// The HTML page has a row and a card for each open port in its markup, and a
+// script that only hides and orders them: it reads without the script, and
+// nothing from the network is ever data for one. The content security policy
+// names the hashes of the one style and the one script. Building the rows in
+// the browser from JSON was rejected for that reason.
+//
+// nmap's XML has no place for a verdict. It stands as the result of a script,
+// which every reader of that format shows or skips; the service element is only
+// written for what was proved.
+//
+// Sink.Close takes no context, so Sorted delivers under one of its own: what
+// was found is written also when the run was interrupted.
+//
 // "open" with confirmed "no" means that a SYN-ACK came and no handshake was
 // completed with it. The table shows it as "open?".
 package reports

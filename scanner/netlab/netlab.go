@@ -256,3 +256,20 @@ func ipNet(prefix string) *net.IPNet {
 	p := netip.MustParsePrefix(prefix)
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
+
+// Neighbour tells the kernel a neighbour's link-layer address for good.
+func (ns *NS) Neighbour(name, addr string, mac net.HardwareAddr) {
+	ns.t.Helper()
+	ns.check("add the neighbour "+addr, ns.Netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: ns.link(name).Attrs().Index, IP: net.ParseIP(addr), HardwareAddr: mac, State: netlink.NUD_PERMANENT,
+	}))
+}
+
+// RouteVia adds an IPv4 route with an IPv6 gateway on an interface.
+func (ns *NS) RouteVia(dst, gateway, name string) {
+	ns.t.Helper()
+	ns.check("add the route to "+dst, ns.Netlink.RouteAdd(&netlink.Route{
+		Dst: ipNet(dst), LinkIndex: ns.link(name).Attrs().Index,
+		Via: &netlink.Via{AddrFamily: netlink.FAMILY_V6, Addr: net.ParseIP(gateway)},
+	}))
+}

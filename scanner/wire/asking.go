@@ -10,7 +10,8 @@ import (
 type question struct {
 	key    questionKey
 	src    netip.Addr // that it is asked from
-	sent   time.Time  // when it was last asked; zero: not yet
+	sent   time.Time  // when it was last asked
+	asked  int        // how often
 	mac    [6]byte    // the answer
 	closed bool       // it was answered
 }
@@ -28,6 +29,7 @@ type asking struct {
 	mu      sync.Mutex
 	open    map[questionKey]*question
 	left    int           // not answered
+	late    int           // answered only when asked again, since the last call of progress
 	slowest time.Duration // answer so far
 	done    chan struct{} // closed when left comes to 0
 }
@@ -36,7 +38,7 @@ type asking struct {
 // answer shows how fast the link is, and as bounds of four times the slowest.
 const (
 	unknownWait  = 200 * time.Millisecond
-	shortestWait = 50 * time.Millisecond
+	shortestWait = 100 * time.Millisecond
 	longestWait  = time.Second
 )
 
@@ -45,6 +47,7 @@ const (
 func (a *asking) begin(questions []question) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.late = 0
 	a.open, a.left, a.done = make(map[questionKey]*question, len(questions)), len(questions), make(chan struct{})
 	for i := range questions {
 		a.open[questions[i].key] = &questions[i]
@@ -64,11 +67,15 @@ func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	q := a.open[key]
-	if q == nil || q.sent.IsZero() || q.closed {
+	if q == nil || q.asked == 0 || q.closed {
 		return false
 	}
 	q.mac, q.closed = mac, true
-	a.slowest = max(a.slowest, at.Sub(q.sent))
+	if q.asked == 1 { // else it is not clear which request was answered
+		a.slowest = max(a.slowest, at.Sub(q.sent))
+	} else {
+		a.late++
+	}
 	if a.left--; a.left == 0 {
 		close(a.done)
 	}
@@ -85,11 +92,13 @@ func (a *asking) wait() time.Duration {
 	return min(max(4*a.slowest, shortestWait), longestWait)
 }
 
-// unanswered returns how many questions are open.
-func (a *asking) unanswered() int {
+// progress returns how many questions are open, and how many were answered since
+// the last call only because they were asked again.
+func (a *asking) progress() (left, late int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.left
+	left, late, a.late = a.left, a.late, 0
+	return left, late
 }
 
 // take marks up to n open questions of one interface, from place i on, as asked
@@ -107,6 +116,7 @@ func (a *asking) take(questions []question, i, n int, into []*question) (taken [
 			break
 		}
 		q.sent = now
+		q.asked++
 		into = append(into, q)
 	}
 	return into, i

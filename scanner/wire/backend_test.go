@@ -11,8 +11,8 @@ import (
 	"dormant/registry"
 	"dormant/scanner"
 	"dormant/scanner/backendtest"
-	"dormant/scanner/netlab"
 	"dormant/scanner/link/afpacket"
+	"dormant/scanner/netlab"
 	"dormant/scanner/wire"
 )
 

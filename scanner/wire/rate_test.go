@@ -14,8 +14,8 @@ import (
 
 	"dormant/registry"
 	"dormant/scanner"
-	"dormant/scanner/netlab"
 	"dormant/scanner/link/afpacket"
+	"dormant/scanner/netlab"
 	"dormant/scanner/wire"
 
 	"log/slog"

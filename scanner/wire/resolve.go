@@ -164,8 +164,8 @@ func (b *Backend) byKernel(ctx context.Context, r *route) (mac [6]byte, ok bool,
 }
 
 // ask asks until everybody has answered or been given up. Everybody silent is
-// asked twice, and once more if the second time found somebody – then requests
-// get lost here – or if nobody at all has answered.
+// asked twice, and once more if asking twice helped somebody, since then
+// requests get lost here, or if nobody at all has answered.
 func (b *Backend) ask(ctx context.Context, questions []question, pace pacer) error {
 	if len(questions) == 0 {
 		return nil
@@ -173,7 +173,6 @@ func (b *Backend) ask(ctx context.Context, questions []question, pace pacer) err
 	a := &b.asking
 	a.begin(questions)
 	defer a.end()
-	before := len(questions)
 	for try := 1; ; try++ {
 		start := time.Now()
 		if err := b.askOnce(ctx, questions, pace); err != nil {
@@ -183,12 +182,11 @@ func (b *Backend) ask(ctx context.Context, questions []question, pace pacer) err
 		if err := a.pauseUntil(ctx, start); err != nil {
 			return err
 		}
-		left := a.unanswered()
-		found, none := left < before, left == len(questions)
-		if before = left; left == 0 {
+		left, late := a.progress()
+		if left == 0 {
 			return nil
 		}
-		if try == tries || try > 1 && !found && !none {
+		if try == tries || try > 1 && late == 0 && left < len(questions) {
 			return a.pauseUntil(ctx, asked)
 		}
 	}

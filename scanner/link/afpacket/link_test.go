@@ -13,8 +13,8 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
-	"dormant/scanner/netlab"
 	"dormant/scanner/link/afpacket"
+	"dormant/scanner/netlab"
 	"dormant/scanner/wire"
 )
 

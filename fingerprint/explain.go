@@ -78,15 +78,20 @@ func (c *weighing) explain(e registry.Entry, v *Verdict, agreeing []hit) {
 		c.explainFront(v)
 	case Unidentified:
 		c.explainUnnamed(e, v)
+		c.explainSigns(v)
 	case KnownService:
 		if v.Reason == "generic_http" || v.Reason == "generic_tls" {
 			v.Hints = appendNew(v.Hints, "It speaks "+strings.ToUpper(strings.TrimPrefix(v.Reason, "generic_"))+", and no rule knows the product.")
 			v.Settle = append(v.Settle, c.settle()...)
+			c.explainSigns(v)
 		}
 	case DevServer, TunnelOrProxy:
 	}
 	if v.Class != PossibleC2 {
 		c.explainIndicators(v)
+	}
+	if slices.ContainsFunc(c.signs, func(s Sign) bool { return s.Rule == "behaviour-claim-mismatch" }) {
+		v.Hints = appendNew(v.Hints, "The header claims one web server and the error text is another's: a proxy in front, or a mask.")
 	}
 }
 
@@ -126,11 +131,6 @@ func (c *weighing) explainUnnamed(e registry.Entry, v *Verdict) {
 	case "needs_opener":
 		v.Hints = appendNew(v.Hints, "It would need its own opener to be named.")
 	}
-	for _, s := range c.signs {
-		if s.Rule == "behaviour-entropy" {
-			v.Hints = appendNew(v.Hints, "Its bytes look random and differ on every connection: obfuscated VPNs, BitTorrent peers and license daemons do this too.")
-		}
-	}
 	if h, ok := c.best(LicenseManager, DevServer, KnownService, TunnelOrProxy, OpenShell); ok && v.Reason != "contradicting" {
 		v.Hints = appendNew(v.Hints, "A weak sign points to "+nameOf(h)+".")
 	}
@@ -138,6 +138,21 @@ func (c *weighing) explainUnnamed(e registry.Entry, v *Verdict) {
 		v.Hints = appendNew(v.Hints, fmt.Sprintf("The port is known for %s; nothing that was seen proves it.", e.Label))
 	}
 	v.Settle = append(v.Settle, c.settle()...)
+}
+
+// explainSigns words the weak signs of the dialogue as a whole, where nothing
+// better is known.
+func (c *weighing) explainSigns(v *Verdict) {
+	for _, s := range c.signs {
+		switch s.Rule {
+		case "behaviour-entropy":
+			v.Hints = appendNew(v.Hints, "Its bytes look random and differ on every connection: obfuscated VPNs, BitTorrent peers and license daemons do this too.")
+		case "behaviour-odd-certificate":
+			v.Hints = appendNew(v.Hints, "Its certificate is unusual ("+s.Excerpt+"); appliances and test setups have such certificates too.")
+		case "behaviour-far-behind":
+			v.Hints = appendNew(v.Hints, "The first byte takes much longer than the network: a slow program, or something far behind it.")
+		}
+	}
 }
 
 // explainIndicators says of C2 signs beside another verdict that they are there

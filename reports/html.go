@@ -259,8 +259,8 @@ func (h *HTML) document() (*document, error) {
 	d := &document{
 		CSP: fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'",
 			hashSource(style), hashSource(script)),
-		Style:  template.CSS(style), //nolint:gosec // both are files of this package
-		Script: template.JS(script), //nolint:gosec
+		Style:  template.CSS(style), // both are files of this package
+		Script: template.JS(script),
 		Answer: t.answer(&run), Run: run, Started: moment(run.Scan.Started), Ended: moment(run.Scan.Finished),
 		Cards: h.cards, More: unlessNone(h.more), Changes: h.changes, MoreChanges: unlessNone(h.moreChanges), Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
 		Verdicts: verdictBars(t), Ports: portBars(t),

@@ -22,8 +22,9 @@ const (
 )
 
 // Sorted gathers findings in any order and gives them to another sink in the
-// order of address, transport and port when it is closed. Findings of the same
-// key keep the order in which they came. It holds at most spillRows findings;
+// order of address, transport and port when it is closed. Of findings of the
+// same address, transport, port and vantage only the last that came is given:
+// an answer that tells more replaces an earlier one. It holds at most spillRows findings;
 // beyond that, sorted runs go to one temporary file and are merged at the end.
 type Sorted struct {
 	next Sink
@@ -95,21 +96,18 @@ func (s *Sorted) deliver(ctx context.Context) error {
 	}
 	var errs []error
 	for len(m) > 0 {
-		r := m[0]
-		if err := s.next.Write(ctx, r.head); err != nil {
+		f := m[0].head
+		if err := m.advance(); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if len(m) > 0 && sameKey(&f, &m[0].head) {
+			continue
+		}
+		if err := s.next.Write(ctx, f); err != nil {
 			errs = append(errs, err) // once per failed sink; see Multi
 			if len(errs) > 16 {
 				return errors.Join(errs...)
 			}
-		}
-		ok, err := r.advance()
-		if err != nil {
-			return errors.Join(append(errs, err)...)
-		}
-		if ok {
-			heap.Fix(&m, 0)
-		} else {
-			heap.Pop(&m)
 		}
 	}
 	return errors.Join(errs...)
@@ -191,6 +189,25 @@ func (m *merge) add(r *reader) error {
 		heap.Push(m, r)
 	}
 	return err
+}
+
+// advance takes the first finding away.
+func (m *merge) advance() error {
+	ok, err := (*m)[0].advance()
+	switch {
+	case err != nil:
+		return err
+	case ok:
+		heap.Fix(m, 0)
+	default:
+		heap.Pop(m)
+	}
+	return nil
+}
+
+// sameKey reports whether two findings are of one row.
+func sameKey(a, b *Finding) bool {
+	return target(a) == target(b) && a.Site == b.Site && a.Vantage == b.Vantage
 }
 
 func (m merge) Len() int      { return len(m) }

@@ -22,8 +22,8 @@ var _ reports.Sink = (*outputs)(nil)
 func openOutputs(a *app, o *scanOptions, opts reports.Options) (*outputs, error) {
 	out := &outputs{}
 	var sinks []reports.Sink
-	rows := func(s reports.Sink) reports.Sink {
-		if o.states == "all" {
+	rows := func(s reports.Sink, format string) reports.Sink {
+		if o.states == "all" || reports.Formats()[format].All {
 			return s
 		}
 		return reports.Filter(s, reports.OpenOnly)
@@ -44,7 +44,7 @@ func openOutputs(a *app, o *scanOptions, opts reports.Options) (*outputs, error)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		sinks = append(sinks, rows(&flushed{s, w}))
+		sinks = append(sinks, rows(&flushed{s, w}, stdout))
 	}
 	for i, path := range o.outputs {
 		if path == "-" {
@@ -53,12 +53,16 @@ func openOutputs(a *app, o *scanOptions, opts reports.Options) (*outputs, error)
 		if slices.Contains(o.outputs[:i], path) {
 			return nil, errors.Join(usageError("--output %s is given twice", path), out.abort())
 		}
+		format, err := opts.FormatOf(path)
+		if err != nil {
+			return nil, errors.Join(&exitError{exitUsage, err}, out.abort())
+		}
 		f, err := reports.OpenFile(path, opts)
 		if err != nil {
 			return nil, errors.Join(&exitError{exitUsage, err}, out.abort())
 		}
 		out.files = append(out.files, f)
-		sinks = append(sinks, rows(f))
+		sinks = append(sinks, rows(f, format))
 	}
 	out.sink = reports.NewSorted(reports.Multi(sinks...), "")
 	return out, nil

@@ -127,14 +127,18 @@ func (d *dialogue) again(ctx context.Context) (done bool, err error) {
 }
 
 // secure shakes hands and asks inside, except where HTTP/2 was agreed: its
-// frames are no page that a rule could read, the next step asks again.
+// frames are no page that a rule could read, the next step asks again. A server
+// that refuses in TLS's own words has said what it is: no other protocol is
+// left to try.
 func (d *dialogue) secure(ctx context.Context, protocols []string, probe string, request []byte) (done bool, err error) {
+	refused := false
 	ok, err := d.on(ctx, ProbeTLS, func(w *wire) {
 		q := d.question(ProbeTLS, nil)
 		w.room = q.limit
 		session, ex := shake(ctx, w, q, protocols)
 		ex = d.record(w, ex)
 		if session == nil {
+			_, refused = tlsRecord(ex)
 			return
 		}
 		if d.h2 = ex.TLS.ALPN == "h2"; !d.h2 && ctx.Err() == nil && !d.strong() {
@@ -142,7 +146,7 @@ func (d *dialogue) secure(ctx context.Context, protocols []string, probe string,
 		}
 		goodbye(ctx, w, session)
 	})
-	return !ok || d.strong(), err
+	return !ok || refused || d.strong(), err
 }
 
 // goodbye ends a session as TLS wants it. It must not wait for long: a write

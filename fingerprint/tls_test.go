@@ -113,6 +113,8 @@ func overTLS(cfg *tls.Config) func(net.Conn) {
 func TestTLS(t *testing.T) {
 	onRSA, onEC := certificate(t, rsaKey(t)), certificate(t, ecKey(t))
 	ec := []tls.Certificate{onEC}
+	// what would be said to a port that answers in no known way
+	rules := fakeRules{stage2: []Opener{{ID: "ping", Send: []byte("PING"), Wait: time.Second, Shapes: []Shape{ShapeAnswers}}}}
 	for _, tt := range []struct {
 		name   string
 		cfg    *tls.Config
@@ -172,7 +174,7 @@ func TestTLS(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			tt.cfg.MinVersion = max(tt.cfg.MinVersion, tls.VersionTLS10)
-			ev, err := hurried(fakeRules{}).Identify(t.Context(), serveLoopback(t, overTLS(tt.cfg)))
+			ev, err := hurried(rules).Identify(t.Context(), serveLoopback(t, overTLS(tt.cfg)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -129,6 +130,22 @@ func (ns *NS) Addr(name string, prefixes ...string) {
 			addr.Flags = unix.IFA_F_NODAD
 		}
 		ns.check("add the address "+p, ns.Netlink.AddrAdd(ns.link(name), addr))
+		ns.awaitLocal(addr.IP)
+	}
+}
+
+// awaitLocal waits until the kernel takes an address for its own: for IPv6 that
+// is done a little after it was added.
+func (ns *NS) awaitLocal(ip net.IP) {
+	ns.t.Helper()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		routes, err := ns.Netlink.RouteGet(ip)
+		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+		if time.Now().After(end) {
+			ns.t.Fatalf("netlab: the address %v does not become usable", ip)
+		}
 	}
 }
 

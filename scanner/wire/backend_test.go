@@ -3,10 +3,14 @@
 package wire_test
 
 import (
+	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"dormant/registry"
 	"dormant/scanner"
@@ -115,5 +119,30 @@ func TestContractOnThisHost(t *testing.T) {
 				Payload: []byte("ping"), Reply: []byte("pong"), Wait: 300 * time.Millisecond,
 			})
 		})
+	}
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestInterfaceGoesAway: neither side hangs, both say what happened.
+func TestInterfaceGoesAway(t *testing.T) {
+	scan, _ := lab(t)
+	b := open(t, scan, wire.Config{Prefixes: prefixes("10.1.0.10/32")})
+	resolve(t, b, slices.Values([]netip.Addr{netip.MustParseAddr("10.1.0.10")}), unpaced)
+	received := make(chan error, 1)
+	go func() { received <- b.Receive(t.Context(), func(scanner.Observation) {}) }() // ends with the interface
+	time.Sleep(20 * time.Millisecond)
+	scan.Down("scan0")
+	select {
+	case err := <-received:
+		if !errors.Is(err, wire.ErrLinkDown) {
+			t.Errorf("Receive = %v, want %v", err, wire.ErrLinkDown)
+		}
+	case <-time.After(2 * time.Second):
+		t.Error("Receive goes on")
+	}
+	batch := []scanner.Probe{{Target: target("10.1.0.10", openPort, registry.TCP)}}
+	if n, err := b.Send(t.Context(), batch); n != 0 || !errors.Is(err, wire.ErrLinkDown) {
+		t.Errorf("Send = %d, %v; want 0, %v", n, err, wire.ErrLinkDown)
 	}
 }

@@ -1,2 +1,94 @@
-// Package wire is the scanner's Backend over raw frames.
+// Package wire is the scanner's Backend over raw frames: the fast way to ask,
+// for those who may.
+//
+// Open asks the kernel for the way to every target: through which interface,
+// from which of this host's addresses, to which gateway. For each way it builds
+// one TCP and one UDP probe, and for each interface it opens a Link. Resolve
+// then finds out who is there: on-link targets are asked for their link-layer
+// address, and one that nobody has gets no probe at all. Send copies a template,
+// writes the destination, the cookie and the checksums into it, and hands frames
+// to the link in batches. Receive reads what comes in on all links, and lets
+// pass what knows the cookie.
+//
+//	template, checksum   one probe, built by gopacket, patched ever after
+//	cookie, siphash      the secret of each target, and its recognition
+//	decode, iphdr, icmp  frames, by hand and within bounds
+//	kernel, routes       which way, by netlink
+//	solicit, asking, neighbours, resolve   who is on the link
+//	backend, iface, send, receive          the whole
+//	link                 what carries frames: afpacket, or another
+//
+// What a probe costs beside the kernel's part of sending it is in BenchmarkSend,
+// what an answer costs in BenchmarkReceive; both allocate nothing.
+//
+// # Design
+//
+// Cookie. A SipHash of both addresses, the port and the transport, under a key
+// that lives as long as the run, gives the source port and the TCP sequence
+// number. An answer must bring them back: a SYN-ACK or RST in its
+// acknowledgement, a datagram in its destination port, an ICMP error in the
+// headers that it quotes. So nothing is remembered of what was sent, and nobody
+// who does not see the probes can invent an answer. For UDP the secret has ten
+// bits only, since a datagram has no other place for it.
+//
+// Attempts. Each of the first four attempts has a source port and a sequence
+// number of its own, neighbours in the block. A retry with the same ones would
+// be taken for a retransmission by whatever keeps state on the way, and one with
+// the same port and another number for an attack; a fresh one gets a fresh
+// chance, another path among several included. The fifth uses the ports of the
+// first again.
+//
+// Source ports. A block of 4,096 that the kernel gives to nobody (61440 to 65535
+// on a usual Linux), and in which no port is asked. A block at a multiple of its
+// size is one comparison in the filter. This host's own connections thus keep
+// out of the way; the kernel answers a SYN-ACK to such a port with an RST, which
+// is what ends the half-open connection, and a datagram with an ICMP error,
+// which is the price of asking without a socket.
+//
+// Round-trip times. The timestamp option of the SYN holds the time of sending,
+// and a SYN-ACK brings it back. RSTs, datagrams and ICMP errors do not; for them
+// a table of fixed size remembers the latest 65,536 probes, newer ones writing
+// over older ones. Low bits of the sequence number would do without the table,
+// but cost half the cookie for a clock of a millisecond, and UDP has no such
+// number. An entry that is gone means an unknown time, nothing else.
+//
+// Payloads are not part of the templates. Copying and summing 40 bytes costs
+// some 10 ns, a template for each port and route would have to be looked up.
+//
+// Routes are asked for by prefix. In a part of a target prefix in which no
+// routing table and no rule has a prefix of its own all addresses share one
+// route, so one question is enough; a prefix with a more specific one inside is
+// halved until that holds. Policy by anything but the destination is the
+// kernel's to apply, to this process, from the source address that it selects.
+// A host route, a blackhole or an own address inside a target net is seen; a
+// route that changes during the run is not.
+//
+// What cannot be sent to. No route, one that says unreachable or prohibit, and a
+// gateway that does not answer are faults of this side: Unknown, LocalError. A
+// neighbour that does not answer is a fact about the target: Unreachable,
+// ARPNoReply. The broadcast address of a net is asked for like any other: some
+// host may have it, and if none has, no frame is broadcast but the request.
+//
+// Neighbours are resolved here and not by the kernel, whose table holds 1,024 of
+// them for all programs together, and whose patience is three seconds for each.
+// Its table is read first; only what it has confirmed lately counts, since with
+// a stale entry a host that is gone would look like one that filters. A gateway
+// that does not answer us is left to the kernel as a last resort, stale entries
+// included. Everybody silent is asked twice; a third time when asking twice has
+// helped anybody, because then requests get lost here.
+//
+// This host's own addresses go through raw IP sockets and not through frames:
+// what is injected below the loopback interface comes without a route and is
+// dropped as a martian.
+//
+// Receive calls emit under a lock: several links are read by a goroutine each,
+// and the engine is promised one call at a time. Goroutines:
+//
+//	one per link   started by Receive   reads frames         ends with its context
+//	one            started by Receive   passes on faults     ends with its context
+//
+// Checksums of what comes in are not verified: frames of the same machine have
+// none yet when they pass by, and the cookie is the better proof. Of a datagram
+// in fragments the first is enough: it shows that the port answers, and Payload
+// holds what was in it.
 package wire

@@ -52,7 +52,7 @@ type LinkSpec struct {
 	Medium Medium
 	// IPv4 and IPv6 tell which families are used; at least one is.
 	IPv4, IPv6 bool
-	// Source addresses are those of this host that answers come back to.
+	// Sources are the addresses of this host that answers come back to.
 	Sources []netip.Addr
 	// Ports are the source ports of the probes; nothing else needs to be read
 	// but TCP and UDP to them, ICMP errors, and answers to neighbour requests.

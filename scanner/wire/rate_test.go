@@ -5,7 +5,6 @@ package wire_test
 import (
 	"context"
 	"encoding/binary"
-	"iter"
 	"net/netip"
 	"slices"
 	"sync"
@@ -46,9 +45,7 @@ func BenchmarkVeth(b *testing.B) {
 	receiving.Go(func() { _ = backend.Receive(ctx, func(scanner.Observation) {}) }) // ends with ctx
 	defer receiving.Wait()
 	defer cancel()
-	unpaced := func(context.Context, int) error { return nil }
-	var nobody iter.Seq[netip.Addr] = slices.Values([]netip.Addr(nil))
-	if err := backend.Resolve(ctx, nobody, unpaced); err != nil {
+	if err := backend.Resolve(ctx, slices.Values([]netip.Addr(nil)), unpaced); err != nil {
 		b.Fatal(err)
 	}
 	batch := make([]scanner.Probe, 64)

@@ -95,7 +95,7 @@ type Identifier struct {
 // nothing.
 func NewIdentifier(rules guide, cfg Config) *Identifier {
 	if cfg.Dialer == nil {
-		cfg.Dialer = &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+		cfg.Dialer = &net.Dialer{KeepAlive: -1}
 	}
 	cfg.Silence = cmp.Or(cfg.Silence, SilenceNormal)
 	cfg.Wait = cmp.Or(cfg.Wait, 5*time.Second)

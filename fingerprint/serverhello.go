@@ -7,9 +7,8 @@ import (
 
 // Record and handshake types, RFC 5246 section 6.2.1 and 7.4.
 const (
-	recordChangeCipherSpec = 20
-	recordAlert            = 21
-	recordHandshake        = 22
+	recordAlert     = 21
+	recordHandshake = 22
 
 	messageServerHello        = 2
 	messageCertificate        = 11

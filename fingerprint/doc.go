@@ -115,6 +115,25 @@
 // signs: the best single one decides, and agreement of two kinds raises the
 // confidence, not the points.
 //
+// A license manager that its own protocol proves stands before the block page:
+// an Admin Control Center that refuses everybody may give its one page to any
+// bytes at all.
+//
+// Against a sign of command and control a Server header is worth no more than
+// 75 points, whatever its rule says: it is what the operator of the listener
+// chose to claim, and those that are known claim nginx or Apache. The other
+// evidence for an innocent name counts in full. A sign is repeated only when
+// the same probe showed it on another connection at least 30 s later, so that
+// two looks within one dialogue are one.
+//
+// A plain HTTP port that nothing names is sent a ClientHello before a second
+// page is asked for. Its error text names the stack where no header does, and a
+// filter that answers for somebody else gives the same page to it.
+//
+// Rules look for a literal of their pattern before they run it, which made a
+// judgement some fifteen times faster. One automaton for all patterns would be
+// faster still, and would give up the groups and the one-file-a-rule form.
+//
 // Silence comes first and shares its connection with the GET: servers that
 // greet are heard, and single-client servers are met once. Only a strong match
 // shortens it, because a rhythm of a few bytes is seen by listening, and JDWP

@@ -134,6 +134,9 @@ func (c *weighing) explainUnnamed(e registry.Entry, v *Verdict) {
 	if h, ok := c.best(LicenseManager, DevServer, KnownService, TunnelOrProxy, OpenShell); ok && v.Reason != "contradicting" {
 		v.Hints = appendNew(v.Hints, "A weak sign points to "+nameOf(h)+".")
 	}
+	if c.obs.Port == (registry.Port{Number: 1947, Proto: registry.UDP}) {
+		v.Hints = appendNew(v.Hints, "Where 1947/tcp of this host proves a license manager, this is most likely the same program: its answer to the search is not documented.")
+	}
 	if e.Label != "" {
 		v.Hints = appendNew(v.Hints, fmt.Sprintf("The port is known for %s; nothing that was seen proves it.", e.Label))
 	}

@@ -59,6 +59,12 @@ func inside(ex Exchange) Exchange {
 	return ex
 }
 
+// later is the exchange as the repetition after a minute makes it.
+func later(ex Exchange) Exchange {
+	ex.At = 70 * time.Second
+	return ex
+}
+
 // judge gives the verdict of a dialogue with a TCP port.
 func judge(rules *Rules, port uint16, host HostContext, exchanges ...Exchange) Verdict {
 	target := scanner.Target{Addr: netip.MustParseAddr("10.0.0.9"), Port: registry.Port{Number: port, Proto: registry.TCP}}
@@ -94,7 +100,7 @@ func TestJudge(t *testing.T) {
 		{name: "everywhere, and a license manager", host: everywhere, port: 1947, exchanges: []Exchange{answer(1, "hasp_get", closedACC)},
 			want: "license_manager/ 93 hasp-acc-denied", flags: []string{"acc_denied"}, severity: "low"},
 		{name: "everywhere, and an indicator seen twice", host: everywhere,
-			exchanges: []Exchange{shook(t, 1, strike, 146473198), shook(t, 2, strike, 146473198)},
+			exchanges: []Exchange{shook(t, 1, strike, 146473198), later(shook(t, 2, strike, 146473198))},
 			want:      "middlebox/answers_everywhere 90 host-answers-everywhere", flags: []string{"c2_indicator"}, severity: "medium"},
 		{name: "one canary open is not everywhere", host: HostContext{CanariesAsked: 3, CanariesOpen: 1}, exchanges: []Exchange{silence, answer(1, ProbeGet10, plainPage)},
 			want: "known_service/generic_http 50 generic-http", severity: "info"},
@@ -144,15 +150,17 @@ func TestJudge(t *testing.T) {
 		// 4: possible command and control
 		{name: "indicator seen once", host: clean(), exchanges: []Exchange{silence, shook(t, 2, strike, 146473198)},
 			want: "known_service/generic_tls 45 generic-tls", flags: []string{"c2_indicator", "self_signed", "tls"}, severity: "medium"},
-		{name: "indicator seen twice", host: clean(), exchanges: []Exchange{silence, shook(t, 2, strike, 146473198), shook(t, 3, strike, 146473198)},
+		{name: "indicator seen twice", host: clean(), exchanges: []Exchange{silence, shook(t, 2, strike, 146473198), later(shook(t, 3, strike, 146473198))},
 			want: "possible_c2/ 60 c2-cobaltstrike-serial", severity: "high"},
+		{name: "twice in one dialogue is once", host: clean(), exchanges: []Exchange{silence, shook(t, 2, strike, 146473198), shook(t, 3, strike, 146473198)},
+			want: "known_service/generic_tls 45 generic-tls", flags: []string{"c2_indicator"}, severity: "medium"},
 		{name: "twice on one connection is once", host: clean(), exchanges: []Exchange{silence, shook(t, 2, strike, 146473198), inside(answer(2, ProbeGet11, plainPage))},
 			want: "known_service/generic_http 50 generic-http", flags: []string{"c2_indicator"}, severity: "medium"},
-		{name: "canaries not asked", exchanges: []Exchange{silence, shook(t, 2, strike, 146473198), shook(t, 3, strike, 146473198)},
+		{name: "canaries not asked", exchanges: []Exchange{silence, shook(t, 2, strike, 146473198), later(shook(t, 3, strike, 146473198))},
 			want: "known_service/generic_tls 45 generic-tls", flags: []string{"c2_indicator"}, severity: "medium"},
-		{name: "a claimed nginx is no excuse", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, havoc), answer(2, ProbeGet10, havoc)},
+		{name: "a claimed nginx is no excuse", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, havoc), later(answer(2, ProbeGet10, havoc))},
 			want: "possible_c2/ 60 c2-havoc-header", severity: "high"},
-		{name: "a better name is one", host: clean(), exchanges: []Exchange{answer(1, ProbeSilence, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), shook(t, 2, strike, 146473198), shook(t, 3, strike, 146473198)},
+		{name: "a better name is one", host: clean(), exchanges: []Exchange{answer(1, ProbeSilence, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"), shook(t, 2, strike, 146473198), later(shook(t, 3, strike, 146473198))},
 			want: "known_service/remote_access 95 openssh", flags: []string{"c2_indicator"}},
 		{name: "two kinds of one family", host: clean(), exchanges: []Exchange{
 			shook(t, 1, pkix.Name{PostalCode: []string{"3540"}, Organization: []string{"x"}}, 7), inside(answer(1, ProbeGet11, "HTTP/1.1 404 Not Found\r\nX-Havoc: true\r\n\r\n"))},
@@ -160,13 +168,13 @@ func TestJudge(t *testing.T) {
 		{name: "two kinds of two families", host: clean(), exchanges: []Exchange{
 			shook(t, 1, pkix.Name{CommonName: "Covenant"}, 7), inside(answer(1, ProbeGet11, "HTTP/1.1 404 Not Found\r\nX-Havoc: true\r\n\r\n"))},
 			want: "known_service/generic_http 50 generic-http", flags: []string{"c2_indicator"}, severity: "medium"},
-		{name: "JARM alone, twice", host: clean(), exchanges: []Exchange{jarm(shook(t, 1, strike, 7)), jarm(shook(t, 2, strike, 7))},
+		{name: "JARM alone, twice", host: clean(), exchanges: []Exchange{jarm(shook(t, 1, strike, 7)), later(jarm(shook(t, 2, strike, 7)))},
 			want: "known_service/generic_tls 45 generic-tls", severity: "info"},
 		{name: "weak shapes, twice", host: clean(), exchanges: []Exchange{
 			answer(1, ProbeGet10, "HTTP/1.1 404 Not Found\r\nCache-Control: no-store, no-cache, must-revalidate\r\nDate: x GMT\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n"),
-			answer(2, ProbeGet10, "HTTP/1.1 404 Not Found\r\nCache-Control: no-store, no-cache, must-revalidate\r\nDate: x GMT\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n")},
+			later(answer(2, ProbeGet10, "HTTP/1.1 404 Not Found\r\nCache-Control: no-store, no-cache, must-revalidate\r\nDate: x GMT\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n"))},
 			want: "known_service/generic_http 50 generic-http", severity: "info"},
-		{name: "shell before C2", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, "/bin/sh: 1: GET: not found\n"), shook(t, 2, strike, 146473198), shook(t, 3, strike, 146473198)},
+		{name: "shell before C2", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, "/bin/sh: 1: GET: not found\n"), shook(t, 2, strike, 146473198), later(shook(t, 3, strike, 146473198))},
 			want: "open_shell/posix 60 shell-posix-error", severity: "high"},
 		{name: "shell text twice", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, "/bin/sh: 1: GET: not found\n"), answer(2, ProbeGet11, "/bin/sh: 1: GET: not found\n")},
 			want: "open_shell/posix 75 shell-posix-error", severity: "high"},
@@ -317,7 +325,7 @@ func TestJudgeDatagram(t *testing.T) {
 
 // TestJudgeIsPure: the same evidence gives the same verdict, and is not changed.
 func TestJudgeIsPure(t *testing.T) {
-	ex := []Exchange{nothing(1, ProbeSilence, EndTimeout, quiet), answer(1, ProbeGet10, havoc), answer(2, ProbeGet10, havoc)}
+	ex := []Exchange{nothing(1, ProbeSilence, EndTimeout, quiet), answer(1, ProbeGet10, havoc), later(answer(2, ProbeGet10, havoc))}
 	rules := defaults(t)
 	first := judge(rules, 3588, clean(), ex...)
 	for range 20 {

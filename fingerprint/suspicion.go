@@ -1,6 +1,9 @@
 package fingerprint
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // suspicion is what speaks for possible_c2: C, K and the best family.
 type suspicion struct {
@@ -108,13 +111,17 @@ func (c *weighing) suspect(family string) suspicion {
 	return s
 }
 
-// repeated reports whether the sign was seen again: the same probe on another
-// connection, which the dialogue makes a minute later.
+// apart is how far two sightings must lie apart to be two: longer than one
+// dialogue may wait for answers. The dialogue asks again after a minute.
+const apart = 30 * time.Second
+
+// repeated reports whether the sign was seen again: by the same probe, on
+// another connection, later.
 func (c *weighing) repeated(h hit) bool {
 	for n, i := range h.exchanges {
 		for _, j := range h.exchanges[n+1:] {
 			a, b := c.ev.Exchanges[i], c.ev.Exchanges[j]
-			if a.Probe == b.Probe && a.Conn != b.Conn {
+			if a.Probe == b.Probe && a.Conn != b.Conn && b.At-a.At >= apart {
 				return true
 			}
 		}

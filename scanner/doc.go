@@ -19,14 +19,16 @@
 //
 // The sender is the goroutine that called Run. What the two share is in arrays
 // of atomic words with one writer each; counters are plain fields, read after
-// the receiver has ended. Progress reads a few more atomics.
+// the receiver has ended. Progress and Position may be called by anyone: they
+// read a few more atomics, and the sender's marks under a lock.
 //
 // # Design
 //
-// No state per target before it answers, except one byte of the engine: four
+// No state per target before it answers, except half a byte of the engine: three
 // bits for the best state so far (the receiver writes, the sender reads to know
-// whom to ask again) and four for the number of probes. Order, shard and lookup
-// are arithmetic on the natural index, which the keyed Feistel permutation maps
+// whom to ask again) and one that tells whether it was asked in this round; how
+// often it was asked follows from the round. Order, shard and lookup are
+// arithmetic on the natural index, which the keyed Feistel permutation maps
 // to scan order and back. Hence [MaxTargets]. A cyclic group as zmap has it
 // needs no memory either, but has no cheap inverse, and the inverse is what
 // tells a reply of another shard.
@@ -40,6 +42,23 @@
 // rate; sharing makes it stricter, never looser. A probe whose host has no token
 // is given its moment at once and waits in a bounded heap while others go first.
 // In any second a host gets at most 1.25 times its rate.
+//
+// A run can be cut anywhere and go on later: see Position. A position is a place
+// in scan order before which every target has had the time to answer, so what is
+// kept is one number beside the answers, not a bitmap. It lies one cooldown
+// behind the sender: after a resume a little is asked twice, and nothing is
+// missed, even without retries. The first half of a retry round, the hosts known
+// to be alive, is done again as a whole: it is short, and who is alive may have
+// changed.
+//
+// The state budget and the summary's MaxHalfOpen count the SYNs of 120 seconds
+// that were not answered. An answer whose round trip is not known is not
+// credited: the number may be too high, never too low.
+//
+// The rate is lowered to half when more than one in a hundred probes of a
+// quarter of a second is lost on this side, and while hosts that had answered
+// stop doing so; it comes back by itself. What a full local queue costs is no
+// loss, so at --rate max it is no reason.
 //
 // Retries go round by round, in each first to the addresses that have answered
 // anything. A round begins when answers to the last one can no longer be

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -19,8 +20,9 @@ const (
 	DefaultHostRate    = 20 // probes per second
 	DefaultMaxCooldown = 8 * time.Second
 	DefaultBatch       = 64 // performance: 8 to 256 cost the same, 512 costs more
-	// MaxRetries is bounded by the four bits that count a target's probes.
-	MaxRetries = cellMax - 1
+	// MaxRetries is where asking again stops being of use: with half of all
+	// packets lost, fifteen probes still miss one open port in seventy-five.
+	MaxRetries = 14
 )
 
 // Config is how a run behaves. It is not changed after New.
@@ -57,6 +59,24 @@ type Config struct {
 	// no-response, those never asked with the Resolver's state and reason, and
 	// unknown with local-error. A run that was cut short emits none of them.
 	Silent bool
+	// StateBudget bounds the half-open connections that any path can hold: SYNs
+	// of one StateTimeout that were not answered. The sender waits where it is
+	// used up. 0 is no bound.
+	StateBudget uint64
+	// Hold is called before every batch and blocks while nothing may be sent:
+	// outside a time window, or while the user wants a pause. Its error ends the
+	// run. Nil never holds.
+	Hold func(ctx context.Context) error
+	// Journal is called for every answer, right before emit and like it, nil for
+	// no one. It is not called for those of Known.
+	Journal func(Observation)
+	// From is where an earlier run of the same plan and shard ended, and Known
+	// yields the answers that it had: they are emitted first, and their targets
+	// are not asked again. See Engine.Position.
+	From  Position
+	Known iter.Seq[Observation]
+	// Subnets fills in Summary.Subnets.
+	Subnets bool
 	// Log takes a few lines per run, nil for none.
 	Log *slog.Logger
 }
@@ -75,6 +95,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Shards == 0 {
 		c.Shards = 1
 	}
+	if c.Journal == nil {
+		c.Journal = func(Observation) {}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -90,6 +113,7 @@ func (c Config) withDefaults() (Config, error) {
 		{c.Cooldown < 0, "cooldown", c.Cooldown, "0 or more"},
 		{c.MaxCooldown < 0, "longest cooldown", c.MaxCooldown, "0 or more"},
 		{c.Batch < 0, "batch", c.Batch, "0 or more probes"},
+		{c.From.Round < 0, "round to resume", c.From.Round, "0 or more"},
 		{c.Shard >= c.Shards, "shard", c.Shard, fmt.Sprintf("below %d", c.Shards)},
 	} {
 		if check.bad {
@@ -133,6 +157,7 @@ func (e *Engine) Run(ctx context.Context, plan *Plan, emit func(Observation)) (S
 	defer cancel(nil)
 	r := newRun(e.backend, e.cfg, plan, emit)
 	e.current.Store(r)
+	r.resume()
 	received := make(chan error, 1)
 	receiving, stop := context.WithCancel(ctx)
 	defer stop()
@@ -165,6 +190,7 @@ const (
 	PhaseSweep   Phase = "sweep"   // every target the first time
 	PhaseRetry   Phase = "retry"   // the unanswered again
 	PhaseWait    Phase = "wait"    // for late answers
+	PhaseHeld    Phase = "held"    // nothing may be sent: Config.Hold
 	PhaseDone    Phase = "done"
 )
 

@@ -9,45 +9,20 @@ import (
 	"dormant/registry"
 )
 
-// StateTimeout is how long a path may hold a half-open connection: the time
-// that Linux connection tracking keeps one whose SYN was not answered
-// (nf_conntrack_tcp_timeout_syn_sent, 120 s), the longest of those in wide use.
-const StateTimeout = 120 * time.Second
-
-// synWindow finds the largest number of SYNs within one StateTimeout, by the
-// second.
-type synWindow struct {
-	seconds [int(StateTimeout/time.Second) + 1]uint64
-	newest  int64 // the second that was counted last
-	sum     uint64
-	largest uint64
-}
-
-// add counts n SYNs sent at a moment of the run, which never goes back.
-func (w *synWindow) add(moment int64, n uint64) {
-	second, slots := moment/int64(time.Second), int64(len(w.seconds))
-	for w.newest < second {
-		w.newest++
-		if second-w.newest >= slots { // all that was counted is too old
-			w.seconds, w.sum, w.newest = [len(w.seconds)]uint64{}, 0, second
-		}
-		old := &w.seconds[w.newest%slots]
-		w.sum -= *old
-		*old = 0
-	}
-	w.seconds[second%slots] += n
-	w.sum += n
-	w.largest = max(w.largest, w.sum)
-}
-
 // finish counts the states of all targets, emits the silent ones where that was
 // asked for, and sums the run up. Sender and receiver have ended.
 func (r *run) finish(err error) Summary {
 	s := Summary{
-		Started: r.started, Targets: r.size(),
+		Started: r.begin(), Targets: r.size(),
 		Probes: r.probes.Load(), Retries: r.retries, HostsAlive: r.hostsAlive,
 		MaxHalfOpen: r.window.largest, Rate: r.rate(), Cooldown: r.cooldown,
-		Counters: r.backend.Counters(),
+		StateBudget: r.cfg.StateBudget, MostToHost: max(r.meter.most, r.cfg.From.Spent.MostToHost),
+		Parts:    r.cfg.From.Spent.Parts + 1,
+		Counters: r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
+		Notes:    r.governor.notes(),
+	}
+	if r.budgetWaits > 0 {
+		s.Notes = append(s.Notes, fmt.Sprintf("waited %d times for the state budget of %d half-open connections", r.budgetWaits, r.cfg.StateBudget))
 	}
 	s.Counters.Duplicate += r.duplicate
 	s.Counters.Foreign += r.foreign
@@ -75,20 +50,32 @@ func (r *run) countStates(s *Summary, whole bool) {
 			s.Addresses++
 		}
 		state, skipped := State(r.states.get(j)), r.skip != nil && r.skip.get(k)
-		if skipped {
-			s.Skipped++
-		}
 		if answers(state) {
 			s.count(state)
+			if r.cfg.Subnets {
+				s.cover(r.plan.addr(k), state, true, true)
+			}
 			continue
 		}
+		sent := uint8(0)
+		if skipped {
+			s.Skipped++
+		} else if whole { // then it was asked in every round
+			sent = uint8(r.attempt.Load()) + 1
+		}
 		if !whole {
+			if r.cfg.Subnets {
+				s.cover(r.plan.addr(k), 0, !skipped && r.asksFor(j), false)
+			}
 			continue
 		}
 		state, reason := r.silence(j, state, skipped)
 		s.count(state)
+		if r.cfg.Subnets {
+			s.cover(r.plan.addr(k), state, sent > 0, false)
+		}
 		if r.cfg.Silent {
-			r.emit(Observation{Target: r.plan.natural(j), State: state, Reason: reason, At: now, Sent: r.sent.get(j)})
+			r.emit(Observation{Target: r.plan.natural(j), State: state, Reason: reason, At: now, Sent: sent})
 		}
 	}
 }
@@ -125,6 +112,10 @@ func (s *Summary) count(state State) {
 	}
 }
 
+// ErrStopped is the cause of a context's end, or wrapped by it, when the user
+// ended the run by other means than an interrupt.
+var ErrStopped = errors.New("stopped on request")
+
 // reasons says why a run is not complete, nothing when it is.
 func reasons(s Summary, err error) (why []string) {
 	say := func(n uint64, format string) {
@@ -134,6 +125,8 @@ func reasons(s Summary, err error) (why []string) {
 	}
 	switch {
 	case err == nil:
+	case errors.Is(err, ErrStopped):
+		why = append(why, "stopped on request")
 	case errors.Is(err, context.Canceled):
 		why = append(why, "interrupted")
 	case errors.Is(err, context.DeadlineExceeded):
@@ -149,7 +142,7 @@ func reasons(s Summary, err error) (why []string) {
 
 // rate returns the mean of probes per second while probes were sent.
 func (r *run) rate() float64 {
-	n, took := r.probes.Load(), time.Duration(r.ended.Load()-r.begun.Load())
+	n, took := r.probes.Load()-r.cfg.From.Spent.Probes, time.Duration(r.ended.Load()-r.begun.Load())
 	if n < 2 || took <= 0 {
 		return 0
 	}

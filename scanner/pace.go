@@ -21,7 +21,7 @@ const (
 	hostBurstTime = 250 * time.Millisecond
 
 	minHostSlots = 1 << 16
-	maxHostSlots = 1 << 22 // 32 MiB
+	maxHostSlots = 1 << 20 // 8 MiB
 )
 
 // batchSize returns how many probes are sent at once at limit: at most most,
@@ -35,11 +35,15 @@ func batchSize(limit rate.Limit, most int) int {
 
 // newLimiter returns the limiter of the whole run.
 func newLimiter(limit rate.Limit, batch int) *rate.Limiter {
-	burst := 2 * batch
-	if limit != rate.Inf {
-		burst = max(burst, int(float64(limit)*burstTime.Seconds()))
+	return rate.NewLimiter(limit, burst(limit, batch))
+}
+
+// burst is the size of the limiter's bucket, in probes.
+func burst(limit rate.Limit, batch int) int {
+	if limit == rate.Inf {
+		return 2 * batch
 	}
-	return rate.NewLimiter(limit, burst)
+	return max(2*batch, int(float64(limit)*burstTime.Seconds()))
 }
 
 // waitFor takes n tokens of l, also when n is above its burst.

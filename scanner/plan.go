@@ -16,8 +16,8 @@ import (
 )
 
 // MaxTargets is the largest plan that is accepted, in address × port pairs.
-// A run keeps one byte per target (its state and how often it was asked), so
-// the largest plan costs 1 GiB: a /8 with 64 ports.
+// A run keeps half a byte per target (its state, and whether it was asked in the
+// round), so the largest plan costs 512 MiB: a /8 with 64 ports.
 const MaxTargets = 1 << 30
 
 // Plan is what is asked, and in which order: every address with every port,

@@ -6,6 +6,7 @@ import "golang.org/x/time/rate"
 type deferred struct {
 	due    int64  // nanoseconds since the start of the run
 	target uint64 // natural index
+	place  uint64 // in scan order
 }
 
 // queue is a binary heap of deferred probes, the earliest on top. Its room is bounded: the

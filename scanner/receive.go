@@ -42,7 +42,7 @@ func (r *run) observe(o Observation) {
 		r.invalid++
 		return
 	}
-	o.Sent = r.sent.get(j)
+	o.Sent = r.probesTo(j)
 	r.measure(j, &o)
 	r.meet(j, o)
 	if rank(o.State) <= rank(before) {
@@ -53,6 +53,7 @@ func (r *run) observe(o Observation) {
 	if o.State == Open {
 		r.open.Add(1)
 	}
+	r.cfg.Journal(o)
 	r.emit(o)
 	if !answers(before) && r.answered.Add(1) >= r.asked.Load() {
 		select {
@@ -64,10 +65,37 @@ func (r *run) observe(o Observation) {
 
 // asksFor reports whether target j belongs to this shard and was asked.
 func (r *run) asksFor(j uint64) bool {
-	if r.sent.get(j) == 0 {
+	switch round := r.attempt.Load(); {
+	case round > 0: // then the resolver's marks are there, and everything else was asked
+		if r.skip != nil && r.skip.get(r.addr(j)) {
+			return false
+		}
+	case r.askedNow(j, round):
+	case r.cfg.From.Next > 0 && r.plan.order.invert(j) < r.cfg.From.Next: // by an earlier part of the run
+	default:
 		return false
 	}
+	return r.inShard(j)
+}
+
+// inShard reports whether target j belongs to this shard.
+func (r *run) inShard(j uint64) bool {
 	return r.cfg.Shards == 1 || r.plan.order.invert(j)%r.cfg.Shards == r.cfg.Shard
+}
+
+// askedNow reports whether target j, which has not answered before the round,
+// was asked in it. Flags are 1 for those asked in rounds 0, 2, … and 0 for those
+// asked in rounds 1, 3, …: when a round begins, all stand at the other value.
+func (r *run) askedNow(j uint64, round uint32) bool { return r.flags.get(j) == (round%2 == 0) }
+
+// probesTo returns how many probes target j has got. Where an answer replaces
+// one of an earlier round, it can be more than there were.
+func (r *run) probesTo(j uint64) uint8 {
+	round := r.attempt.Load()
+	if r.askedNow(j, round) {
+		return uint8(round) + 1
+	}
+	return uint8(max(round, 1))
 }
 
 // measure learns from the round trip, and fills it in from the time of sending
@@ -78,6 +106,9 @@ func (r *run) measure(j uint64, o *Observation) {
 		o.RTT = r.trips.since(j, o.At)
 	}
 	r.trips.observe(o.RTT)
+	if o.RTT > 0 && o.Port.Proto == registry.TCP && !answers(State(r.states.get(j))) {
+		r.window.answered(r.now() - int64(o.RTT)) // not from o.At: a kernel's clock can be set
+	}
 }
 
 // meet notes what o says about the host.
@@ -89,6 +120,8 @@ func (r *run) meet(j uint64, o Observation) {
 	if r.hosts.get(k) == 0 {
 		r.hostsAlive++
 		r.hosts.set(k, 1)
+	} else if !answers(State(r.states.get(j))) {
+		r.governor.answers.Add(1)
 	}
 	if o.Port.Proto == registry.UDP && o.Reason >= ICMPNetUnreachable {
 		r.hosts.increment(k)

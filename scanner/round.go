@@ -31,16 +31,28 @@ type walk struct {
 	attempt uint8
 	dark    bool // the second half
 	i       uint64
+	resumed uint64 // where the second half begins
 	done    bool
 }
 
 // round asks, for the attempt-th time, everything that has not answered.
 func (r *run) round(ctx context.Context, attempt uint8) error {
-	w := walk{attempt: attempt, i: r.cfg.Shard}
+	w := walk{attempt: attempt, i: r.cfg.Shard, resumed: r.cfg.Shard}
+	if from := r.cfg.From; int(attempt) == from.Round && (attempt == 0 || from.Dark) {
+		w.resumed = max(w.resumed, from.Next)
+	}
 	r.roundBegun = r.now()
-	if attempt > 0 {
+	r.attempt.Store(uint32(attempt))
+	if attempt == 0 {
+		w.i = w.resumed
+	} else {
+		if w.resumed >= r.plan.Len() { // an earlier part of the run has done this round
+			return nil
+		}
 		r.snapshotLive()
-		w.dark = !r.anyLive
+		if w.dark = !r.anyLive; w.dark {
+			w.i = w.resumed
+		}
 		if r.icmp.next == nil {
 			r.icmp = newHostPacer(r.plan.NumAddrs(), 1, r.cfg.Rate)
 			r.icmp.slack = 0
@@ -54,10 +66,13 @@ func (r *run) round(ctx context.Context, attempt uint8) error {
 		case ctx.Err() != nil:
 			err = fmt.Errorf("scanner: send: %w", context.Cause(ctx))
 		case len(r.batch) > 0:
-			err = r.flush(ctx)
+			if err = r.flush(ctx); err == nil {
+				r.mark(&w)
+			}
 		case waiting:
 			err = r.sleepUntil(ctx, due)
 		default:
+			r.mark(&w)
 			return nil
 		}
 		if err != nil {
@@ -77,13 +92,13 @@ func (r *run) fill(ctx context.Context, w *walk) {
 		}
 	}
 	for len(r.batch) < cap(r.batch) && !r.queue.full() && !w.done {
-		j, ok := r.next(ctx, w)
+		j, place, ok := r.next(ctx, w)
 		if !ok {
 			w.done = true
 			return
 		}
 		if due := r.reserve(j, now, w.attempt); due > now {
-			r.queue.push(deferred{due, j})
+			r.queue.push(deferred{due, j, place})
 		} else {
 			r.put(j, w.attempt)
 		}
@@ -99,24 +114,25 @@ func (r *run) put(j uint64, attempt uint8) {
 	r.targets = append(r.targets, j)
 }
 
-// next returns the natural index of the next target to ask, and false when the
-// walk is over or ctx has ended.
-func (r *run) next(ctx context.Context, w *walk) (uint64, bool) {
+// next returns the natural index of the next target to ask and its place in scan
+// order, and false when the walk is over or ctx has ended.
+func (r *run) next(ctx context.Context, w *walk) (j, place uint64, ok bool) {
 	for passed := 1; ; passed++ {
 		if w.i >= r.plan.Len() {
 			if w.attempt == 0 || w.dark {
-				return 0, false
+				return 0, 0, false
 			}
-			w.dark, w.i = true, r.cfg.Shard
+			w.dark, w.i = true, w.resumed
 			continue
 		}
-		j := r.plan.position(w.i)
+		place = w.i
+		j = r.plan.position(place)
 		w.i += r.cfg.Shards
 		if r.wanted(j) && (w.attempt == 0 || r.live.get(r.addr(j)) != w.dark) {
-			return j, true
+			return j, place, true
 		}
 		if passed%ctxEvery == 0 && ctx.Err() != nil {
-			return 0, false
+			return 0, 0, false
 		}
 	}
 }

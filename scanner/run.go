@@ -29,8 +29,11 @@ type run struct {
 	trips   roundTrips
 	settled chan struct{} // holds a token when an answer may have been the last
 
-	// Written by the sender, read by the receiver.
-	sent cells // of targets: probes
+	// Written by the sender, read by the receiver: the round, and for each target
+	// whether it was asked in it. The meaning of the flag turns with every round,
+	// so that "not yet" needs no clearing: see askedNow.
+	attempt atomic.Uint32
+	flags   flags
 
 	// The sender's own.
 	payloads             [][]byte // of the plan's ports
@@ -45,12 +48,19 @@ type run struct {
 	skip                 bitset   // of addresses nobody has; nil when all are reachable
 	live                 bitset   // of addresses that had answered when the round began
 	anyLive              bool
-	window               synWindow
+	meter                meter
+	governor             governor
+	marks                marks
+	marked               int64
 	roundBegun, lastSent int64
+	held                 int64 // nanoseconds in which nothing might be sent
+	budgetWaits          uint64
 	retries              uint64
 	cooldown             time.Duration
 
 	// The receiver's own, read by the sender after the join.
+	window synWindow // the sender adds and looks, the receiver credits
+
 	duplicate, foreign, invalid, hostsAlive uint64
 
 	// The few numbers of the progress line, atomic.
@@ -66,15 +76,20 @@ type run struct {
 
 func newRun(b Backend, cfg Config, plan *Plan, emit func(Observation)) *run {
 	size := batchSize(cfg.Rate, cfg.Batch)
+	if cfg.StateBudget > 0 {
+		size = int(min(uint64(size), cfg.StateBudget))
+	}
 	r := &run{
 		backend: b, cfg: cfg, plan: plan, emit: emit, started: time.Now(),
-		states: newCells(plan.Len()), hosts: newCells(plan.NumAddrs()), sent: newCells(plan.Len()),
+		states: newCells(plan.Len()), hosts: newCells(plan.NumAddrs()), flags: newFlags(plan.Len(), cfg.From.Round%2 == 1),
 		settled: make(chan struct{}, 1),
 		limiter: newLimiter(cfg.Rate, size),
 		pacer:   newHostPacer(plan.NumAddrs(), cfg.HostRate, cfg.Rate),
 		queue:   newQueue(cfg.Rate),
 		batch:   make([]Probe, 0, size), targets: make([]uint64, 0, size),
+		meter: newMeter(plan.NumAddrs()),
 	}
+	r.governor = newGovernor(r.limiter, size, cfg.Log)
 	r.resolver, _ = b.(Resolver)
 	r.phase.Store(PhaseIdle)
 	for _, port := range plan.ports {
@@ -110,14 +125,17 @@ func (r *run) send(ctx context.Context) error {
 	if err := r.resolve(ctx); err != nil {
 		return err
 	}
-	r.phase.Store(PhaseSweep)
-	if err := r.round(ctx, 0); err != nil {
-		return err
-	}
-	for attempt := 1; attempt <= r.cfg.Retries && !r.allAnswered(); attempt++ {
-		r.phase.Store(PhaseRetry)
-		if err := r.wait(ctx, r.untilRetry); err != nil {
-			return err
+	for attempt := r.cfg.From.Round; attempt <= r.cfg.Retries; attempt++ {
+		if attempt == 0 {
+			r.phase.Store(PhaseSweep)
+		} else {
+			if r.allAnswered() {
+				break
+			}
+			r.phase.Store(PhaseRetry)
+			if err := r.wait(ctx, r.untilRetry); err != nil {
+				return err
+			}
 		}
 		if err := r.round(ctx, uint8(attempt)); err != nil {
 			return err
@@ -133,7 +151,12 @@ func (r *run) resolve(ctx context.Context) error {
 		return nil
 	}
 	r.phase.Store(PhaseResolve)
-	pace := func(ctx context.Context, n int) error { return waitFor(ctx, r.limiter, n) }
+	pace := func(ctx context.Context, n int) error {
+		if err := r.hold(ctx); err != nil {
+			return err
+		}
+		return waitFor(ctx, r.limiter, n)
+	}
 	if err := r.resolver.Resolve(ctx, r.plan.Addresses(), pace); err != nil {
 		return fmt.Errorf("scanner: resolve neighbours: %w", err)
 	}
@@ -170,10 +193,20 @@ func (r *run) countSkipped(missing uint64) uint64 {
 
 // flush gives the batch to the backend, after one wait for all of it.
 func (r *run) flush(ctx context.Context) error {
+	if err := r.hold(ctx); err != nil {
+		return err
+	}
+	if err := r.spend(ctx); err != nil {
+		return err
+	}
 	if err := waitFor(ctx, r.limiter, len(r.batch)); err != nil {
 		return fmt.Errorf("scanner: pace: %w", err)
 	}
-	r.note(r.now())
+	now := r.now()
+	if r.lastSent == 0 {
+		r.begun.Store(now - r.held)
+	}
+	r.note(now)
 	for rest := r.batch; len(rest) > 0; {
 		n, err := r.backend.Send(ctx, rest)
 		if n = min(max(n, 0), len(rest)); n == 0 && err == nil {
@@ -189,28 +222,81 @@ func (r *run) flush(ctx context.Context) error {
 		}
 	}
 	r.lastSent = r.now()
-	r.ended.Store(r.lastSent)
+	r.ended.Store(r.lastSent - r.held)
+	r.governor.look(ctx, r.lastSent, r.probes.Load(), r.backend.Counters, r.batch[0].Attempt)
 	return nil
+}
+
+// hold waits while nothing may be sent.
+func (r *run) hold(ctx context.Context) error {
+	if r.cfg.Hold == nil {
+		return nil
+	}
+	phase, before := r.phase.Load(), r.now()
+	r.phase.Store(PhaseHeld)
+	err := r.cfg.Hold(ctx)
+	r.phase.Store(phase)
+	if err != nil {
+		return fmt.Errorf("scanner: hold: %w", err)
+	}
+	if now := r.now(); now-before > int64(batchTime) {
+		r.held += now - before
+		r.governor.forget(now)
+	}
+	return nil
+}
+
+// budgetEvery is how often a used-up state budget is looked at again.
+const budgetEvery = int64(50 * time.Millisecond)
+
+// spend waits until the half-open connections of the batch are within the
+// budget.
+func (r *run) spend(ctx context.Context) error {
+	if r.cfg.StateBudget == 0 {
+		return nil
+	}
+	syns := r.syns()
+	for waited := false; syns > 0 && r.window.held(r.now())+syns > r.cfg.StateBudget; waited = true {
+		if !waited {
+			if r.budgetWaits++; r.budgetWaits == 1 {
+				r.cfg.Log.InfoContext(ctx, "the state budget is used up: waiting", "half-open", r.window.held(r.now()), "budget", r.cfg.StateBudget)
+			}
+		}
+		if err := r.sleepUntil(ctx, r.now()+budgetEvery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syns counts the SYNs of the batch.
+func (r *run) syns() (n uint64) {
+	for i := range r.batch {
+		if r.batch[i].Port.Proto == registry.TCP {
+			n++
+		}
+	}
+	return n
 }
 
 // note keeps the books of the batch that is about to be sent. All its probes
 // have the same attempt.
 func (r *run) note(now int64) {
-	syns := uint64(0)
-	for i, j := range r.targets {
-		r.sent.increment(j)
-		if r.batch[i].Port.Proto == registry.TCP {
-			syns++
+	attempt := r.batch[0].Attempt
+	for _, j := range r.targets {
+		r.flags.set(j, attempt%2 == 0)
+		k := r.addr(j)
+		r.meter.add(k)
+		if r.hosts.get(k) > 0 {
+			r.governor.aimed++
 		}
 	}
-	r.window.add(now, syns)
-	if r.batch[0].Attempt > 0 {
+	r.window.add(now, r.syns())
+	if attempt > 0 {
 		return
 	}
 	r.trips.record(r.targets, r.started.Add(time.Duration(now)))
-	if r.asked.Add(uint64(len(r.targets))) == uint64(len(r.targets)) {
-		r.begun.Store(now)
-	}
+	r.asked.Add(uint64(len(r.targets)))
 }
 
 // allAnswered reports whether there is nothing left to wait for.

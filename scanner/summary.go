@@ -26,8 +26,13 @@ type Summary struct {
 	// HostsAlive counts addresses that answered anything.
 	HostsAlive uint64 `json:"hosts_alive"`
 	// MaxHalfOpen bounds the half-open connections that any path can have held
-	// at one time: the SYNs sent within one StateTimeout.
+	// at one time: the SYNs sent within one StateTimeout
+	// and not answered.
 	MaxHalfOpen uint64 `json:"max_half_open"`
+	// StateBudget is the bound that was set for them, 0 for none.
+	StateBudget uint64 `json:"state_budget,omitempty"`
+	// MostToHost is the largest number of probes that any one address got.
+	MostToHost uint64 `json:"most_probes_to_host"`
 	// Rate is the mean of probes per second while sending.
 	Rate     float64       `json:"rate"`
 	Cooldown time.Duration `json:"cooldown_ns"` // waited after the last probe
@@ -36,4 +41,12 @@ type Summary struct {
 	// this side. Why names the reasons when it is false.
 	Complete bool     `json:"complete"`
 	Why      []string `json:"why,omitempty"`
+	// Notes say in words what the run did by itself: when it backed off, and why.
+	Notes []string `json:"notes,omitempty"`
+	// Parts is 1, and one more for each time that the run was resumed. After a
+	// kill, the probes since its last checkpoint are not in the numbers.
+	Parts int `json:"parts"`
+	// Subnets tell what was covered of each /24 (IPv6: /120), sorted, where
+	// Config.Subnets asked for it and the run came to its end or was cut short.
+	Subnets []Subnet `json:"subnets,omitempty"`
 }

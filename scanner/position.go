@@ -1,0 +1,206 @@
+package scanner
+
+import (
+	"sync"
+	"time"
+)
+
+// Position is how far a run has come: together with the answers until then it
+// is all that a later run of the same plan needs to go on. The zero value is the
+// beginning.
+type Position struct {
+	// Round is 0 in the sweep and n in the n-th retry. Next is the first place
+	// in scan order that may still have to be asked in it; in a retry only of
+	// the addresses that had not answered anything, and only with Dark. A round
+	// that is over has the plan's length as Next.
+	Round int    `json:"round"`
+	Dark  bool   `json:"dark,omitempty"`
+	Next  uint64 `json:"next"`
+	// Spent is what was done until then. It counts what was sent after the
+	// position, too; after a kill the little that was sent since is missing.
+	Spent Spent `json:"spent"`
+}
+
+// Spent is what the earlier parts of a run did.
+type Spent struct {
+	Started     time.Time     `json:"started"` // the zero Time: nothing was done
+	Elapsed     time.Duration `json:"elapsed_ns"`
+	Probes      uint64        `json:"probes"`
+	Retries     uint64        `json:"retries"`
+	MaxHalfOpen uint64        `json:"max_half_open"`
+	MostToHost  uint64        `json:"most_probes_to_host"`
+	Parts       int           `json:"parts"` // how often the run was begun or resumed
+	Counters    Counters      `json:"counters"`
+}
+
+// Add returns the sum of both.
+func (c Counters) Add(d Counters) Counters {
+	c.Frames += d.Frames
+	c.Invalid += d.Invalid
+	c.Duplicate += d.Duplicate
+	c.Foreign += d.Foreign
+	c.RingDrops += d.RingDrops
+	c.SendErrors += d.SendErrors
+	c.SendRetry += d.SendRetry
+	c.ARPSent += d.ARPSent
+	c.ARPAnswer += d.ARPAnswer
+	c.SharedMAC = max(c.SharedMAC, d.SharedMAC)
+	return c
+}
+
+// markEvery is how often the sender notes where it is.
+const markEvery = 100 * time.Millisecond
+
+// marks are the sender's recent places. The answers to what was sent before the
+// newest of them may still be on their way, which is why older ones are kept.
+type marks struct {
+	mu     sync.Mutex
+	recent []mark // the oldest first
+}
+
+type mark struct {
+	at    int64
+	round int
+	dark  bool
+	next  uint64
+	// The books at that moment.
+	retries, largest, most uint64
+}
+
+// push adds m and forgets all but one of those older than keep.
+func (ms *marks) push(m mark, keep time.Duration) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	old := 0
+	for old+1 < len(ms.recent) && ms.recent[old+1].at < m.at-int64(keep) {
+		old++
+	}
+	if old > 0 {
+		ms.recent = append(ms.recent[:0], ms.recent[old:]...)
+	}
+	ms.recent = append(ms.recent, m)
+}
+
+// before returns the last mark that is at least that old at a moment of the
+// run, and the newest one.
+func (ms *marks) before(moment int64) (m, newest mark, ok bool) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for _, x := range ms.recent {
+		if x.at > moment {
+			break
+		}
+		m, ok = x, true
+	}
+	if n := len(ms.recent); n > 0 {
+		newest = ms.recent[n-1]
+	}
+	return m, newest, ok
+}
+
+// Position returns how far the run is, for Config.From of a later run: every
+// target before it has answered or had the time to, and its answer has been
+// given to Config.Journal. It may be called at any time, from any goroutine,
+// also after the run.
+func (e *Engine) Position() Position {
+	r := e.current.Load()
+	if r == nil {
+		return e.cfg.From
+	}
+	return r.position()
+}
+
+func (r *run) position() Position {
+	now := r.now()
+	m, newest, ok := r.marks.before(now - int64(r.settle()))
+	p := r.cfg.From
+	if ok {
+		p.Round, p.Dark, p.Next = m.round, m.dark, m.next
+	}
+	p.Spent = Spent{
+		Started: r.begin(), Elapsed: r.cfg.From.Spent.Elapsed + time.Duration(now), Probes: r.probes.Load(),
+		Retries: newest.retries, MaxHalfOpen: newest.largest, MostToHost: newest.most,
+		Parts: r.cfg.From.Spent.Parts + 1, Counters: r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
+	}
+	return p
+}
+
+// settle is how long an answer may still take.
+func (r *run) settle() time.Duration {
+	return max(r.cfg.Cooldown, r.trips.timeout(finalFloor, finalBlind, r.cfg.MaxCooldown))
+}
+
+// begin is when the first part of the run started.
+func (r *run) begin() time.Time {
+	if r.cfg.From.Spent.Started.IsZero() {
+		return r.started
+	}
+	return r.cfg.From.Spent.Started
+}
+
+// mark notes where w is: behind everything that was asked and before everything
+// that waits for its host's token.
+func (r *run) mark(w *walk) {
+	now := r.now()
+	if now < r.marked+int64(markEvery) && !w.done {
+		return
+	}
+	r.marked = now
+	m := mark{at: now, round: int(w.attempt), dark: w.dark, next: w.i,
+		retries: r.retries, largest: r.window.largest, most: max(r.meter.most, r.cfg.From.Spent.MostToHost)}
+	for _, d := range r.queue.items {
+		if w.attempt == 0 || w.dark && !r.live.get(r.addr(d.target)) {
+			m.next = min(m.next, d.place)
+		}
+	}
+	switch {
+	case w.done && len(r.queue.items) == 0:
+		m.next, m.dark = r.plan.Len(), w.attempt > 0
+	case w.attempt > 0 && !w.dark: // the first half of a retry is short: it is done again
+		m.next = 0
+	}
+	r.marks.push(m, max(r.cfg.Cooldown, r.cfg.MaxCooldown))
+}
+
+// learn takes an answer of an earlier part of the run. It runs before the
+// receiver.
+func (r *run) learn(o Observation) {
+	j, ok := r.plan.Index(o.Target)
+	if !ok || !r.inShard(j) || !answers(o.State) {
+		return
+	}
+	before := State(r.states.get(j))
+	if rank(o.State) <= rank(before) {
+		return
+	}
+	r.meet(j, o)
+	r.states.set(j, uint8(o.State))
+	if o.State == Open {
+		r.open.Add(1)
+	}
+	if !answers(before) && (r.cfg.From.Round > 0 || r.plan.order.invert(j) < r.cfg.From.Next) {
+		r.answered.Add(1) // those behind the position are not asked again, and not waited for
+	}
+	r.emit(o)
+}
+
+// resume puts the books where the earlier parts of the run left them.
+func (r *run) resume() {
+	from := r.cfg.From
+	r.probes.Store(from.Spent.Probes)
+	r.retries, r.window.largest = from.Spent.Retries, from.Spent.MaxHalfOpen
+	asked := r.size()
+	if from.Round == 0 {
+		asked = 0
+		if from.Next > r.cfg.Shard {
+			asked = min(r.size(), (from.Next-r.cfg.Shard+r.cfg.Shards-1)/r.cfg.Shards)
+		}
+	}
+	r.asked.Store(asked)
+	if r.cfg.Known == nil {
+		return
+	}
+	for o := range r.cfg.Known {
+		r.learn(o)
+	}
+}

@@ -1,0 +1,229 @@
+package scanner_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dormant/scanner"
+	"dormant/scanner/fakenet"
+)
+
+// ledger is what a checkpoint keeps of a run: the answers and the position. It
+// is only as good as the moment it was taken.
+type ledger struct {
+	mu    sync.Mutex
+	known []scanner.Observation
+	from  scanner.Position
+}
+
+func (l *ledger) journal(o scanner.Observation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known = append(l.known, o)
+}
+
+// part runs the engine until kill, as a program that is killed: what it had
+// found since the last checkpoint is lost. It returns what was emitted.
+func (l *ledger) part(t *testing.T, b scanner.Backend, cfg scanner.Config, p *scanner.Plan, kill time.Duration) ([]scanner.Observation, scanner.Summary, error) {
+	t.Helper()
+	cfg.From, cfg.Known, cfg.Journal = l.from, slices.Values(slices.Clone(l.known)), l.journal
+	engine, err := scanner.New(b, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), kill)
+	defer cancel()
+	saved := ledger{known: slices.Clone(l.known), from: l.from}
+	var wg sync.WaitGroup
+	wg.Go(func() { // ends with ctx: the checkpoints
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(700 * time.Millisecond):
+			}
+			from := engine.Position()
+			l.mu.Lock()
+			saved.from, saved.known = from, slices.Clone(l.known)
+			l.mu.Unlock()
+		}
+	})
+	var got []scanner.Observation
+	s, err := engine.Run(ctx, p, func(o scanner.Observation) { got = append(got, o) })
+	cancel()
+	wg.Wait()
+	if errors.Is(err, context.DeadlineExceeded) {
+		l.known, l.from = saved.known, saved.from
+	}
+	return got, s, err
+}
+
+// TestKilledRunsAddUp kills runs at random moments and resumes them from their
+// last checkpoint, with retries and without, and with shards: together they
+// find everything, and emit no target twice.
+func TestKilledRunsAddUp(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 7))
+	for _, cfg := range []scanner.Config{
+		{Rate: 200, HostRate: 5},
+		{Rate: 400, Retries: 2, HostRate: 2},
+		{Rate: 300, Retries: 1, Shard: 1, Shards: 3},
+	} {
+		for range 8 {
+			kills := []time.Duration{
+				time.Duration(rnd.Int64N(int64(4 * time.Second))), time.Duration(rnd.Int64N(int64(6 * time.Second))),
+				time.Duration(rnd.Int64N(int64(12 * time.Second))), time.Hour,
+			}
+			t.Run(fmt.Sprint(cfg.Retries, " retries, shard ", cfg.Shard, ", killed after ", kills[:3]), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { killedRuns(t, cfg, kills) })
+			})
+		}
+	}
+}
+
+func killedRuns(t *testing.T, cfg scanner.Config, kills []time.Duration) {
+	truth := states{}
+	p := plan(t, dozen(), "10.0.0.0/26", "fd00::/122")
+	for addr := range p.Addresses() {
+		if b := addr.AsSlice(); b[len(b)-1]%4 == 1 {
+			for n, port := range dozen() {
+				truth[scanner.Target{Addr: addr, Port: port}] = []scanner.State{scanner.Closed, 0, scanner.Open}[n%3]
+			}
+		}
+	}
+	want, _, err := run(t, t.Context(), fakenet.New(truth, 150*time.Millisecond), cfg, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l ledger
+	var got []scanner.Observation
+	var s scanner.Summary
+	for _, kill := range kills {
+		got, s, err = l.part(t, fakenet.New(truth, 150*time.Millisecond), cfg, p, kill)
+		if err == nil {
+			break
+		}
+		if s.Complete {
+			t.Fatalf("a killed part says that it is complete: %+v", s)
+		}
+	}
+	if err != nil || !s.Complete {
+		t.Fatalf("Run = %+v, %v; want complete", s, err)
+	}
+	sums(t, s)
+	seen := map[scanner.Target]int{}
+	for _, o := range got {
+		seen[o.Target]++
+	}
+	for _, o := range want {
+		if seen[o.Target] != 1 {
+			t.Errorf("%v came %d times, want once", o.Target, seen[o.Target])
+		}
+	}
+	if len(got) != len(want) || s.Open == 0 {
+		t.Errorf("%d answers, %d open; want %d answers", len(got), s.Open, len(want))
+	}
+	hosts := map[netip.Addr]bool{}
+	for _, o := range want {
+		hosts[o.Addr] = true
+	}
+	if s.HostsAlive != uint64(len(hosts)) {
+		t.Errorf("%d hosts alive, want %d", s.HostsAlive, len(hosts))
+	}
+}
+
+// TestResumeAsksNoMoreThanItMust counts the probes of a resumed sweep.
+func TestResumeAsksNoMoreThanItMust(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plan(t, dozen(), "10.0.0.0/24")
+		var l ledger
+		n := fakenet.New(nil, time.Millisecond)
+		cfg := scanner.Config{Rate: 500, Retries: 0}
+		_, _, err := l.part(t, n, cfg, p, 4*time.Second)
+		if !errors.Is(err, context.DeadlineExceeded) || l.from.Next < 500 || l.from.Spent.Probes < l.from.Next {
+			t.Fatalf("position %+v, %v; want at least 500 behind", l.from, err)
+		}
+		m := fakenet.New(nil, time.Millisecond)
+		_, s, err := l.part(t, m, cfg, p, time.Hour)
+		if want := int(p.Len() - l.from.Next); err == nil && m.Total() > want || s.Parts != 2 || s.Targets != p.Len() || s.Filtered+s.OpenFiltered != p.Len() {
+			t.Errorf("Run = %+v, %v after %d probes; want %d of them and all targets", s, err, m.Total(), want)
+		}
+	})
+}
+
+func TestStateBudgetIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := fakenet.New(nil, time.Millisecond)
+		tcp := dozen()[:1]
+		_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 1000, StateBudget: 100, Cooldown: time.Second}, plan(t, tcp, "10.0.0.0/24"))
+		if err != nil || s.MaxHalfOpen != 100 || s.Probes != 256 || len(s.Notes) != 1 {
+			t.Fatalf("Run = %+v, %v; want 256 probes, at most 100 half-open, and a note", s, err)
+		}
+		if d := s.Finished.Sub(s.Started); d < 2*scanner.StateTimeout || d > 2*scanner.StateTimeout+5*time.Second {
+			t.Errorf("took %v, want the time in which 100 + 100 states expire", d)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // answered SYNs are not held
+		truth := states{}
+		for i := range 256 {
+			truth[scanner.Target{Addr: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Port: dozen()[0]}] = scanner.Closed
+		}
+		_, s, err := run(t, t.Context(), fakenet.New(truth, 20*time.Millisecond), scanner.Config{Rate: 1000, StateBudget: 100}, plan(t, dozen()[:1], "10.0.0.0/24"))
+		if d := s.Finished.Sub(s.Started); err != nil || d > 2*time.Second || s.Closed != 256 {
+			t.Errorf("Run = %+v, %v in %v; want 256 closed at once", s, err, d)
+		}
+	})
+}
+
+func TestHoldHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := fakenet.New(nil, time.Millisecond)
+		begin := time.Now()
+		held := func(ctx context.Context) error {
+			if d := time.Since(begin); d > time.Second && d < time.Minute {
+				time.Sleep(time.Minute - d)
+			}
+			return ctx.Err()
+		}
+		_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 100, Hold: held, Cooldown: time.Second}, plan(t, dozen()[:1], "10.0.0.0/24"))
+		if d := s.Finished.Sub(s.Started); err != nil || d < time.Minute || d > time.Minute+5*time.Second || s.Probes != 256 {
+			t.Errorf("Run = %+v, %v in %v; want 256 probes, a minute late", s, err, d)
+		}
+		if s.Rate < 90 || s.Rate > 120 {
+			t.Errorf("rate %v, want about 100: held time is not counted", s.Rate)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		stop := fmt.Errorf("%w: no more", scanner.ErrStopped)
+		_, s, err := run(t, t.Context(), fakenet.New(nil, 0), scanner.Config{Rate: 100, Hold: func(context.Context) error { return stop }}, plan(t, dozen()[:1], "10.0.0.0/24"))
+		if !errors.Is(err, scanner.ErrStopped) || s.Complete || s.Probes != 0 || !slices.Equal(s.Why, []string{"stopped on request"}) {
+			t.Errorf("Run = %+v, %v; want stopped before the first probe", s, err)
+		}
+	})
+}
+
+func TestSubnetsAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		truth := states{target("10.0.0.1", "1947/tcp"): scanner.Open, target("10.0.1.9", "475/tcp"): scanner.Unreachable}
+		_, s, err := run(t, t.Context(), fakenet.New(truth, time.Millisecond), scanner.Config{Rate: 5000, Subnets: true}, plan(t, dozen(), "10.0.0.0/23", "fd00::/120"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := uint64(256 * 12)
+		want := []scanner.Subnet{
+			{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Targets: all, Probed: all, Answered: 1, Open: 1},
+			{Prefix: netip.MustParsePrefix("10.0.1.0/24"), Targets: all, Probed: all, Answered: 1, Unreachable: 1},
+			{Prefix: netip.MustParsePrefix("fd00::/120"), Targets: all, Probed: all},
+		}
+		if !slices.Equal(want, s.Subnets) {
+			t.Errorf("subnets = %+v, want %+v", s.Subnets, want)
+		}
+	})
+}

@@ -1,0 +1,47 @@
+package scanner
+
+import "net/netip"
+
+// Subnet is what was covered of one /24, or /120 in IPv6.
+type Subnet struct {
+	Prefix  netip.Prefix `json:"subnet"` // without zone
+	Targets uint64       `json:"targets"`
+	// Probed counts the targets that got a probe, Answered those that answered,
+	// also with an ICMP error, Open those of them that are open.
+	Probed      uint64 `json:"probed"`
+	Answered    uint64 `json:"answered"`
+	Open        uint64 `json:"open"`
+	Unreachable uint64 `json:"unreachable"`
+	LocalErrors uint64 `json:"local_errors"`
+}
+
+// subnetBits is how many bits of an address count within its subnet.
+const subnetBits = 8
+
+// cover adds a target with its final state, 0 for none, to the subnet of addr. Targets come sorted.
+func (s *Summary) cover(addr netip.Addr, state State, probed, answered bool) {
+	prefix, err := addr.WithZone("").Prefix(addr.BitLen() - subnetBits)
+	if err != nil {
+		return // the length of an address of the plan is always right
+	}
+	if n := len(s.Subnets); n == 0 || s.Subnets[n-1].Prefix != prefix {
+		s.Subnets = append(s.Subnets, Subnet{Prefix: prefix})
+	}
+	sub := &s.Subnets[len(s.Subnets)-1]
+	sub.Targets++
+	if probed {
+		sub.Probed++
+	}
+	if answered {
+		sub.Answered++
+	}
+	switch state {
+	case Open:
+		sub.Open++
+	case Unreachable:
+		sub.Unreachable++
+	case Unknown:
+		sub.LocalErrors++
+	case Closed, Filtered, OpenFiltered: // measured
+	}
+}

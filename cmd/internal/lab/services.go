@@ -71,9 +71,10 @@ func redisLine(words []string) (answer string, goOn bool) {
 // a refusal, and closes on anything else without a byte.
 func postgres(_ context.Context, c *conn) {
 	const sslRequest, gssRequest, version3 = 80877103, 80877104, 196608
+	in := bufio.NewReaderSize(c, 8192) // as its own: what it read before it closes is not reset
 	for {
 		var head [8]byte // length, code; PostgreSQL documentation, Message Formats
-		if _, err := io.ReadFull(c, head[:]); err != nil {
+		if _, err := io.ReadFull(in, head[:]); err != nil {
 			return
 		}
 		size, code := binary.BigEndian.Uint32(head[:]), binary.BigEndian.Uint32(head[4:])
@@ -81,7 +82,7 @@ func postgres(_ context.Context, c *conn) {
 		case size == 8 && (code == sslRequest || code == gssRequest):
 			c.say("N")
 		case code == version3 && size > 8 && size <= 10000:
-			if _, err := io.CopyN(io.Discard, c, int64(size-8)); err != nil {
+			if _, err := io.CopyN(io.Discard, in, int64(size-8)); err != nil {
 				return
 			}
 			body := "SFATAL\x00VFATAL\x00C28000\x00Mno pg_hba.conf entry for this host\x00\x00"

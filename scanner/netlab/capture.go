@@ -26,7 +26,9 @@ func (ns *NS) Capture(name string) *Capture {
 	fd, err := -1, error(nil)
 	ns.Do(func() { fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0) })
 	ns.check("open a packet socket", err)
-	ns.check("enlarge its buffer", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20))
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20) != nil { // not in a user namespace
+		ns.check("enlarge its buffer", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 64<<20))
+	}
 	ns.check("set its timeout", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20_000}))
 	ns.check("bind it", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: proto, Ifindex: index}))
 

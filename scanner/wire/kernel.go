@@ -40,11 +40,11 @@ func family(v6 bool) int {
 // addresses share one route.
 func (k *kernel) prefixes(v6 bool) ([]netip.Prefix, error) {
 	routes, err := k.nl.RouteListFiltered(family(v6), &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
-	if err != nil {
+	if err != nil && !unsupported(err) {
 		return nil, fmt.Errorf("wire: list the routes: %w", err)
 	}
 	rules, err := k.nl.RuleList(family(v6))
-	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EAFNOSUPPORT) {
+	if err != nil && !unsupported(err) {
 		return nil, fmt.Errorf("wire: list the routing rules: %w", err)
 	}
 	var all []netip.Prefix
@@ -56,6 +56,12 @@ func (k *kernel) prefixes(v6 bool) ([]netip.Prefix, error) {
 	}
 	slices.SortFunc(all, netip.Prefix.Compare)
 	return slices.Compact(all), nil
+}
+
+// unsupported reports whether the kernel lacks what was asked about: a whole
+// family, or routing rules. It then has none of it.
+func unsupported(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)
 }
 
 func appendPrefix(all []netip.Prefix, n *net.IPNet) []netip.Prefix {
@@ -83,7 +89,7 @@ type hop struct {
 }
 
 // errNoRoute means that this host does not send to an address.
-var errNoRoute = errors.New("wire: no route")
+var errNoRoute = errors.New("no route")
 
 // hop asks for the way to addr. index and src, if not zero, bind it to an
 // interface and to a source address. An address that this host does not send
@@ -119,11 +125,31 @@ func (k *kernel) get(addr netip.Addr, options *netlink.RouteGetOptions) (netlink
 		return routes[0], nil
 	case err == nil:
 		return netlink.Route{}, fmt.Errorf("no answer from the kernel: %w", errNoRoute)
-	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES),
-		errors.Is(err, unix.EINVAL), errors.Is(err, unix.EPERM), errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.ENODEV):
-		return netlink.Route{}, fmt.Errorf("%v: %w", err, errNoRoute)
+	case noWay(err) != "":
+		return netlink.Route{}, fmt.Errorf("%s: %w", noWay(err), errNoRoute)
 	default:
 		return netlink.Route{}, fmt.Errorf("wire: ask for the route to %v: %w", addr, err)
+	}
+}
+
+// noWay says what the kernel means by an error in place of a route, "" when it
+// means something else.
+func noWay(err error) string {
+	switch {
+	case errors.Is(err, unix.ENETUNREACH):
+		return "no network that has it is known"
+	case errors.Is(err, unix.EHOSTUNREACH):
+		return "the route says unreachable"
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return "the route says prohibited"
+	case errors.Is(err, unix.EINVAL):
+		return "the route is a blackhole"
+	case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.ENODEV):
+		return "the interface is down or gone"
+	case unsupported(err):
+		return "this host does not have the protocol"
+	default: // a fault of the question, not of the route
+		return ""
 	}
 }
 
@@ -195,7 +221,7 @@ func (k *kernel) byName(name string) (netlink.Link, error) {
 // nil, on all.
 func (k *kernel) addresses(l netlink.Link, v6 bool) ([]netip.Addr, error) {
 	list, err := k.nl.AddrList(l, family(v6))
-	if err != nil {
+	if err != nil && !unsupported(err) {
 		return nil, fmt.Errorf("wire: list this host's addresses: %w", err)
 	}
 	var all []netip.Addr

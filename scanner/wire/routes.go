@@ -5,10 +5,12 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"sort"
+	"strings"
 	"sync/atomic"
 )
 
@@ -80,6 +82,15 @@ type mapper struct {
 	cuts   []netip.Prefix // of the family at hand, sorted
 	byHop  map[hop]*route
 	result *routes
+
+	// region is the part of the family's space, around the last prefix that was
+	// asked for, that no cut divides; around is its route. IPv4 only: for IPv6 the
+	// source address can depend on the very destination.
+	region netip.Prefix
+	around *route
+
+	lost    uint64   // prefixes that cannot be sent to
+	example []string // some of them, with the reason
 }
 
 // mapAll returns the routes to all prefixes, which must be masked.
@@ -97,11 +108,15 @@ func (m *mapper) mapAll(prefixes []netip.Prefix) (*routes, error) {
 		if m.cuts, err = m.kernel.prefixes(v6); err != nil {
 			return nil, err
 		}
+		m.region = netip.Prefix{}
 		for _, p := range mine {
 			if err := m.walk(p); err != nil {
 				return nil, err
 			}
 		}
+	}
+	if m.lost > 0 {
+		m.log.Warn("some targets cannot be sent to", "prefixes", m.lost, "for_example", strings.Join(m.example, ", "))
 	}
 	return m.result, nil
 }
@@ -115,15 +130,37 @@ func (m *mapper) walk(p netip.Prefix) error {
 		}
 		return m.walk(high)
 	}
-	h, err := m.kernel.hop(p.Addr(), m.index, m.src)
-	if errors.Is(err, errNoRoute) {
-		m.log.Warn("these targets cannot be sent to", "targets", p.String(), "reason", err)
-		h = hop{} // all such targets share the route without an interface
-	} else if err != nil {
-		return err
+	r := m.around
+	if !m.region.IsValid() || !m.region.Contains(p.Addr()) {
+		h, err := m.kernel.hop(p.Addr(), m.index, m.src)
+		if err != nil && !errors.Is(err, errNoRoute) {
+			return err
+		}
+		if err != nil && len(m.example) < 3 {
+			m.example = append(m.example, fmt.Sprintf("%v: %v", p, err))
+		}
+		r = m.share(h) // all that cannot be sent to share the route without an interface
+		if p.Addr().Is4() {
+			m.region, m.around = m.grow(p), r
+		}
 	}
-	m.add(p, m.share(h))
+	if r.hop == (hop{}) {
+		m.lost++
+	}
+	m.add(p, r)
 	return nil
+}
+
+// grow returns the largest prefix around p that no cut divides.
+func (m *mapper) grow(p netip.Prefix) netip.Prefix {
+	for p.Bits() > 0 {
+		larger := netip.PrefixFrom(p.Addr(), p.Bits()-1).Masked()
+		if divided(m.cuts, larger) {
+			break
+		}
+		p = larger
+	}
+	return p
 }
 
 // share returns the one route of h.

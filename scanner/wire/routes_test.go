@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -120,6 +121,36 @@ func TestRoutesAreTheKernels(t *testing.T) {
 	}
 	if n := len(rs.v4) + len(rs.v6); n > 80 {
 		t.Errorf("the map has %d ranges: neighbouring ones should be joined", n)
+	}
+}
+
+// TestManyHosts maps a long list of single addresses, as a target file gives
+// it, and says once what cannot be sent to.
+func TestManyHosts(t *testing.T) {
+	k := inside(t, crossroads(t))
+	var hosts []netip.Prefix
+	for i := range 20_000 {
+		hosts = append(hosts, netip.PrefixFrom(netip.AddrFrom4([4]byte{10 + byte(i%2), 3, byte(i >> 8), byte(i)}), 32))
+	}
+	var log bytes.Buffer
+	m := mapper{kernel: k, log: slog.New(slog.NewTextHandler(&log, nil))}
+	rs, err := m.mapAll(hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 500 {
+		addr := hosts[r.IntN(len(hosts))].Addr()
+		want, err := k.hop(addr, 0, netip.Addr{})
+		if err != nil && !errors.Is(err, errNoRoute) {
+			t.Fatal(err)
+		}
+		if got := rs.of(addr); got == nil || got.hop != want {
+			t.Fatalf("route to %v = %+v, want %+v", addr, got, want)
+		}
+	}
+	if n := bytes.Count(log.Bytes(), []byte("\n")); n != 1 || !bytes.Contains(log.Bytes(), []byte("10.3.4.2/32: the route is a blackhole")) {
+		t.Errorf("%d log lines, want one that names an example:\n%s", n, &log)
 	}
 }
 

@@ -122,7 +122,8 @@
 // Against a sign of command and control a Server header is worth no more than
 // 75 points, whatever its rule says: it is what the operator of the listener
 // chose to claim, and those that are known claim nginx or Apache. The other
-// evidence for an innocent name counts in full. A sign is repeated only when
+// evidence for an innocent name counts in full, except a mere runtime: Go's
+// not-found page says in what a listener was written, not whose it is. A sign is repeated only when
 // the same probe showed it on another connection at least 30 s later, so that
 // two looks within one dialogue are one.
 //

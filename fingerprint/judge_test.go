@@ -165,6 +165,9 @@ func TestJudge(t *testing.T) {
 		{name: "two kinds of one family", host: clean(), exchanges: []Exchange{
 			shook(t, 1, pkix.Name{PostalCode: []string{"3540"}, Organization: []string{"x"}}, 7), inside(answer(1, ProbeGet11, "HTTP/1.1 404 Not Found\r\nX-Havoc: true\r\n\r\n"))},
 			want: "possible_c2/ 45 c2-havoc-header", severity: "high"},
+		{name: "a runtime is no name", host: clean(), exchanges: []Exchange{
+			shook(t, 1, pkix.Name{PostalCode: []string{"3540"}, Organization: []string{"x"}}, 7), inside(answer(1, ProbeGet11, "HTTP/1.1 404 Not Found\r\nX-Havoc: true\r\nX-Content-Type-Options: nosniff\r\n\r\n404 page not found\n"))},
+			want: "possible_c2/ 45 c2-havoc-header", severity: "high"},
 		{name: "two kinds of two families", host: clean(), exchanges: []Exchange{
 			shook(t, 1, pkix.Name{CommonName: "Covenant"}, 7), inside(answer(1, ProbeGet11, "HTTP/1.1 404 Not Found\r\nX-Havoc: true\r\n\r\n"))},
 			want: "known_service/generic_http 50 generic-http", flags: []string{"c2_indicator"}, severity: "medium"},

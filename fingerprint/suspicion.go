@@ -53,9 +53,10 @@ func (c *weighing) possibleC2() (Verdict, bool) {
 
 // believable is B as it stands against an indicator. A Server header is what
 // the operator says, and listeners of this kind say nginx or Apache: alone it
-// is never worth more than a generic header.
+// is never worth more than a generic header. A runtime is no name at all:
+// listeners are written in Go, Python and Node.js like everything else.
 func (c *weighing) believable() int {
-	const claim = 75
+	const claim, runtime = 75, namedService - 1
 	best := 0
 	for _, h := range c.hits {
 		points := h.sign.Points
@@ -64,6 +65,9 @@ func (c *weighing) believable() int {
 		}
 		if h.sign.Kind == KindHTTPHeader && h.sign.Class != LicenseManager {
 			points = min(points, claim)
+		}
+		if h.sign.Reason == "runtime" {
+			points = min(points, runtime)
 		}
 		best = max(best, points)
 	}

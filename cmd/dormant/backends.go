@@ -24,6 +24,8 @@ type backendOptions struct {
 	ports    []registry.Port
 	iface    string
 	source   netip.Addr
+	insist   bool // the user named the backend
+	zeroCopy bool // AF_XDP: only if the driver lends the card this process's memory
 	log      *slog.Logger
 }
 
@@ -31,7 +33,8 @@ type backendOptions struct {
 type backendKind struct {
 	name  string
 	ready func() error // why it cannot be used on this host, nil if it can
-	open  func(backendOptions) (backend, error)
+	// open also returns what is really used, in the words of --backend.
+	open func(backendOptions) (b backend, used string, err error)
 }
 
 // backends lists all ways, the best first. The last one always works.
@@ -88,10 +91,10 @@ func allLoopback(prefixes []netip.Prefix) bool {
 	return len(prefixes) > 0
 }
 
-func openConnect(o backendOptions) (backend, error) {
+func openConnect(o backendOptions) (backend, string, error) {
 	b, err := connect.New(connect.Config{Source: o.source, Interface: o.iface, Log: o.log})
 	if err != nil {
-		return nil, &exitError{exitPrivilege, err}
+		return nil, "", &exitError{exitPrivilege, err}
 	}
-	return b, nil
+	return b, "connect", nil
 }

@@ -2,24 +2,68 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"dormant/cmd/internal/doctor"
 	"dormant/scanner/link/afpacket"
+	"dormant/scanner/link/afxdp"
 	"dormant/scanner/wire"
 )
 
 // rawBackends are those that build frames themselves.
 func rawBackends() []backendKind {
 	return []backendKind{
+		{name: "afxdp", ready: readyAFXDP, open: openAFXDP},
 		{name: "afpacket", ready: doctor.RawSockets, open: openAFPacket},
 	}
 }
 
-func openAFPacket(o backendOptions) (backend, error) {
+func readyAFXDP() error {
+	if err := doctor.RawSockets(); err != nil {
+		return err
+	}
+	return afxdp.Ready()
+}
+
+func openAFPacket(o backendOptions) (backend, string, error) {
+	b, err := openWire(o, func(spec wire.LinkSpec) (wire.Link, error) { return afpacket.Open(spec) })
+	return b, "afpacket", err
+}
+
+// openAFXDP opens each link by AF_XDP and, where that does not go, by packet
+// sockets, with the reason in the log. When the user insists on AF_XDP, only
+// interfaces that it is not made for are sent to by packet sockets.
+func openAFXDP(o backendOptions) (backend, string, error) {
+	var used []string
+	use := func(name string) {
+		if !slices.Contains(used, name) {
+			used = append(used, name)
+		}
+	}
+	b, err := openWire(o, func(spec wire.LinkSpec) (wire.Link, error) {
+		l, err := afxdp.Open(spec, afxdp.Config{ZeroCopy: o.zeroCopy})
+		if err == nil {
+			use("afxdp")
+			return l, nil
+		}
+		if o.insist && !errors.Is(err, afxdp.ErrUnsupported) {
+			return nil, fmt.Errorf("--backend afxdp: %v: %w", err, wire.ErrInterface)
+		}
+		use("afpacket")
+		o.log.Info("sending by packet sockets", "interface", spec.Name, "why", err)
+		return afpacket.Open(spec)
+	})
+	slices.Sort(used) // the better one first
+	slices.Reverse(used)
+	return b, strings.Join(used, "+"), err
+}
+
+func openWire(o backendOptions, openLink func(wire.LinkSpec) (wire.Link, error)) (backend, error) {
 	b, err := wire.Open(wire.Config{
 		Prefixes: o.prefixes, Zones: o.zones, Ports: o.ports,
-		Interface: o.iface, Source: o.source, Log: o.log,
-		OpenLink: func(spec wire.LinkSpec) (wire.Link, error) { return afpacket.Open(spec) },
+		Interface: o.iface, Source: o.source, Log: o.log, OpenLink: openLink,
 	})
 	if errors.Is(err, wire.ErrPrivilege) || errors.Is(err, wire.ErrInterface) {
 		return nil, &exitError{exitPrivilege, err}

@@ -25,19 +25,20 @@ type scanOptions struct {
 	ports        portList
 	yes          bool
 
-	rate       rateValue
-	hostRate   float64
-	retries    uint8
-	cooldown   time.Duration
-	backend    string
-	iface      string
-	source     netip.Addr
-	seed       uint64
-	seedGiven  bool
-	shard      shardValue
-	dryRun     bool
-	discovery  string
-	noDiscover bool
+	rate        rateValue
+	hostRate    float64
+	retries     uint8
+	cooldown    time.Duration
+	backend     string
+	xdpZeroCopy bool
+	iface       string
+	source      netip.Addr
+	seed        uint64
+	seedGiven   bool
+	shard       shardValue
+	dryRun      bool
+	discovery   string
+	noDiscover  bool
 
 	noIdentify  bool
 	registryDir string
@@ -69,6 +70,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	flags.Uint8Var(&o.retries, "retries", 2, "probes again to targets that did not answer")
 	flags.DurationVar(&o.cooldown, "cooldown", 0, "wait for late answers (default: measured, at most 8s)")
 	flags.Var(oneOf(&o.backend, backendNames()...), "backend", "how to send")
+	flags.BoolVar(&o.xdpZeroCopy, "xdp-zerocopy", false, "afxdp: let the network card read this process's memory; few drivers can, some restart the card for it")
 	flags.StringVar(&o.iface, "interface", "", "send by this `INTERFACE` only")
 	flags.TextVar(&o.source, "source", netip.Addr{}, "send from this `ADDRESS` of this host")
 	flags.Uint64Var(&o.seed, "seed", 0, "order of the probes and choice of the canary ports (default: random, printed)")

@@ -138,7 +138,7 @@ func (s *scan) openBackend() (backend, error) {
 		return nil, err
 	}
 	if note != "" {
-		s.a.log.Info("sweeping by ordinary connections", "backend", kind.name, "why", note)
+		s.a.log.Info("not the fastest way of sending", "backend", kind.name, "why", note)
 	}
 	var zones []string
 	for _, addr := range s.ranges.Zoned() {
@@ -146,11 +146,13 @@ func (s *scan) openBackend() (backend, error) {
 			zones = append(zones, addr.Zone())
 		}
 	}
-	s.run.Backend, s.meta.Handshakes = kind.name, kind.name == "connect"
-	return kind.open(backendOptions{
+	b, used, err := kind.open(backendOptions{
 		prefixes: s.plan.Prefixes(), zones: zones, ports: s.plan.Ports(),
 		iface: s.o.iface, source: s.o.source, log: s.a.log,
+		insist: s.o.backend != "auto", zeroCopy: s.o.xdpZeroCopy,
 	})
+	s.run.Backend, s.meta.Handshakes = used, used == "connect"
+	return b, err
 }
 
 // sweep runs the pipeline and writes down its outcome.

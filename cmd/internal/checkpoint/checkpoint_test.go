@@ -1,0 +1,242 @@
+package checkpoint
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"dormant/fingerprint"
+	"dormant/registry"
+	"dormant/scanner"
+)
+
+func target(last byte, number uint16) scanner.Target {
+	return scanner.Target{Addr: netip.AddrFrom4([4]byte{10, 0, 0, last}), Port: registry.Port{Number: number, Proto: registry.TCP}}
+}
+
+// samples are observations with every field in use, and with none.
+func samples() []scanner.Observation {
+	full := scanner.Observation{
+		Target: scanner.Target{Addr: netip.MustParseAddr("fe80::1%eth0"), Port: registry.Port{Number: 65535, Proto: registry.UDP}},
+		State:  scanner.Open, Reason: scanner.UDPReply, From: netip.MustParseAddr("fe80::1%eth0"), TTL: 255, RTT: 1234567,
+		At: time.Unix(1700000000, 5), Payload: []byte("re\x00ply"), MAC: []byte{1, 2, 3, 4, 5, 6}, Window: 65535, Attempt: 2, Sent: 3,
+	}
+	plain := scanner.Observation{Target: target(1, 1947), State: scanner.Filtered, Reason: scanner.ICMPAdminProhibited,
+		From: netip.MustParseAddr("10.0.0.254"), At: time.Unix(0, 1)}
+	return []scanner.Observation{full, plain}
+}
+
+func same() cmp.Options {
+	return cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateApproxTime(0), cmpopts.EquateEmpty()}
+}
+
+func header(id string) Header {
+	return Header{ScanID: id, Identity: "x", Seed: 7, Args: []string{"10.0.0.0/24"}, Flags: map[string][]string{"ports": {"1947"}}}
+}
+
+// fill makes a run with two answers, a dialogue, and a position behind them.
+func fill(t *testing.T, root string) string {
+	t.Helper()
+	r, err := Create(root, header("s_1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range samples() {
+		r.Observed(o)
+	}
+	if err := r.Identified(&fingerprint.Evidence{Target: target(1, 1947), Status: fingerprint.StatusDone}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Save(scanner.Position{Round: 1, Dark: true, Next: 99}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(root, "s_1", "journal")
+}
+
+func TestWhatIsSavedComesBack(t *testing.T) {
+	root := t.TempDir()
+	fill(t, root)
+	r, err := Open(root, "s_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := header("s_1")
+	want.Schema = Schema
+	if d := cmp.Diff(want, r.Header); d != "" {
+		t.Errorf("header (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(samples(), slices.Collect(r.Known()), same()); d != "" {
+		t.Errorf("answers (-want +got):\n%s", d)
+	}
+	dialogues, n, err := r.Dialogues()
+	if err != nil || n != 2 || len(dialogues) != 1 || dialogues[target(1, 1947)].Status != fingerprint.StatusDone {
+		t.Errorf("Dialogues = %v, %d, %v; want one done, two answers", dialogues, n, err)
+	}
+	if r.Position.Next != 99 || r.Position.Round != 1 || !r.Position.Dark {
+		t.Errorf("position = %+v", r.Position)
+	}
+	if _, err := Open(root, "s_1"); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("a second Open = %v, want that it is locked", err)
+	}
+	if err := r.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := List(root); err != nil || len(ids) != 0 {
+		t.Errorf("List after Remove = %v, %v", ids, err)
+	}
+}
+
+// TestEveryTornEnd cuts the journal at every byte, as a kill does while it is
+// written: what the position needs must be there, or the run is refused; what
+// is behind it may be half.
+func TestEveryTornEnd(t *testing.T) {
+	root := t.TempDir()
+	path := fill(t, root)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := appendFrame(nil, func(b []byte) []byte { return appendAnswer(b, samples()[0]) })
+	for n := range len(whole) + len(more) + 1 {
+		if err := os.WriteFile(path, slices.Concat(whole, more)[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(root, "s_1")
+		if n < len(whole) {
+			if err == nil || !strings.Contains(err.Error(), "damaged at byte") {
+				t.Fatalf("cut at %d of %d: Open = %v, want that it is damaged", n, len(whole), err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("cut at %d, %d behind the position: %v", n, n-len(whole), err)
+		}
+		want := 2
+		if n == len(whole)+len(more) {
+			want = 3
+		}
+		r.Observed(samples()[1]) // goes on where the whole part ends
+		if err := r.Save(r.Position); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Collect(r.Known()); len(got) != want+1 {
+			t.Fatalf("cut at %d: %d answers, want %d", n, len(got), want+1)
+		}
+		if err := r.Save(scanner.Position{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := replaceState(r, int64(len(whole))); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// replaceState puts position.json back for the next row.
+func replaceState(r *Run, journal int64) error {
+	return writeJSON(filepath.Join(r.dir, "position.json"), state{Schema, scanner.Position{}, journal})
+}
+
+func TestDamageInTheMiddleIsRefused(t *testing.T) {
+	root := t.TempDir()
+	path := fill(t, root)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(magic)+frameLen+3] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(root, "s_1"); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("Open = %v, want that it is damaged", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	root := t.TempDir()
+	if _, err := Find(root, "last"); err == nil {
+		t.Error("Find in an empty folder succeeds")
+	}
+	for _, id := range []string{"s_10a", "s_10b", "s_2"} {
+		r, err := Create(root, header(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(root, "s_9"), 0o700); err != nil { // no run.json: no run
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ want, id, fault string }{
+		{"last", "s_2", ""}, {"s_10a", "s_10a", ""}, {"s_2", "s_2", ""}, {"s_10b", "s_10b", ""},
+		{"s_10", "", "begins 2"}, {"s_3", "", "want last or one of"}, {"", "", "want last or one of"}, {"s_9", "", "want last"},
+	} {
+		id, err := Find(root, tt.want)
+		if id != tt.id || (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
+			t.Errorf("Find(%q) = %q, %v; want %q, %q", tt.want, id, err, tt.id, tt.fault)
+		}
+	}
+}
+
+func TestAnswersAllocateNothing(t *testing.T) {
+	j := &journal{waiting: make([]byte, 0, 1<<20), full: make(chan struct{}, 1)}
+	o := samples()[0]
+	if n := testing.AllocsPerRun(1000, func() { j.answer(o) }); n != 0 {
+		t.Errorf("%v allocations per answer, want 0", n)
+	}
+}
+
+func FuzzJournal(f *testing.F) {
+	var b []byte
+	for _, o := range samples() {
+		b = appendFrame(b, func(b []byte) []byte { return appendAnswer(b, o) })
+		f.Add(appendAnswer(nil, o))
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 0 {
+			if o, err := decodeAnswer(b[1:]); err == nil { // what can be read is written and read the same
+				again, err := decodeAnswer(appendAnswer(nil, o)[1:])
+				if d := cmp.Diff(o, again, same()); err != nil || d != "" {
+					t.Errorf("%v (-first +again):\n%s", err, d)
+				}
+			}
+		}
+		r := bytes.NewReader(b)
+		for buf := []byte(nil); ; {
+			var err error
+			if buf, err = readFrame(r, buf); err != nil {
+				break
+			}
+		}
+	})
+}
+
+func BenchmarkObserved(b *testing.B) {
+	j := &journal{full: make(chan struct{}, 1)}
+	o := samples()[1]
+	b.ReportAllocs()
+	for b.Loop() {
+		j.answer(o)
+		if len(j.waiting) > fullBytes {
+			j.waiting = j.waiting[:0]
+		}
+	}
+	b.ReportMetric(float64(len(appendAnswer(nil, o))+frameLen), "bytes/answer")
+}

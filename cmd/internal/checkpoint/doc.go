@@ -1,0 +1,23 @@
+// Package checkpoint keeps on disk what a scan needs to go on after it was
+// stopped or killed. A run has a folder of its own, named by its scan id:
+//
+//	run.json       which scan it is: the settings as given, seed, identity of the plan
+//	journal        every answer and every finished dialogue, appended as they come
+//	position.json  how far the sweep is, and how much of the journal belongs to it
+//	lock           held while a process works on the run
+//
+// # Design
+//
+// The journal is binary, each record with its length and CRC-32C: an answer is
+// some forty bytes and costs the receiver no allocation, and a torn end is seen
+// and cut off. Records behind those that the position needs are a gift: what
+// they tell is not asked again.
+//
+// Order makes it safe: the position is read first, then everything that was
+// journaled until then is written and synced, and only then the position takes
+// its name. A position never promises an answer that is not on disk.
+//
+// [Run.Observed] and [Run.Identified] only append to memory, so the receiver
+// never waits for a disk. A disk that fails ends the checkpoints, with a line in
+// the log, and not the scan.
+package checkpoint

@@ -145,6 +145,17 @@ func (p *Plan) Index(t Target) (uint64, bool) {
 	return k*uint64(len(p.ports)) + uint64(port), ok
 }
 
+// Place returns where t stands in scan order, and false when t is not in the
+// plan: At(Place(t)) is t, and t belongs to shard Place(t) modulo the number of
+// shards.
+func (p *Plan) Place(t Target) (uint64, bool) {
+	j, ok := p.Index(t)
+	if !ok {
+		return 0, false
+	}
+	return p.order.invert(j), true
+}
+
 // AddrIndex returns how many addresses of the plan are below addr, and false
 // when addr is not in the plan. An address with a zone is another one than the
 // same address without.

@@ -270,3 +270,15 @@ func BenchmarkPlanAt(b *testing.B) {
 		i++
 	}
 }
+
+func TestPlaceIsTheInverseOfAt(t *testing.T) {
+	p := mustPlan(t, 3, twelve(), "10.0.0.0/25", "fd00::/124")
+	for i := range p.Len() {
+		if place, ok := p.Place(p.At(i)); !ok || place != i {
+			t.Fatalf("Place(At(%d)) = %d, %v", i, place, ok)
+		}
+	}
+	if _, ok := p.Place(Target{Addr: netip.MustParseAddr("10.0.1.0"), Port: twelve()[0]}); ok {
+		t.Error("a target outside the plan has a place")
+	}
+}

@@ -46,6 +46,8 @@ type Summary struct {
 	// Parts is 1, and one more for each time that the run was resumed. After a
 	// kill, the probes since its last checkpoint are not in the numbers.
 	Parts int `json:"parts"`
+	// Estimate is of a run with two passes, else nil.
+	Estimate *Estimate `json:"estimate,omitempty"`
 	// Subnets tell what was covered of each /24 (IPv6: /120), sorted, where
 	// Config.Subnets asked for it and the run came to its end or was cut short.
 	Subnets []Subnet `json:"subnets,omitempty"`

@@ -1,0 +1,63 @@
+package scanner_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"dormant/scanner"
+)
+
+func TestChapman(t *testing.T) {
+	for _, tt := range []struct {
+		name                string
+		first, second, both uint64
+		missed, low, high   float64 // by hand from the formulas
+	}{
+		{"nothing open", 0, 0, 0, 0, 0, 0},
+		{"both saw the same", 50, 50, 50, 0, 0, 0},
+		{"ninety of a hundred, twice", 90, 90, 81, 0.9878, 0, 3.1365},
+		{"nothing in common", 2, 2, 0, 4, 0, 12.3155},
+	} {
+		e := scanner.Chapman(tt.first, tt.second, tt.both)
+		if math.Abs(e.Missed-tt.missed) > 1e-3 || math.Abs(e.Low-tt.low) > 1e-3 || math.Abs(e.High-tt.high) > 1e-3 {
+			t.Errorf("%s: %+v, want %v missed, %v to %v", tt.name, e, tt.missed, tt.low, tt.high)
+		}
+	}
+}
+
+// TestChapmanCovers draws passes of known loss: the interval must hold the truth
+// about as often as it says, and the estimate must not lean to one side.
+func TestChapmanCovers(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	const draws, open, seen = 2000, 1000, 0.9
+	held, sum := 0, 0.0
+	for range draws {
+		var first, second, both uint64
+		missed := 0.0
+		for range open {
+			a, b := rnd.Float64() < seen, rnd.Float64() < seen
+			switch {
+			case a && b:
+				first, second, both = first+1, second+1, both+1
+			case a:
+				first++
+			case b:
+				second++
+			default:
+				missed++
+			}
+		}
+		e := scanner.Chapman(first, second, both)
+		sum += e.Missed - missed
+		if e.Low <= missed && missed <= e.High {
+			held++
+		}
+	}
+	if share := float64(held) / draws; share < 0.93 || share > 0.97 {
+		t.Errorf("the interval holds the truth in %.3f of %d draws, want about 0.95", share, draws)
+	}
+	if lean := sum / draws; math.Abs(lean) > 0.5 {
+		t.Errorf("the estimate is %.2f too high on average, want about 0", lean)
+	}
+}

@@ -1,7 +1,5 @@
 //go:build linux
 
-// Package netlab makes isolated networks for tests: network namespaces joined
-// by veth pairs, with nothing else in them and no way out.
 package netlab
 
 import (

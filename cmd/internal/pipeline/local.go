@@ -18,6 +18,7 @@ import (
 type Result struct {
 	scanner.Observation
 	Evidence *fingerprint.Evidence // nil: no dialogue
+	Cut      bool                  // a dialogue was due, and an interrupt came first
 }
 
 // Source finds what there is to report. emit may be called from several
@@ -79,7 +80,7 @@ func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) 
 			case open <- o:
 			case <-gctx.Done():
 				tally.unheld()
-				emit(Result{Observation: o})
+				emit(Result{Observation: o, Cut: true})
 			}
 		})
 		return nil

@@ -88,15 +88,28 @@ func (p *Pipeline) finding(r Result) reports.Finding {
 	if r.At.IsZero() {
 		r.At = time.Now()
 	}
-	var verdict *fingerprint.Verdict
-	if r.Evidence != nil {
-		entry, _ := p.Registry.Lookup(r.Port) // the zero entry: nothing is known of the port
-		v := p.Judge.Judge(entry, r.Observation, *r.Evidence)
-		verdict = &v
-	}
+	verdict, cut := p.judge(r)
 	f := reports.NewFinding(p.Meta, p.Registry.Name(r.Port), r.Observation, verdict, r.Evidence)
+	if cut {
+		f.Note = "the dialogue was cut short: nothing can be said of what it did not ask"
+	}
 	if names := p.Names[r.Addr]; f.Hostname == "" && len(names) > 0 {
 		f.Hostname = names[0]
 	}
 	return f
+}
+
+// judge gives the verdict, nil where there was no dialogue. One that was cut
+// short before it named anything has no verdict either: "unidentified" would
+// say that all questions were asked.
+func (p *Pipeline) judge(r Result) (v *fingerprint.Verdict, cut bool) {
+	if r.Evidence == nil {
+		return nil, r.Cut
+	}
+	entry, _ := p.Registry.Lookup(r.Port) // the zero entry: nothing is known of the port
+	verdict := p.Judge.Judge(entry, r.Observation, *r.Evidence)
+	if r.Evidence.Status == fingerprint.StatusCancelled && (verdict.Class == 0 || verdict.Class == fingerprint.Unidentified) {
+		return nil, true
+	}
+	return &verdict, false
 }

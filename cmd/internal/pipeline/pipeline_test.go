@@ -164,6 +164,11 @@ func TestCancelledKeepsWhatWasFound(t *testing.T) {
 		if len(got.got) != 256 {
 			t.Errorf("%d findings written, want all 256 that were found", len(got.got))
 		}
+		for _, f := range got.got {
+			if f.Verdict != 0 || f.Note == "" {
+				t.Fatalf("%v has verdict %q and note %q; want none, and why", f.IP, f.Verdict, f.Note)
+			}
+		}
 		if out.Identify.Cancelled != 256 {
 			t.Errorf("%d dialogues counted as cut short, want 256", out.Identify.Cancelled)
 		}

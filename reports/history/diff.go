@@ -1,0 +1,130 @@
+package history
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"dormant/reports"
+	"dormant/scanner"
+)
+
+// Change is what happened to one port between two runs.
+type Change struct {
+	Kind   Kind
+	Target scanner.Target
+	// From is the address before, of a Moved one.
+	From netip.Addr
+	// Before and After are the findings, nil where the port was not open.
+	Before, After *reports.Finding
+	// Fields are the differences of a Changed or Moved one.
+	Fields []Field
+	// First and Last are when the port was seen open first and last.
+	First, Last time.Time
+}
+
+// Field is one difference.
+type Field struct {
+	Name   string `json:"field"`
+	Before string `json:"before"`
+	After  string `json:"after"`
+}
+
+// fact is one thing that a change can be about.
+type fact struct{ name, value string }
+
+// compared returns what is compared of two findings. What an unnamed service
+// speaks is our guess of the day, and no fact about it.
+func compared(f *reports.Finding) []fact {
+	service := f.Service
+	if f.Full != nil && f.Verdict.String() == "unidentified" || f.Verdict == 0 {
+		service = ""
+	}
+	return []fact{
+		{"verdict", f.Verdict.String()}, {"service", service}, {"product", f.Product}, {"version", f.Version}, {"tls_cert", f.TLSCert},
+	}
+}
+
+// fields returns the differences.
+func fields(before, after *reports.Finding) []Field {
+	var all []Field
+	b, a := compared(before), compared(after)
+	for i := range b {
+		if b[i].value != a[i].value {
+			all = append(all, Field{b[i].name, b[i].value, a[i].value})
+		}
+	}
+	return all
+}
+
+// Diff calls fn for everything that is not the same in two runs, in the order
+// of address, transport and port. Both may be of any site and vantage; what to
+// says of silence is believed only where it measured.
+func (s *Store) Diff(ctx context.Context, from, to Run, fn func(Change) error) error {
+	p, err := s.pairOf(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	moved, err := s.moves(ctx, p)
+	if err != nil {
+		return err
+	}
+	left := map[string]bool{}
+	for _, m := range moved {
+		left[m.key] = true
+	}
+	return s.compare(ctx, p, func(e entry) error {
+		if e.kind == Same || left[string(e.key)] {
+			return nil
+		}
+		c, ok, err := s.detail(ctx, p, e, moved)
+		if err != nil || !ok {
+			return err
+		}
+		return fn(c)
+	})
+}
+
+// detail adds the findings to an entry, and false when they do not differ after
+// all.
+func (s *Store) detail(ctx context.Context, p pair, e entry, moved map[string]seenAt) (Change, bool, error) {
+	c := Change{Kind: e.kind}
+	var err error
+	if c.Target, err = parseKey(e.key); err != nil {
+		return c, false, err
+	}
+	load := func(run int64, key []byte) *reports.Finding {
+		f, ok, ferr := s.finding(ctx, run, key)
+		if ferr != nil {
+			err = ferr
+		}
+		if !ok {
+			return nil
+		}
+		return &f
+	}
+	if e.before != 0 {
+		c.Before = load(e.before, e.key)
+	}
+	if then, ok := moved[string(e.key)]; ok {
+		c.Kind, c.Before = Moved, load(then.before, []byte(then.key))
+		old, kerr := parseKey([]byte(then.key))
+		if kerr != nil {
+			return c, false, kerr
+		}
+		c.From = old.Addr
+	}
+	if e.kind == New || e.kind == FirstRun || e.kind == Changed {
+		c.After = load(p.to.row, e.key)
+	}
+	if err != nil {
+		return c, false, err
+	}
+	if c.Before != nil && c.After != nil {
+		c.Fields = fields(c.Before, c.After)
+	}
+	if c.First, c.Last, err = s.Seen(ctx, p.to, c.Target); err != nil {
+		return c, false, err
+	}
+	return c, c.Kind != Changed || len(c.Fields) > 0, nil
+}

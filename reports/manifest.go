@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Manifest says what a run was and which files it left, with their digests, so
@@ -19,7 +20,26 @@ type Manifest struct {
 	Why      []string       `json:"why,omitempty"` // when not complete
 	Coverage string         `json:"coverage"`
 	Run      Run            `json:"run"`
+	Settings Settings       `json:"settings,omitzero"`
 	Files    []ManifestFile `json:"files"`
+}
+
+// Settings are the bounds within which a run was made. The zero value is that
+// they are not known.
+type Settings struct {
+	Rate        string        `json:"rate"`      // probes per second, or "max"
+	HostRate    float64       `json:"host_rate"` // probes per second to one address
+	Retries     int           `json:"retries"`
+	States      string        `json:"states"`
+	StateBudget uint64        `json:"state_budget,omitempty"` // half-open connections
+	Window      string        `json:"window,omitempty"`       // "22:00-05:00", local time
+	MaxRuntime  time.Duration `json:"max_runtime_ns,omitempty"`
+	Canaries    []string      `json:"canaries,omitempty"` // known-open targets; those not found are in Why
+	// ConnectionsPerHost is the most connections to one host at a time in the
+	// dialogues.
+	ConnectionsPerHost int `json:"dialogue_connections_per_host"`
+	// PlanTargets counts the targets of the whole plan, of which Run.Shard is a part.
+	PlanTargets uint64 `json:"plan_targets"`
 }
 
 // ManifestFile is one output of a run.

@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"dormant/fingerprint"
 	"dormant/scanner"
 )
 
@@ -67,7 +68,10 @@ func (t *Table) Write(_ context.Context, f Finding) error {
 			t.moreOpen++
 			break
 		}
-		f.Full, f.Dialogue, f.Flags = nil, nil, append([]string(nil), f.Flags...)
+		f.Dialogue, f.Flags = nil, append([]string(nil), f.Flags...)
+		if f.Full != nil { // all that the name of a row needs of it
+			f.Full = &fingerprint.Verdict{Reason: f.Full.Reason}
+		}
 		t.open = append(t.open, f)
 	case scanner.Closed:
 		t.host.closed++

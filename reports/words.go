@@ -176,12 +176,21 @@ func changed(f *Finding) bool {
 }
 
 // name is the best name for what answers: product, else what was proved to be
-// spoken.
+// spoken, with the verdict's reason.
 func name(f *Finding) string {
 	if f.Product != "" {
 		return f.Product
 	}
-	return f.Service
+	if f.Full == nil || f.Full.Reason == "" {
+		return f.Service
+	}
+	reason := strings.ReplaceAll(f.Full.Reason, "_", " ")
+	switch f.Service {
+	case "", "unknown", "silent":
+		return reason
+	default:
+		return f.Service + " (" + reason + ")"
+	}
 }
 
 // endpoint is "10.0.0.1:1947/tcp".

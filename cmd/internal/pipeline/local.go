@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -54,7 +55,13 @@ type Local struct {
 	// Queue bounds the answers that may wait to be taken on. Zero means
 	// 1,048,576, which is at most 200 MB.
 	Queue int
+
+	due, held atomic.Uint64 // dialogues, for Held
 }
+
+// Held returns how many dialogues are over, of how many that were due so far.
+// It may be called at any time.
+func (l *Local) Held() (over, due uint64) { return l.held.Load(), l.due.Load() }
 
 const (
 	defaultQueue   = 1 << 20
@@ -76,6 +83,7 @@ func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) 
 				emit(Result{Observation: o})
 				return
 			}
+			l.due.Add(1)
 			select {
 			case open <- o:
 			case <-gctx.Done():
@@ -89,6 +97,7 @@ func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) 
 		g.Go(func() error { // the crew; ends when open is closed
 			l.Crew.Run(gctx, open, cmp.Or(l.Workers, defaultWorkers), func(r fingerprint.Result) {
 				tally.add(r.Evidence, r.Err)
+				l.held.Add(1)
 				if r.Err != nil {
 					l.Log.WarnContext(gctx, "dialogue failed on this side", "target", r.Observation.Target, "error", r.Err)
 				}

@@ -3,7 +3,6 @@ package fingerprint
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -13,8 +12,7 @@ type condition struct {
 	field    string // "data", "header:server" (the name in lower case), "cert:subject"
 	computed handshake
 
-	pattern  *regexp.Regexp // over the Latin-1 reading of the field
-	literals []literal      // one of them is in every match of pattern; nil when none is known
+	pattern  *pattern // over the Latin-1 reading of the field
 	equals   *string
 	contains *string
 	prefix   []int // byte values, -1 for any
@@ -46,7 +44,9 @@ func (f conditionFile) condition() (condition, error) {
 	}
 	switch {
 	case f.Pattern != nil:
-		return c, c.compile(*f.Pattern)
+		var err error
+		c.pattern, err = newPattern(*f.Pattern)
+		return c, err
 	case f.Equals != nil:
 		s := latin1([]byte(*f.Equals))
 		c.equals = &s
@@ -73,28 +73,6 @@ func (f conditionFile) tests() int {
 		}
 	}
 	return n
-}
-
-// compile reads a pattern. Bytes above 0x7f in it stand for themselves, as
-// they do in the Latin-1 text that it is matched against.
-func (c *condition) compile(pattern string) error {
-	text, err := latin1Pattern(pattern)
-	if err != nil {
-		return err
-	}
-	if c.pattern, err = regexp.Compile(text); err != nil {
-		return fmt.Errorf("pattern %q: want RE2: %w", pattern, err)
-	}
-	if c.pattern.MatchString("") {
-		return fmt.Errorf("pattern %q matches the empty text and so everything", pattern)
-	}
-	for _, g := range c.groups() {
-		if !knownGroup(g) {
-			return fmt.Errorf("pattern %q: group %q: want version, product, hostname or edition", pattern, g)
-		}
-	}
-	c.literals = requiredLiterals(text)
-	return nil
 }
 
 // bytes reads the form "05 00 ?? 2c": a prefix in hex, ?? for any byte.
@@ -125,22 +103,7 @@ func (c *condition) groups() []string {
 	if c.pattern == nil {
 		return nil
 	}
-	var names []string
-	for _, n := range c.pattern.SubexpNames() {
-		if n != "" {
-			names = append(names, n)
-		}
-	}
-	return names
-}
-
-func knownGroup(name string) bool {
-	switch name {
-	case "version", "product", "hostname", "edition":
-		return true
-	default:
-		return false
-	}
+	return c.pattern.groups()
 }
 
 // fieldValue is one value of a field in Latin-1, with its lower-case form made
@@ -165,7 +128,7 @@ func (c *condition) cheap() bool { return c.pattern == nil && c.computed == nil 
 func (c *condition) test(value fieldValue) (where string, groups map[string]string, ok bool) {
 	switch {
 	case c.pattern != nil:
-		return c.testPattern(value)
+		return c.pattern.test(value)
 	case c.equals != nil:
 		return value.text, nil, value.text == *c.equals
 	case c.contains != nil:
@@ -176,39 +139,6 @@ func (c *condition) test(value fieldValue) (where string, groups map[string]stri
 		n, err := strconv.Atoi(value.text)
 		return value.text, nil, err == nil && (c.min == nil || n >= *c.min) && (c.max == nil || n <= *c.max)
 	}
-}
-
-// possible reports whether the value holds one of the texts that a match of
-// the pattern would.
-func (c *condition) possible(v fieldValue) bool {
-	for _, l := range c.literals {
-		text := v.text
-		if l.fold {
-			text = v.folded()
-		}
-		if strings.Contains(text, l.text) {
-			return true
-		}
-	}
-	return c.literals == nil
-}
-
-func (c *condition) testPattern(v fieldValue) (string, map[string]string, bool) {
-	if !c.possible(v) {
-		return "", nil, false
-	}
-	value := v.text
-	m := c.pattern.FindStringSubmatchIndex(value)
-	if m == nil {
-		return "", nil, false
-	}
-	groups := map[string]string{}
-	for i, name := range c.pattern.SubexpNames() {
-		if name != "" && m[2*i] >= 0 {
-			groups[name] = value[m[2*i]:m[2*i+1]]
-		}
-	}
-	return value[m[0]:m[1]], groups, true
 }
 
 func (c *condition) testPrefix(value string) (string, map[string]string, bool) {

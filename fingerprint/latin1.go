@@ -2,7 +2,6 @@ package fingerprint
 
 import (
 	"fmt"
-	"regexp/syntax"
 	"strings"
 	"unicode/utf8"
 )
@@ -71,93 +70,6 @@ func latin1Pattern(pattern string) (string, error) {
 		out.WriteRune(r)
 	}
 	return out.String(), nil
-}
-
-// literal is a text that every match of a pattern contains.
-type literal struct {
-	text string
-	fold bool // in lower case, to be sought in the lower-case value
-}
-
-// requiredLiterals returns texts of which at least one is in every match of the
-// pattern, nil when the pattern tells none of three bytes or more. Looking for
-// them first spares nearly all rules their automaton.
-func requiredLiterals(pattern string) []literal {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return nil
-	}
-	return literalsOf(re.Simplify())
-}
-
-const leastLiteral = 3 // bytes
-
-func literalsOf(re *syntax.Regexp) []literal {
-	switch re.Op {
-	case syntax.OpLiteral:
-		return literalOf(re)
-	case syntax.OpCapture, syntax.OpPlus:
-		return literalsOf(re.Sub[0])
-	case syntax.OpRepeat:
-		if re.Min > 0 {
-			return literalsOf(re.Sub[0])
-		}
-	case syntax.OpConcat:
-		var best []literal
-		for _, sub := range re.Sub {
-			if l := literalsOf(sub); weakest(l) > weakest(best) {
-				best = l
-			}
-		}
-		return best
-	case syntax.OpAlternate:
-		var all []literal
-		for _, sub := range re.Sub {
-			l := literalsOf(sub)
-			if l == nil {
-				return nil // a branch without one
-			}
-			all = append(all, l...)
-		}
-		return all
-	default: // optional: nothing is required
-	}
-	return nil
-}
-
-func literalOf(re *syntax.Regexp) []literal {
-	text := string(re.Rune)
-	if len(text) < leastLiteral {
-		return nil
-	}
-	if re.Flags&syntax.FoldCase == 0 {
-		return []literal{{text: text}}
-	}
-	if !ascii(text) {
-		return nil // folding beyond ASCII is not a matter of lower case alone
-	}
-	return []literal{{text: strings.ToLower(text), fold: true}}
-}
-
-func ascii(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
-
-// weakest is the length of the shortest of the texts, 0 for none.
-func weakest(list []literal) int {
-	if len(list) == 0 {
-		return 0
-	}
-	n := len(list[0].text)
-	for _, l := range list[1:] {
-		n = min(n, len(l.text))
-	}
-	return n
 }
 
 // lowerASCII folds A to Z and nothing else, which keeps every offset.

@@ -9,9 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	yaml "go.yaml.in/yaml/v3"
 )
@@ -31,15 +34,18 @@ type Rules struct {
 	search  []byte // the datagram for 1947/udp
 }
 
-// Default returns the rules that are built in.
-func Default() (*Rules, error) { return Load(embedded) }
+// Default returns the rules that are built in, without their examples: those
+// are a third of the text, and only who tests or shows rules wants them.
+func Default() (*Rules, error) { return fresh().overlay(embedded, "rules", true) }
+
+// Complete returns the rules that are built in, with their examples.
+func Complete() (*Rules, error) { return Load(embedded) }
 
 // Load reads openers.yaml and every rules/*.yaml of fsys. All faults of all
 // files are reported together, each with its file and line.
-func Load(fsys fs.FS) (*Rules, error) {
-	empty := &Rules{search: LMSearch{Host: "dormant", Number: 1}.Encode()}
-	return empty.overlay(fsys, "rules")
-}
+func Load(fsys fs.FS) (*Rules, error) { return fresh().overlay(fsys, "rules", false) }
+
+func fresh() *Rules { return &Rules{search: LMSearch{Host: "dormant", Number: 1}.Encode()} }
 
 // Overlay returns the rules with those of a folder laid over them: openers.yaml
 // if there is one, and every *.yaml beside it. An id that exists is replaced. A
@@ -56,11 +62,12 @@ func (r *Rules) Overlay(fsys fs.FS) (*Rules, error) {
 	if len(names) == 0 {
 		return nil, errors.New("fingerprint: rules: no *.yaml in the folder")
 	}
-	return r.overlay(fsys, ".")
+	return r.overlay(fsys, ".", false)
 }
 
-func (r *Rules) overlay(fsys fs.FS, dir string) (*Rules, error) {
-	out := &Rules{openers: slices.Clone(r.openers), rules: slices.Clone(r.rules), search: r.search}
+// overlay reads the openers and the rules of dir; brief leaves out examples.
+func (r *Rules) overlay(fsys fs.FS, dir string, brief bool) (*Rules, error) {
+	out := &Rules{openers: slices.Clone(r.openers), rules: slices.Clone(r.rules), byID: r.byID, search: r.search}
 	var errs []error
 	if err := out.loadOpeners(fsys); err != nil {
 		errs = append(errs, err)
@@ -73,16 +80,14 @@ func (r *Rules) overlay(fsys fs.FS, dir string) (*Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fingerprint: list rules: %w", err)
 	}
+	names = slices.DeleteFunc(names, func(name string) bool { return path.Base(name) == "openers.yaml" })
 	seen := map[string]string{}
-	for _, name := range names {
-		if path.Base(name) == "openers.yaml" {
+	for i, l := range loadRules(fsys, names, known, brief) {
+		if l.err != nil {
+			errs = append(errs, l.err)
 			continue
 		}
-		rule, err := loadRule(fsys, name, known)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+		name, rule := names[i], l.rule
 		if other, ok := seen[rule.ID]; ok {
 			errs = append(errs, fmt.Errorf("fingerprint: %s:%d: id %q: %s has it already", name, rule.doc.line("id"), rule.ID, other))
 		}
@@ -100,13 +105,13 @@ func (r *Rules) overlay(fsys fs.FS, dir string) (*Rules, error) {
 	return out, nil
 }
 
-// put adds rule, or replaces the one of its id.
+// put adds rule, or replaces the one of its id that r had before the overlay.
 func (r *Rules) put(rule *Rule) {
-	i := slices.IndexFunc(r.rules, func(other *Rule) bool { return other.ID == rule.ID })
-	if i < 0 {
+	if _, ok := r.byID[rule.ID]; !ok {
 		r.rules = append(r.rules, rule)
 		return
 	}
+	i := slices.IndexFunc(r.rules, func(other *Rule) bool { return other.ID == rule.ID })
 	r.rules[i] = rule
 }
 
@@ -125,13 +130,44 @@ func (r *Rules) Rule(id string) (*Rule, bool) {
 	return rule, ok
 }
 
+// loaded is one rule file, read or at fault.
+type loaded struct {
+	rule *Rule
+	err  error
+}
+
+// loadRules reads the files, in parallel: the parser of YAML is most of what a
+// command pays before it does anything.
+func loadRules(fsys fs.FS, names []string, openers map[string]bool, brief bool) []loaded {
+	list := make([]loaded, len(names))
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		readers.Go(func() { // ends with the list of names
+			for i := next.Add(1) - 1; int(i) < len(names); i = next.Add(1) - 1 {
+				list[i].rule, list[i].err = loadRule(fsys, names[i], openers, brief)
+			}
+		})
+	}
+	readers.Wait()
+	return list
+}
+
 // loadRule reads one rule file.
-func loadRule(fsys fs.FS, name string, openers map[string]bool) (*Rule, error) {
-	var f ruleFile
-	doc, err := decode(fsys, name, &f)
+func loadRule(fsys fs.FS, name string, openers map[string]bool, brief bool) (*Rule, error) {
+	doc, err := open(fsys, name)
 	if err != nil {
 		return nil, err
 	}
+	text := doc.data
+	if brief {
+		text = withoutExamples(text)
+	}
+	var f ruleFile
+	if err := decode(name, text, &f); err != nil {
+		return nil, err
+	}
+	f.brief = brief
 	rule, faults := f.rule(openers)
 	rule.File, rule.doc = name, doc
 	if want := path.Base(name); rule.ID+".yaml" != want {
@@ -140,17 +176,29 @@ func loadRule(fsys fs.FS, name string, openers map[string]bool) (*Rule, error) {
 	return rule, doc.errors(faults)
 }
 
+// withoutExamples cuts a built-in file before its examples, which are the last
+// of its keys. No line of a value can begin like that: values are indented.
+func withoutExamples(text []byte) []byte {
+	if at := bytes.Index(text, []byte("\nexamples:")); at >= 0 {
+		return text[:at+1]
+	}
+	return text
+}
+
 // loadOpeners reads openers.yaml of fsys if it is there.
 func (r *Rules) loadOpeners(fsys fs.FS) error {
 	const name = "openers.yaml"
 	var f struct {
 		Openers []openerFile `yaml:"openers"`
 	}
-	doc, err := decode(fsys, name, &f)
+	doc, err := open(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := decode(name, doc.data, &f); err != nil {
 		return err
 	}
 	var faults []fault
@@ -182,9 +230,8 @@ type document struct {
 	data []byte
 }
 
-// decode reads one file strictly into out: one document, no unknown key, none
-// twice.
-func decode(fsys fs.FS, name string, out any) (document, error) {
+// open reads one file.
+func open(fsys fs.FS, name string) (document, error) {
 	doc := document{name: name}
 	file, err := fsys.Open(name)
 	if err != nil {
@@ -197,16 +244,22 @@ func decode(fsys fs.FS, name string, out any) (document, error) {
 	if len(data) > maxRuleFile {
 		return doc, fmt.Errorf("fingerprint: %s: more than %d bytes: want one rule a file", name, maxRuleFile)
 	}
-	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(out); err != nil {
-		return doc, yamlError(name, err)
-	}
-	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return doc, fmt.Errorf("fingerprint: %s: a second document: want one rule a file", name)
-	}
 	doc.data = data
 	return doc, nil
+}
+
+// decode reads the text of a file strictly into out: one document, no unknown
+// key, none twice.
+func decode(name string, text []byte, out any) error {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(out); err != nil {
+		return yamlError(name, err)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("fingerprint: %s: a second document: want one rule a file", name)
+	}
+	return nil
 }
 
 // yamlError gives every fault that the decoder found as one line of its own,

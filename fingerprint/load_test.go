@@ -142,3 +142,29 @@ func TestOverlay(t *testing.T) {
 		t.Errorf("the base has changed (-want +got):\n%s", d)
 	}
 }
+
+// TestDefaultIsComplete: what is read in haste is what is read in full, but
+// for the examples.
+func TestDefaultIsComplete(t *testing.T) {
+	brief, err := Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := defaults(t)
+	if len(brief.All()) != len(full.All()) {
+		t.Fatalf("%d rules without examples, %d with them", len(brief.All()), len(full.All()))
+	}
+	for i, want := range full.All() {
+		got := brief.All()[i]
+		if len(got.Examples) != 0 || len(want.Examples) == 0 {
+			t.Errorf("%s: %d examples in haste, %d in full", want.ID, len(got.Examples), len(want.Examples))
+		}
+		stripped := *want
+		stripped.Examples, stripped.Not = nil, nil
+		diff := cmp.Diff(&stripped, got, cmp.AllowUnexported(Rule{}, condition{}, pattern{}, literal{}, document{}),
+			cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".compile" || p.Last().String() == ".computed" }, cmp.Ignore()))
+		if diff != "" {
+			t.Errorf("%s: (-full +brief):\n%s", want.ID, diff)
+		}
+	}
+}

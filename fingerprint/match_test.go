@@ -42,24 +42,23 @@ func TestLatin1(t *testing.T) {
 	}
 }
 
-// FuzzLiterals: a value without any of the required texts never matches.
-func FuzzLiterals(f *testing.F) {
-	for _, p := range []string{`(?i)\Anginx(?:/(?P<version>[0-9.]+))?`, `foo|barbaz`, `(?i:HaSp) LM`, `(abc)+d?`, `a{2,}bcd`, `(?:x|)yz`, `\xe7foo`} {
+// FuzzPattern: a value without any of the required texts never matches, what
+// is accepted never matches nothing, and all that parses compiles.
+func FuzzPattern(f *testing.F) {
+	for _, p := range []string{`(?i)\Anginx(?:/(?P<version>[0-9.]+))?`, `foo|barbaz`, `(?i:HaSp) LM`, `(abc)+d?`, `a{2,}bcd`, `(?:x|)yz`, `\xe7foo`, `\bx*`} {
 		f.Add(p, []byte("NGINX/1.2 hasp LM foo abcabc"))
 	}
-	f.Fuzz(func(t *testing.T, pattern string, data []byte) {
-		text, err := latin1Pattern(pattern)
+	f.Fuzz(func(t *testing.T, source string, data []byte) {
+		p, err := newPattern(source)
 		if err != nil {
 			return
 		}
-		re, err := regexp.Compile(text)
-		if err != nil {
-			return
-		}
-		c := condition{pattern: re, literals: requiredLiterals(text)}
 		v := fieldValue{latin1(data), new(string)}
-		if re.MatchString(v.text) && !c.possible(v) {
-			t.Errorf("%q matches %q, and none of %v is in it", pattern, data, c.literals)
+		if p.compile().MatchString(v.text) && !p.possible(v) {
+			t.Errorf("%q matches %q, and none of %v is in it", source, data, p.literals)
+		}
+		if p.compile().MatchString("") {
+			t.Errorf("%q matches the empty text", source)
 		}
 	})
 }

@@ -33,7 +33,7 @@ type Rule struct {
 	Settle   string // what would settle what the rule leaves open
 	Note     string // how sure the rule itself is, "from documentation"
 	Sources  []string
-	Examples []Example
+	Examples []Example // none when Default read the rule
 	Not      []Example
 	File     string // where the rule was read
 
@@ -74,6 +74,8 @@ type ruleFile struct {
 	Sources  []string        `yaml:"sources"`
 	Examples []exampleFile   `yaml:"examples"`
 	Not      []exampleFile   `yaml:"not"`
+
+	brief bool // read without its examples
 }
 
 type evidenceFile struct {
@@ -206,7 +208,7 @@ func (f ruleFile) rule(openers map[string]bool) (*Rule, []fault) {
 	if len(f.Sources) == 0 {
 		bad("sources", "no source: every rule says where its fact is from")
 	}
-	if len(f.Examples) == 0 {
+	if len(f.Examples) == 0 && !f.brief {
 		bad("examples", "no example: every rule proves itself")
 	}
 	r.Examples = examples("examples", f.Examples, r, bad)

@@ -9,7 +9,7 @@ import (
 // defaults loads the built-in rules.
 func defaults(t testing.TB) *Rules {
 	t.Helper()
-	rules, err := Default()
+	rules, err := Complete()
 	if err != nil {
 		t.Fatal(err)
 	}

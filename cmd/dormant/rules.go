@@ -35,7 +35,7 @@ folder that --rules names, here and for scan.`,
 
 // rulesOf are the built-in rules under those of dir, if it is not empty.
 func rulesOf(dir string) (*fingerprint.Rules, error) {
-	rules, err := fingerprint.Default()
+	rules, err := fingerprint.Complete()
 	if err != nil || dir == "" {
 		return rules, err
 	}

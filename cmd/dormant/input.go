@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -106,7 +107,7 @@ func loadRules(o *scanOptions) (*fingerprint.Rules, error) {
 	if o.noDiscover {
 		return rules.WithSearch(nil), nil
 	}
-	return rules.WithSearch(&fingerprint.LMSearch{Created: time.Now(), Number: searchNumber, Host: o.discovery}), nil
+	return rules.WithSearch(&fingerprint.LMSearch{Created: cmp.Or(o.created, time.Now()), Number: searchNumber, Host: o.discovery}), nil
 }
 
 // searchNumber stands in the search datagram where the recorded one had 30763,

@@ -51,6 +51,11 @@ type scanOptions struct {
 	site     string
 	vantage  string
 	ticket   string
+
+	control controlOptions
+	// created is when the run began, in an earlier process if it was resumed; the
+	// zero Time is now.
+	created time.Time
 }
 
 func (o *scanOptions) addFlags(cmd *cobra.Command) {
@@ -89,6 +94,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	flags.Var(oneOf(&o.progress, "auto", "always", "never"), "progress", "progress line on stderr")
 	flags.StringVar(&o.site, "site", "", "name of the site, for the reports")
 	flags.StringVar(&o.vantage, "vantage", "", "name of the place scanned from (default: the host's name)")
+	o.control.addFlags(flags)
 	flags.StringVar(&o.ticket, "ticket", "", "change ticket, for the reports")
 }
 
@@ -211,5 +217,8 @@ func (o *scanOptions) check() error {
 	case len(o.discovery) > 21:
 		return usageError("--discovery-name %q: want at most 21 bytes", o.discovery)
 	}
-	return nil
+	if o.control.estimate && o.shard.Count > 1 {
+		return usageError("--estimate: not together with --shard: another order cuts other shards")
+	}
+	return o.control.check()
 }

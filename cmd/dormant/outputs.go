@@ -11,7 +11,7 @@ import (
 
 // outputs is everywhere that the findings of a run go. It is a reports.Sink.
 type outputs struct {
-	sink  reports.Sink // sorts, then gives to all of them
+	sink  reports.Sink // sorts, takes the best of each target, then gives to all of them
 	files []*reports.File
 }
 
@@ -64,7 +64,7 @@ func openOutputs(a *app, o *scanOptions, opts reports.Options) (*outputs, error)
 		out.files = append(out.files, f)
 		sinks = append(sinks, rows(f, format))
 	}
-	out.sink = reports.NewSorted(reports.Multi(sinks...), "")
+	out.sink = reports.NewSorted(&best{next: reports.Multi(sinks...)}, "")
 	return out, nil
 }
 

@@ -20,7 +20,7 @@ const progressLine = `{{string . "phase"}} {{bar . "[" "=" ">" " " "]"}} {{perce
 
 // showProgress draws the line until stop is called. It does nothing where
 // nobody looks.
-func (s *scan) showProgress(ctx context.Context, e *scanner.Engine) (stop func()) {
+func (s *scan) showProgress(ctx context.Context, progress func() scanner.Progress) (stop func()) {
 	if s.a.quiet || s.o.progress == "never" || s.o.progress == "auto" && !isTerminal(s.a.stderr) {
 		return func() {}
 	}
@@ -35,7 +35,7 @@ func (s *scan) showProgress(ctx context.Context, e *scanner.Engine) (stop func()
 		tick := time.NewTicker(progressEvery)
 		defer tick.Stop()
 		for {
-			drawProgress(bar, e.Progress())
+			drawProgress(bar, progress())
 			select {
 			case <-tick.C:
 			case <-ctx.Done():

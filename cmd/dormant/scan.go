@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/time/rate"
 
 	"dormant/cmd/internal/pipeline"
@@ -31,13 +35,16 @@ A target is an address, a network (10.1.0.0/16), a range (10.0.0.5-10.0.1.9 or
 10.0.0.5-9), a wildcard (10.0.*.1), or a host name; IPv6 likewise. The list in
 ` + neverScanFile + ` is never sent to.
 
-Without root or CAP_NET_RAW the sweep uses ordinary connections.`,
+Without root or CAP_NET_RAW the sweep uses ordinary connections.
+
+A scan that is interrupted, or killed, goes on with --resume. SIGUSR1 pauses it,
+SIGUSR2 or SIGCONT lets it continue.`,
 		Example: `  sudo dormant scan 10.1.0.0/16 -o audit.csv
   dormant scan 192.168.7.20 --ports 1947,5093/udp
   dormant scan --targets sites.txt --exclude 10.1.9.0/24 --states all -o all.csv`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.seedGiven = cmd.Flags().Changed("seed")
-			return runScan(cmd.Context(), a, &o, args)
+			return runScan(cmd.Context(), a, &o, cmd.Flags(), args)
 		},
 	}
 	o.addFlags(cmd)
@@ -54,12 +61,22 @@ type scan struct {
 	rules    *fingerprint.Rules
 	run      reports.Run
 	meta     reports.Meta
+	hold     *hold
+	kept     kept
 }
 
 // runScan prepares everything that can be wrong, and only then sends.
-func runScan(ctx context.Context, a *app, o *scanOptions, args []string) error {
+func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, args []string) error {
 	s := &scan{a: a, o: o}
+	defer s.release()
+	args, err := s.reopen(flags, args)
+	if err != nil {
+		return err
+	}
 	if err := s.prepare(ctx, args); err != nil {
+		return err
+	}
+	if err := s.sameRun(); err != nil {
 		return err
 	}
 	if o.dryRun {
@@ -69,6 +86,13 @@ func runScan(ctx context.Context, a *app, o *scanOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkManifest(); err != nil {
+		return errors.Join(err, out.abort())
+	}
+	watch, err := s.watchCanaries(out)
+	if err != nil {
+		return errors.Join(err, out.abort())
+	}
 	backend, err := s.openBackend()
 	if err != nil {
 		return errors.Join(err, out.abort())
@@ -77,18 +101,33 @@ func runScan(ctx context.Context, a *app, o *scanOptions, args []string) error {
 	if err != nil {
 		return errors.Join(err, backend.Close(), out.abort())
 	}
-	err = s.sweep(ctx, backend, guard, out)
-	err = s.end(ctx, err, out.Close())
+	s.keep(flags, args)
+	s.hold = &hold{window: o.control.window, log: a.log}
+	stopSignals := watchSignals(s.hold)
+	limited, release := o.control.limit(ctx)
+	err = s.sweep(limited, backend, guard, watch)
+	cause := context.Cause(limited)
+	release()
+	stopSignals()
+	s.run.Interrupted = ctx.Err() != nil
+	s.run.Why = append(s.run.Why, watch.missing()...)
+	closed := out.Close()
+	if closed == nil {
+		closed = s.writeManifest()
+	}
 	if cerr := errors.Join(backend.Close(), guard.Close()); cerr != nil {
 		a.log.Warn("cleaning up", "error", cerr)
 	}
-	return err
+	return s.end(ctx, cause, err, closed)
 }
 
 // prepare reads all input and makes the plan. It returns usage errors.
 func (s *scan) prepare(ctx context.Context, args []string) (err error) {
 	if err := s.o.check(); err != nil {
 		return err
+	}
+	if s.o.created.IsZero() {
+		s.o.created = time.Now()
 	}
 	if s.registry, err = loadRegistry(s.o.registryDir); err != nil {
 		return err
@@ -160,29 +199,82 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 	if err := guard.Check(s.plan); err != nil {
 		return err
 	}
-	engine, err := scanner.New(b, scanner.Config{
-		Rate: rate.Limit(s.o.rate), HostRate: rate.Limit(s.o.hostRate), Retries: int(s.o.retries),
-		Cooldown: s.o.cooldown, Payload: s.rules.Payload, Guard: guard.Contains,
-		Shard: s.o.shard.Index - 1, Shards: s.o.shard.Count,
-		Silent: s.o.states == "all", Log: s.a.log,
-	})
+	cfg := s.engineConfig(guard)
+	if s.kept.run != nil {
+		cfg.Journal = s.kept.run.Observed
+	}
+	if s.kept.resumed {
+		cfg.From, cfg.Known = s.kept.run.Position, s.kept.run.Known()
+	}
+	engine, err := scanner.New(b, cfg)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	// What an earlier part of the run found comes at once, on top of the rest.
+	first := &pipeline.Local{Engine: engine, Crew: s.crew(), Log: s.a.log, Queue: answersWaiting + s.kept.answers}
+	var source pipeline.Source = first
+	var now atomic.Pointer[scanner.Engine]
+	now.Store(engine)
+	if s.o.control.estimate {
+		source = &passes{first, func() (*pipeline.Local, *scanner.Plan, func() error, error) {
+			second, plan, done, err := s.secondPass(guard)
+			if err == nil {
+				now.Store(second.Engine)
+			}
+			return second, plan, done, err
+		}}
+	}
 	p := pipeline.Pipeline{
-		Source:   &pipeline.Local{Engine: engine, Crew: s.crew(), Log: s.a.log},
+		Source:   source,
 		Judge:    s.rules,
 		Registry: s.registry,
 		Names:    s.ranges.Names(),
 		Meta:     s.meta,
 		Sink:     sink,
 	}
-	stop := s.showProgress(ctx, engine)
+	stop := s.showProgress(ctx, func() scanner.Progress { return now.Load().Progress() })
+	save := s.saving(ctx, engine.Position)
 	out, err := p.Run(ctx, s.plan)
+	save()
 	stop()
+	out.Scan.Notes = append(out.Scan.Notes, s.hold.notes()...)
 	s.run.Scan, s.run.Identify, s.run.Lost = out.Scan, out.Identify, out.Lost
-	s.run.Interrupted = ctx.Err() != nil
 	return err
+}
+
+// answersWaiting bounds the answers that wait for the crew: at most 200 MB.
+const answersWaiting = 1 << 20
+
+// engineConfig is how both passes run.
+func (s *scan) engineConfig(guard *scanner.Guard) scanner.Config {
+	return scanner.Config{
+		Rate: rate.Limit(s.o.rate), HostRate: rate.Limit(s.o.hostRate), Retries: int(s.o.retries),
+		Cooldown: s.o.cooldown, Payload: s.rules.Payload, Guard: guard.Contains,
+		Shard: s.o.shard.Index - 1, Shards: s.o.shard.Count,
+		Silent: s.o.states == "all", Subnets: s.o.control.manifest != "",
+		StateBudget: s.o.control.stateBudget, Hold: s.hold.wait, Log: s.a.log,
+	}
+}
+
+// secondPass opens a backend of its own and asks the same targets in another
+// order.
+func (s *scan) secondPass(guard *scanner.Guard) (*pipeline.Local, *scanner.Plan, func() error, error) {
+	cfg := s.engineConfig(guard)
+	cfg.Silent, cfg.Subnets = false, false
+	plan, err := s.ranges.Plan(s.o.ports, secondSeed(s.o.seed))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	b, err := s.openBackend()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	engine, err := scanner.New(b, cfg)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, b.Close())
+	}
+	s.a.log.Info("second pass, for the estimate", "seed", plan.Seed())
+	return &pipeline.Local{Engine: engine, Crew: s.crew(), Log: s.a.log}, plan, b.Close, nil
 }
 
 // crew is who talks to what is open, nil when nobody shall.
@@ -190,35 +282,48 @@ func (s *scan) crew() pipeline.Crew {
 	if s.o.noIdentify {
 		return nil
 	}
-	return fingerprint.NewIdentifier(s.rules, fingerprint.Config{
-		Dialer:    dialer(s.o.source, s.o.iface),
-		Planned:   s.plan.Ports(),
-		Payload:   s.rules.Payload,
-		UserAgent: userAgent(),
-		Seed:      s.o.seed,
-	})
+	m := &memory{
+		crew: fingerprint.NewIdentifier(s.rules, fingerprint.Config{
+			Dialer:    dialer(s.o.source, s.o.iface),
+			Planned:   s.plan.Ports(),
+			Payload:   s.rules.Payload,
+			UserAgent: userAgent(),
+			Seed:      s.o.seed,
+		}),
+		hold:  s.hold.wait,
+		known: s.kept.known,
+		fault: func(err error) { s.a.log.Warn("a dialogue could not be kept for a resume", "error", err) },
+	}
+	if s.kept.run != nil {
+		m.keep = s.kept.run.Identified
+	}
+	return m
 }
 
 // facts is what the reports tell of the run when they are closed.
 func (s *scan) facts() reports.Run { return s.run }
 
-// end says in the exit code how the run went.
-func (s *scan) end(ctx context.Context, err, closed error) error {
-	if sink, ok := errors.AsType[*pipeline.SinkError](err); ok {
-		return &exitError{exitOutput, sink}
-	}
-	if closed != nil {
-		return &exitError{exitOutput, closed}
+// end says in the exit code how the run went, and settles the checkpoint. cause
+// is why the sweep's context ended, nil if it did not.
+func (s *scan) end(ctx context.Context, cause, err, closed error) error {
+	sink, failed := errors.AsType[*pipeline.SinkError](err)
+	how := s.settle(cause != nil || err != nil || closed != nil)
+	if how == "" {
+		how = "no checkpoint"
 	}
 	switch {
+	case failed:
+		return &exitError{exitOutput, fmt.Errorf("%w; %s", sink, how)}
+	case closed != nil:
+		return &exitError{exitOutput, fmt.Errorf("%w; %s", closed, how)}
 	case ctx.Err() != nil:
-		s.a.log.Warn("interrupted: what was found by then is reported")
-		return &exitError{exitInterrupted, nil}
+		return &exitError{exitInterrupted, errors.New("interrupted, what was found by then is reported; " + how)}
+	case cause != nil:
+		return &exitError{exitIncomplete, fmt.Errorf("incomplete: %w; %s", cause, how)}
 	case err != nil:
-		return &exitError{exitIncomplete, err}
+		return &exitError{exitIncomplete, fmt.Errorf("incomplete: %w; %s", err, how)}
 	case !s.run.Complete():
-		s.a.log.Warn("incomplete", "why", strings.Join(s.run.Reasons(), "; "))
-		return &exitError{exitIncomplete, nil}
+		return &exitError{exitIncomplete, errors.New("incomplete: " + strings.Join(s.run.Reasons(), "; "))}
 	default:
 		return nil
 	}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"slices"
+
+	"dormant/reports"
+)
+
+// checkManifest finds out before the first probe whether the manifest can be
+// written.
+func (s *scan) checkManifest() error {
+	path := s.o.control.manifest
+	if path == "" {
+		return nil
+	}
+	if slices.Contains(s.o.outputs, path) {
+		return usageError("--manifest %s: is an output already", path)
+	}
+	if err := reports.Check(path); err != nil {
+		return usageError("--manifest: %w", err)
+	}
+	return nil
+}
+
+// writeManifest writes what the run was, and the digests of its outputs.
+func (s *scan) writeManifest() error {
+	path := s.o.control.manifest
+	if path == "" {
+		return nil
+	}
+	files := slices.DeleteFunc(slices.Clone(s.o.outputs), func(o string) bool { return o == "-" })
+	m, err := reports.NewManifest(s.run, files...)
+	if err != nil {
+		return err
+	}
+	m.Settings = s.settings()
+	return m.WriteFile(path)
+}
+
+// settings is what bounded the run.
+func (s *scan) settings() reports.Settings {
+	return reports.Settings{
+		Rate: s.o.rate.String(), HostRate: s.o.hostRate, Retries: int(s.o.retries), States: s.o.states,
+		StateBudget: s.o.control.stateBudget, Window: s.o.control.window.String(),
+		MaxRuntime: s.o.control.maxRuntime, Canaries: s.o.control.canaries.GetSlice(),
+		ConnectionsPerHost: 1, // by the crew: one dialogue, one connection at a time
+		PlanTargets:        s.plan.Len(),
+	}
+}

@@ -40,6 +40,15 @@ type Network struct {
 	HideRTT bool
 	// BreakAfter makes Send fail with ErrBroken after that many probes; 0 never.
 	BreakAfter int
+	// Truth gives the state of every target in place of the map of New, for worlds
+	// that are too large for one. It is called with the network's lock held.
+	Truth func(scanner.Target) scanner.State
+	// Forget keeps no memory of what was sent: Sent returns nothing, and
+	// LocalErrors has no effect.
+	Forget bool
+	// Storm reports whether this side can send nothing at a moment, as when a
+	// driver is out of buffers: every probe is then an Unknown, LocalError.
+	Storm func(now time.Time) bool
 	// Strays are delivered once, right after the first probe.
 	Strays []scanner.Observation
 
@@ -109,6 +118,7 @@ func (n *Network) Counters() scanner.Counters {
 func (n *Network) Send(ctx context.Context, batch []scanner.Probe) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now := time.Now()
 	for i, p := range batch {
 		if ctx.Err() != nil {
 			return i, fmt.Errorf("fakenet: send: %w", context.Cause(ctx))
@@ -116,7 +126,7 @@ func (n *Network) Send(ctx context.Context, batch []scanner.Probe) (int, error) 
 		if n.BreakAfter > 0 && n.total >= n.BreakAfter {
 			return i, ErrBroken
 		}
-		n.take(p, time.Now())
+		n.take(p, now)
 	}
 	return len(batch), nil
 }
@@ -129,9 +139,7 @@ func (n *Network) take(p scanner.Probe, now time.Time) {
 			n.push(now, o)
 		}
 	}
-	n.sent[p.Target] = append(n.sent[p.Target], now)
-	if n.failed[p.Target] < n.LocalErrors {
-		n.failed[p.Target]++
+	if n.fails(p.Target, now) {
 		n.counter.SendErrors++
 		n.push(now, scanner.Observation{Target: p.Target, State: scanner.Unknown, Reason: scanner.LocalError})
 		return
@@ -153,9 +161,30 @@ func (n *Network) take(p scanner.Probe, now time.Time) {
 	}
 }
 
+// fails remembers that t was probed and reports whether that fails on this side.
+func (n *Network) fails(t scanner.Target, now time.Time) bool {
+	if n.Storm != nil && n.Storm(now) {
+		return true
+	}
+	if n.Forget {
+		return false
+	}
+	n.sent[t] = append(n.sent[t], now)
+	if n.failed[t] < n.LocalErrors {
+		n.failed[t]++
+		return true
+	}
+	return false
+}
+
 // answer returns what the target of p says, false for silence.
 func (n *Network) answer(p scanner.Probe) (scanner.Observation, bool) {
-	o := scanner.Observation{Target: p.Target, From: p.Addr, TTL: 64, Attempt: p.Attempt, State: n.states[p.Target]}
+	o := scanner.Observation{Target: p.Target, From: p.Addr, TTL: 64, Attempt: p.Attempt}
+	if n.Truth != nil {
+		o.State = n.Truth(p.Target)
+	} else {
+		o.State = n.states[p.Target]
+	}
 	udp := p.Port.Proto == registry.UDP
 	switch o.State {
 	case scanner.Open:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -52,8 +53,7 @@ func (c *controlOptions) limit(ctx context.Context) (limited context.Context, re
 	limited, cancel := context.WithCancelCause(ctx)
 	timed := func() {}
 	if c.maxRuntime > 0 {
-		limited, timed = context.WithTimeoutCause(limited, c.maxRuntime,
-			fmt.Errorf("the longest run time of %v is over: %w", c.maxRuntime, context.DeadlineExceeded))
+		limited, timed = context.WithTimeoutCause(limited, c.maxRuntime, c.outOfTime())
 	}
 	done := make(chan struct{})
 	go func() { // ends with limited, by release at the latest
@@ -74,4 +74,20 @@ func (c *controlOptions) limit(ctx context.Context) (limited context.Context, re
 		cancel(nil)
 		<-done
 	}
+}
+
+func (c *controlOptions) outOfTime() error {
+	return fmt.Errorf("the longest run time of %v is over: %w", c.maxRuntime, context.DeadlineExceeded)
+}
+
+// ended returns why the limited context ended a run that returned err, nil if it
+// did not. The engine ends a little early when the next probe would be too late.
+func (c *controlOptions) ended(limited context.Context, err error) error {
+	if cause := context.Cause(limited); cause != nil {
+		return cause
+	}
+	if c.maxRuntime > 0 && errors.Is(err, context.DeadlineExceeded) {
+		return c.outOfTime()
+	}
+	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"dormant/fingerprint"
 	"dormant/registry"
 	"dormant/reports"
+	"dormant/reports/history"
 	"dormant/scanner"
 )
 
@@ -82,14 +83,20 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 	if o.dryRun {
 		return s.describePlan(a.stdout)
 	}
-	out, err := openOutputs(a, o, reports.Options{Run: s.facts, Dossier: s.registry.Lookup})
+	audit, err := openAudit(ctx, a, &o.audit, s.facts)
 	if err != nil {
 		return err
 	}
+	defer audit.release()
+	out, err := openOutputs(a, o, reports.Options{Run: s.facts, Dossier: s.registry.Lookup}, audit.columns)
+	if err != nil {
+		return err
+	}
+	audit.next = out
 	if err := s.checkManifest(); err != nil {
 		return errors.Join(err, out.abort())
 	}
-	watch, err := s.watchCanaries(out)
+	watch, err := s.watchCanaries(audit)
 	if err != nil {
 		return errors.Join(err, out.abort())
 	}
@@ -101,17 +108,20 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 	if err != nil {
 		return errors.Join(err, backend.Close(), out.abort())
 	}
+	if err := audit.begin(ctx, history.Plan{Prefixes: s.plan.Prefixes(), Ports: s.plan.Ports()}); err != nil {
+		return errors.Join(err, backend.Close(), guard.Close(), out.abort())
+	}
 	s.keep(flags, args)
 	s.hold = &hold{window: o.control.window, log: a.log}
 	stopSignals := watchSignals(s.hold)
 	limited, release := o.control.limit(ctx)
 	err = s.sweep(limited, backend, guard, watch)
-	cause := context.Cause(limited)
+	cause := o.control.ended(limited, err)
 	release()
 	stopSignals()
 	s.run.Interrupted = ctx.Err() != nil
 	s.run.Why = append(s.run.Why, watch.missing()...)
-	closed := out.Close()
+	closed := audit.Close()
 	if closed == nil {
 		closed = s.writeManifest()
 	}
@@ -239,6 +249,13 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 	stop()
 	out.Scan.Notes = append(out.Scan.Notes, s.hold.notes()...)
 	s.run.Scan, s.run.Identify, s.run.Lost = out.Scan, out.Identify, out.Lost
+	for _, note := range out.Scan.Notes {
+		s.a.log.Info("the run", "note", note)
+	}
+	if e := out.Scan.Estimate; e != nil {
+		s.a.log.Info("open ports that both passes missed, estimated", "missed", fmt.Sprintf("%.1f", e.Missed),
+			"95% interval", fmt.Sprintf("%.1f to %.1f", e.Low, e.High), "first pass", e.First, "second", e.Second, "both", e.Both)
+	}
 	return err
 }
 

@@ -1,0 +1,241 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dormant/reports"
+)
+
+// speakers listens on some of the addresses of a /27 on loopback and greets as
+// an SSH server does; all other ports of it are closed. The prefix is drawn, so
+// that tests on one machine do not meet.
+func speakers(t *testing.T) (prefix, ports string) {
+	t.Helper()
+	a, b := 64+rand.IntN(60), rand.IntN(256)
+	for _, last := range []int{1, 2, 7, 12, 19, 30} {
+		for _, port := range []int{41947, 45093} {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:%d", a, b, last, port))
+			if err != nil {
+				t.Skipf("loopback addresses beyond 127.0.0.1 cannot be used here: %v", err)
+			}
+			done := make(chan struct{})
+			go func() { // ends when the listener is closed, below
+				defer close(done)
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.6\r\n")
+					_ = c.(*net.TCPConn).CloseWrite()
+					_ = c.Close()
+				}
+			}()
+			t.Cleanup(func() { _ = l.Close(); <-done })
+		}
+	}
+	return fmt.Sprintf("127.%d.%d.0/27", a, b), "41947/tcp,45093/tcp,41948/tcp,45094/tcp"
+}
+
+// home gives the commands of a test a state folder of their own.
+func home(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+	return dir
+}
+
+// start runs the real program. What it says on stderr is in the buffer after
+// the end.
+func start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	cmd := exec.Command("dormant", args...) // TestMain has put it into PATH
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, &said
+}
+
+// code waits for the end and returns the exit code, -1 after a signal.
+func code(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	err := cmd.Wait()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+// rows returns what a CSV output says of each target; a target that stands
+// there twice is an error.
+func rows(t *testing.T, path string) map[string]string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := csv.NewReader(bytes.NewReader(b)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := map[string]int{}
+	for i, name := range all[0] {
+		column[name] = i
+	}
+	found := map[string]string{}
+	for _, row := range all[1:] {
+		cell := func(name string) string { return row[column[name]] }
+		key := cell("ip") + ":" + cell("port")
+		if _, twice := found[key]; twice {
+			t.Errorf("%s stands in %s twice", key, path)
+		}
+		found[key] = strings.Join([]string{cell("state"), cell("reason"), cell("service"), cell("verdict")}, " ")
+	}
+	return found
+}
+
+// TestKilledAtAnyMoment kills the program with SIGKILL at random moments, and
+// resumes it: the outputs are those of a run that nobody disturbed.
+func TestKilledAtAnyMoment(t *testing.T) {
+	dir := home(t)
+	prefix, ports := speakers(t)
+	args := []string{"scan", prefix, "--ports", ports, "--rate", "25", "--states", "all", "--quiet", "-o"}
+	whole := filepath.Join(dir, "whole.csv")
+	undisturbed, said := start(t, append(args, whole, "--rate", "1000")...)
+	if got := code(t, undisturbed); got != exitOK {
+		t.Fatalf("exit %d: %s", got, said)
+	}
+	want := rows(t, whole)
+	if len(want) != 128 {
+		t.Fatalf("%d rows, want 128", len(want))
+	}
+	joined := filepath.Join(dir, "joined.csv")
+	run, said := start(t, append(args, joined)...)
+	kills := 0
+	for ; kills < 6; kills++ {
+		time.Sleep(200*time.Millisecond + time.Duration(rand.Int64N(int64(2200*time.Millisecond))))
+		if err := run.Process.Kill(); err != nil {
+			break // it was faster
+		}
+		if got := code(t, run); got != -1 {
+			t.Fatalf("exit %d before it was killed: %s", got, said)
+		}
+		if _, err := os.Stat(joined); err == nil {
+			t.Fatal("a killed run has left an output under its final name")
+		}
+		run, said = start(t, "scan", "--resume", "last", "--quiet")
+	}
+	if got := code(t, run); got != exitOK {
+		t.Fatalf("after %d kills: exit %d: %s", kills, got, said)
+	}
+	if d := cmp.Diff(want, rows(t, joined)); d != "" {
+		t.Errorf("after %d kills (-undisturbed +resumed):\n%s", kills, d)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "state", "dormant", "runs", "*")); len(left) > 0 {
+		t.Errorf("a complete run has left %v", left)
+	}
+}
+
+func TestInterruptSavesACheckpoint(t *testing.T) {
+	dir := home(t)
+	prefix, ports := speakers(t)
+	out := filepath.Join(dir, "out.csv")
+	run, said := start(t, "scan", prefix, "--ports", ports, "--rate", "40", "--no-identify", "-o", out, "--quiet", "--states", "all")
+	time.Sleep(1500 * time.Millisecond)
+	if err := run.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if got := code(t, run); got != exitInterrupted || !strings.Contains(said.String(), "checkpoint saved, continue with: dormant scan --resume s_") || strings.Count(said.String(), "\n") != 1 {
+		t.Fatalf("exit %d, said %q; want 130 and how to continue, in one line", got, said)
+	}
+	if n := len(rows(t, out)); n == 0 || n >= 128 {
+		t.Errorf("%d rows after the interrupt, want a part of 128", n)
+	}
+	other, said := start(t, "scan", "--resume", "last", "--seed", "1", "--quiet")
+	if got := code(t, other); got != exitUsage || !strings.Contains(said.String(), "another plan") || strings.Count(said.String(), "\n") != 1 {
+		t.Errorf("another seed: exit %d, said %q; want 2 and one line", got, said)
+	}
+	run, said = start(t, "scan", "--resume", "last", "--quiet")
+	if got := code(t, run); got != exitOK || len(rows(t, out)) != 128 {
+		t.Errorf("resumed: exit %d, %d rows, said %q; want 0 and 128", got, len(rows(t, out)), said)
+	}
+}
+
+func TestPauseAndContinue(t *testing.T) {
+	dir := home(t)
+	prefix, ports := speakers(t)
+	manifest := filepath.Join(dir, "m.json")
+	begun := time.Now()
+	run, said := start(t, "scan", prefix, "--ports", ports, "--rate", "200", "--no-identify", "--manifest", manifest)
+	time.Sleep(300 * time.Millisecond)
+	if err := run.Process.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	const pause = 3 * time.Second // alone, the run takes about one
+	time.Sleep(pause)
+	if err := run.Process.Signal(syscall.SIGUSR2); err != nil {
+		t.Fatal(err)
+	}
+	if got := code(t, run); got != exitOK || time.Since(begun) < pause {
+		t.Fatalf("exit %d after %v: %s", got, time.Since(begun), said)
+	}
+	b, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m reports.Manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(strings.Join(m.Run.Scan.Notes, "\n"), "paused 1 times, 3s together") || !strings.Contains(said.String(), "paused") {
+		t.Errorf("notes %q, said %q; want that it was paused", m.Run.Scan.Notes, said)
+	}
+}
+
+func TestEndsBeforeItsTime(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"longest run time", []string{"--max-runtime", "1s"}, "the longest run time of 1s is over"},
+		{"stop file", []string{"--stop-file", "STOP"}, "STOP exists"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := home(t)
+			prefix, ports := speakers(t)
+			t.Chdir(dir)
+			run, said := start(t, append([]string{"scan", prefix, "--ports", ports, "--rate", "10", "--quiet", "-o", "out.csv"}, tt.args...)...)
+			time.Sleep(time.Second)
+			if err := os.WriteFile("STOP", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got := code(t, run); got != exitIncomplete || !strings.Contains(said.String(), tt.want) ||
+				!strings.Contains(said.String(), "continue with: dormant scan --resume s_") || strings.Count(said.String(), "\n") != 1 {
+				t.Errorf("exit %d, said %q; want 3 and one line with %q", got, said, tt.want)
+			}
+			rows(t, "out.csv")
+		})
+	}
+}

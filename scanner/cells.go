@@ -59,6 +59,16 @@ func (f flags) set(i uint64, on bool) {
 	}
 }
 
+// warm brings the words of targets into the cache, all at the same time. An
+// atomic store waits for its word alone.
+func (f flags) warm(targets []uint64) {
+	sum := uint64(0)
+	for _, j := range targets {
+		sum |= f[j/64].Load()
+	}
+	_ = sum
+}
+
 // bitset is one bit per address, of one goroutine.
 type bitset []uint64
 

@@ -31,7 +31,9 @@
 // arithmetic on the natural index, which the keyed Feistel permutation maps
 // to scan order and back. Hence [MaxTargets]. A cyclic group as zmap has it
 // needs no memory either, but has no cheap inverse, and the inverse is what
-// tells a reply of another shard.
+// tells a reply of another shard. The permutation turns the rows and columns of
+// a rectangle and does not mix the halves of a power of two, where a value can
+// land outside and must be walked on: 2.7 walks a probe for a /16 with six ports.
 //
 // The total rate takes one WaitN per batch, and a batch is at most 10 ms of the
 // rate: 1000 a second come as ten every 10 ms. A fixed batch of 64 would make

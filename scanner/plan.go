@@ -28,6 +28,7 @@ type Plan struct {
 	ports []registry.Port
 	seed  uint64
 	order feistel
+	width divider // by the number of ports
 }
 
 // span is a run of addresses, one prefix or one zoned address.
@@ -80,6 +81,7 @@ func newPlan(spans []span, ports []registry.Port, seed uint64) (*Plan, error) {
 		p.ends = append(p.ends, total)
 	}
 	p.order = newFeistel(total*uint64(len(p.ports)), seed)
+	p.width = newDivider(uint64(len(p.ports)))
 	return p, nil
 }
 
@@ -120,8 +122,8 @@ func (p *Plan) position(i uint64) uint64 {
 // natural returns the target with the natural index j: sorted by address,
 // then transport, then port.
 func (p *Plan) natural(j uint64) Target {
-	ports := uint64(len(p.ports))
-	return Target{Addr: p.addr(j / ports), Port: p.ports[j%ports]}
+	k, port := p.width.split(j)
+	return Target{Addr: p.addr(k), Port: p.ports[port]}
 }
 
 // addr returns the k-th address.

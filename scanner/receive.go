@@ -103,7 +103,7 @@ func (r *run) probesTo(j uint64) uint8 {
 // for that: of several probes nobody knows which one was answered (Karn).
 func (r *run) measure(j uint64, o *Observation) {
 	if o.RTT == 0 && o.Sent == 1 && !answers(State(r.states.get(j))) {
-		o.RTT = r.trips.since(j, o.At)
+		o.RTT = r.trips.since(j, int64(o.At.Sub(r.started)))
 	}
 	r.trips.observe(o.RTT)
 	if o.RTT > 0 && o.Port.Proto == registry.TCP && !answers(State(r.states.get(j))) {

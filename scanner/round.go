@@ -106,11 +106,11 @@ func (r *run) fill(ctx context.Context, w *walk) {
 }
 
 func (r *run) put(j uint64, attempt uint8) {
-	r.batch = append(r.batch, Probe{
-		Target:  r.plan.natural(j),
-		Payload: r.payloads[j%uint64(len(r.payloads))],
-		Attempt: attempt,
-	})
+	k, port := r.plan.width.split(j)
+	n := len(r.batch)
+	r.batch = r.batch[:n+1] // never beyond its capacity
+	p := &r.batch[n]
+	p.Addr, p.Port, p.Payload, p.Attempt = r.plan.addr(k), r.plan.ports[port], r.payloads[port], attempt
 	r.targets = append(r.targets, j)
 }
 

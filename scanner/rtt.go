@@ -32,11 +32,11 @@ type roundTrips struct {
 
 type sample struct {
 	target uint64 // natural index + 1, so that zero is none
-	at     time.Time
+	at     int64  // nanoseconds since the start of the run
 }
 
-// record remembers that the targets got their first probe at that time.
-func (r *roundTrips) record(targets []uint64, at time.Time) {
+// record remembers that the targets got their first probe at a moment of the run.
+func (r *roundTrips) record(targets []uint64, at int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, j := range targets {
@@ -44,13 +44,13 @@ func (r *roundTrips) record(targets []uint64, at time.Time) {
 	}
 }
 
-// since returns how long before at the target got its first probe, and 0 when
+// since returns how long before the moment at the target got its first probe, and 0 when
 // that was not remembered.
-func (r *roundTrips) since(target uint64, at time.Time) time.Duration {
+func (r *roundTrips) since(target uint64, at int64) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.sent[target%sampleSlots]; s.target == target+1 {
-		return max(0, at.Sub(s.at))
+		return time.Duration(max(0, at-s.at))
 	}
 	return 0
 }

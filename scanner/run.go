@@ -283,6 +283,7 @@ func (r *run) syns() (n uint64) {
 // have the same attempt.
 func (r *run) note(now int64) {
 	attempt := r.batch[0].Attempt
+	r.flags.warm(r.targets)
 	for _, j := range r.targets {
 		r.flags.set(j, attempt%2 == 0)
 		k := r.addr(j)
@@ -295,7 +296,7 @@ func (r *run) note(now int64) {
 	if attempt > 0 {
 		return
 	}
-	r.trips.record(r.targets, r.started.Add(time.Duration(now)))
+	r.trips.record(r.targets, now)
 	r.asked.Add(uint64(len(r.targets)))
 }
 
@@ -355,7 +356,10 @@ func (r *run) sleepUntil(ctx context.Context, moment int64) error {
 }
 
 // addr returns the address index of the natural index j.
-func (r *run) addr(j uint64) uint64 { return j / uint64(len(r.plan.ports)) }
+func (r *run) addr(j uint64) uint64 {
+	k, _ := r.plan.width.split(j)
+	return k
+}
 
 // unreachable returns what the resolver says of an address that was skipped.
 func (r *run) unreachable(addr netip.Addr) (State, Reason) {

@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(if $(shell command -v $$(go env CC) 2>/dev/null),-race)
 
-.PHONY: help build demo test net vet fuzz bench rules golden cover clean FORCE
+.PHONY: help build demo test net vet fuzz bench beside-nmap rules golden cover clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 
 bench: ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+beside-nmap: $(ISOLATE) ## the table of the README: nmap and this program on the same running programs (minutes)
+	DORMANT_BESIDE_NMAP=1 go test -count=1 -v -exec $(ISOLATE) -run TestBesideNmap ./cmd/dormant
 
 rules: $(BIN) ## every example of every fingerprint rule against all rules
 	$(BIN) rules test

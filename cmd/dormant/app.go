@@ -105,6 +105,7 @@ apart, with evidence.`,
 	root.AddCommand(
 		newScan(a),
 		newIdentify(a),
+		newRuns(a),
 		newPorts(a),
 		newRules(a),
 		newLab(a),

@@ -51,6 +51,7 @@ type scanOptions struct {
 	site     string
 	vantage  string
 	ticket   string
+	audit    auditOptions
 
 	control controlOptions
 	// created is when the run began, in an earlier process if it was resumed; the
@@ -96,6 +97,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.vantage, "vantage", "", "name of the place scanned from (default: the host's name)")
 	o.control.addFlags(flags)
 	flags.StringVar(&o.ticket, "ticket", "", "change ticket, for the reports")
+	o.audit.addFlags(flags)
 }
 
 // defaultPorts are the six dormant ports and their living relatives, tcp and

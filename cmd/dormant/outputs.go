@@ -19,7 +19,8 @@ var _ reports.Sink = (*outputs)(nil)
 
 // openOutputs opens every output before the first probe, so that one that
 // cannot be written is found out in time. Nothing is left behind on an error.
-func openOutputs(a *app, o *scanOptions, opts reports.Options) (*outputs, error) {
+// stage makes the sink between the sorted findings and the formats.
+func openOutputs(a *app, o *scanOptions, opts reports.Options, stage func(reports.Sink) reports.Sink) (*outputs, error) {
 	out := &outputs{}
 	var sinks []reports.Sink
 	rows := func(s reports.Sink, format string) reports.Sink {
@@ -64,7 +65,7 @@ func openOutputs(a *app, o *scanOptions, opts reports.Options) (*outputs, error)
 		out.files = append(out.files, f)
 		sinks = append(sinks, rows(f, format))
 	}
-	out.sink = reports.NewSorted(&best{next: reports.Multi(sinks...)}, "")
+	out.sink = reports.NewSorted(&best{next: stage(reports.Multi(sinks...))}, "")
 	return out, nil
 }
 

@@ -27,6 +27,7 @@ type Recorder struct {
 	run   int64
 	scope int64
 	facts func() reports.Run
+	again bool // the run is taken up again, and its findings come again
 
 	mu      sync.Mutex // against the timer
 	pack    *packer
@@ -79,7 +80,10 @@ func (s *Store) begin(ctx context.Context, plan Plan, f reports.Run, started tim
 				VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 				f.ScanID, f.Site, f.Vantage, plan.key(&f), packedPlan, started.UnixNano(), string(known)).Scan(&r.run)
 		case err == nil: // a run that is taken up again
-			_, err = tx.ExecContext(ctx, `UPDATE run SET finished = 0, swept = 0 WHERE id = ?`, r.run)
+			r.again = true
+			if _, err = tx.ExecContext(ctx, `UPDATE run SET finished = 0, swept = 0 WHERE id = ?`, r.run); err == nil {
+				_, err = tx.ExecContext(ctx, `DELETE FROM answer WHERE run = ?`, r.run) // the checkpoint gives them again
+			}
 		}
 		if err != nil {
 			return err
@@ -194,6 +198,12 @@ func (r *Recorder) insert(ctx context.Context, tx *sql.Tx) error {
 	defer sighting.Close() //nolint:errcheck // with the transaction
 	for i := range r.rows {
 		p := &r.rows[i]
+		if r.again {
+			_, err := tx.ExecContext(ctx, `DELETE FROM detail WHERE id IN (SELECT detail FROM finding WHERE run = ? AND key = ?)`, r.run, p.key)
+			if err != nil {
+				return err
+			}
+		}
 		res, err := detail.ExecContext(ctx, p.detail, p.evidence)
 		if err != nil {
 			return err

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"dormant/reports"
+	"dormant/reports/history"
+)
+
+// auditOptions are the flags of scan about what comes after the finding: the
+// history.
+type auditOptions struct {
+	db        string
+	noHistory bool
+}
+
+func (o *auditOptions) addFlags(flags *pflag.FlagSet) {
+	addDBFlag(flags, &o.db)
+	flags.BoolVar(&o.noHistory, "no-history", false, "neither store this run nor compare it with earlier ones")
+}
+
+func addDBFlag(flags *pflag.FlagSet, db *string) {
+	flags.StringVar(db, "db", "", "history `FILE` (default dormant/history.db in the user's state folder)")
+}
+
+// historyPath is --db, else the user's own file.
+func historyPath(db string) (string, error) {
+	if db != "" {
+		return db, nil
+	}
+	return statePath("history.db")
+}
+
+// audit is the sink of a scan that stores what is found before it is reported.
+// A history that fails does not end the scan: the other outputs are written,
+// and the exit code tells.
+type audit struct {
+	a        *app
+	store    *history.Store // nil: no history
+	recorder *history.Recorder
+	run      func() reports.Run
+	next     reports.Sink
+	failed   error // of the history, the first
+}
+
+var _ reports.Sink = (*audit)(nil)
+
+// openAudit opens the history, before anything is sent. It returns usage
+// errors.
+func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.Run) (*audit, error) {
+	t := &audit{a: a, run: run}
+	if o.noHistory {
+		return t, nil
+	}
+	path, err := historyPath(o.db)
+	if err == nil {
+		t.store, err = history.Open(ctx, path)
+	}
+	if err == nil {
+		return t, nil
+	}
+	if _, damaged := errors.AsType[*history.DamagedError](err); o.db == "" && !damaged && unwritable(err) {
+		a.log.Warn("this run is not stored", "why", err) // nobody asked for it
+		return t, nil
+	}
+	return nil, usageError("%w", err)
+}
+
+// begin stores that the run has begun.
+func (t *audit) begin(ctx context.Context, plan history.Plan) error {
+	if t.store == nil {
+		return nil
+	}
+	var err error
+	t.recorder, err = t.store.Begin(ctx, plan, t.run)
+	if err != nil {
+		return &exitError{exitOutput, err}
+	}
+	return nil
+}
+
+// columns returns the stage between the sorted findings and the formats that
+// fills in what only the history knows.
+func (t *audit) columns(next reports.Sink) reports.Sink { return &compared{audit: t, next: next} }
+
+// Write stores the finding and gives it to the outputs.
+func (t *audit) Write(ctx context.Context, f reports.Finding) error {
+	if t.recorder != nil && t.failed == nil {
+		t.fail(t.recorder.Write(ctx, f))
+	}
+	return t.next.Write(ctx, f)
+}
+
+func (t *audit) fail(err error) {
+	if err == nil || t.failed != nil {
+		return
+	}
+	t.failed = err
+	t.a.log.Error("the history failed; the scan goes on, and its reports are written", "error", err)
+}
+
+// Close completes the stored run, then the outputs, which compare it with
+// earlier ones.
+func (t *audit) Close() error {
+	if t.recorder != nil && t.failed == nil {
+		t.fail(t.recorder.Close())
+	}
+	err := t.next.Close()
+	if t.failed != nil {
+		err = errors.Join(err, fmt.Errorf("the run is not stored as a whole: %w", t.failed))
+	}
+	return err
+}
+
+// release closes the history. What was stored is on the disk already.
+func (t *audit) release() {
+	if t.store == nil {
+		return
+	}
+	if err := t.store.Close(); err != nil {
+		t.a.log.Warn("closing the history", "error", err)
+	}
+}
+
+// compared is the stage that compares, if the run was stored.
+type compared struct {
+	audit *audit
+	next  reports.Sink
+	stage reports.Sink // once it is known which
+}
+
+func (c *compared) begin(ctx context.Context) reports.Sink {
+	if c.stage != nil {
+		return c.stage
+	}
+	c.stage = c.next
+	t := c.audit
+	if t.recorder == nil || t.failed != nil {
+		return c.stage
+	}
+	run, err := t.store.Find(ctx, t.run().ScanID)
+	if err != nil {
+		t.fail(err)
+		return c.stage
+	}
+	c.stage = t.store.Annotate(run, c.next)
+	return c.stage
+}
+
+func (c *compared) Write(ctx context.Context, f reports.Finding) error {
+	return c.begin(ctx).Write(ctx, f)
+}
+
+func (c *compared) Close() error {
+	return c.begin(context.Background()).Close()
+}
+
+// unwritable reports whether a file cannot be made where it should stand.
+func unwritable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EROFS)
+}

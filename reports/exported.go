@@ -1,0 +1,27 @@
+package reports
+
+import (
+	"errors"
+	"io"
+)
+
+// Cell returns s as a cell of CSV may hold it: printable ASCII on one line, at
+// most 255 bytes, and nothing that a spreadsheet would compute.
+func Cell(s string) string { return cell(s, maxText) }
+
+// Line returns s as printable ASCII on one line, at most 255 bytes: what a peer
+// said cannot steer a terminal.
+func Line(s string) string { return escape(s, maxText) }
+
+// WriteFile writes path in one step: whoever reads it sees the old file or the
+// whole new one. Nothing changes when write fails.
+func WriteFile(path string, write func(w io.Writer) error) error {
+	a, err := createAtomic(path)
+	if err != nil {
+		return err
+	}
+	if err := write(a); err != nil {
+		return errors.Join(err, a.Abort())
+	}
+	return a.Commit()
+}

@@ -1,0 +1,280 @@
+package history
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"time"
+
+	"dormant/reports"
+)
+
+// Difference is a comparison of two runs, ready to be shown.
+type Difference struct {
+	From, To Run
+	Changes  []Change
+}
+
+// Differs reports whether anything in it is a difference; see Kind.Counts.
+func (d *Difference) Differs() bool {
+	for i := range d.Changes {
+		if d.Changes[i].Kind.Counts() {
+			return true
+		}
+	}
+	return false
+}
+
+// kinds is the order in which kinds are counted in words.
+func kinds() []Kind { return []Kind{New, Gone, Changed, Moved, Missing, FirstRun, NotScanned} }
+
+// Counts returns how many changes there are of each kind.
+func (d *Difference) Counts() map[Kind]int {
+	n := map[Kind]int{}
+	for i := range d.Changes {
+		n[d.Changes[i].Kind]++
+	}
+	return n
+}
+
+// Summary is the whole difference in one line.
+func (d *Difference) Summary() string {
+	counts := d.Counts()
+	var parts []string
+	for _, k := range kinds() {
+		if n := counts[k]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ReplaceAll(string(k), "_", " ")))
+		}
+	}
+	if len(parts) == 0 {
+		return "no difference"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// DiffFormats are the names that Write knows.
+func DiffFormats() []string { return []string{"text", "json", "csv"} }
+
+// Write writes the difference in the named format.
+func (d *Difference) Write(w io.Writer, format string) error {
+	var err error
+	switch format {
+	case "json":
+		err = d.writeJSON(w)
+	case "csv":
+		err = d.writeCSV(w)
+	case "text":
+		err = d.writeText(w)
+	default:
+		return fmt.Errorf("history: diff format %q: want %s", format, strings.Join(DiffFormats(), ", "))
+	}
+	if err != nil {
+		return fmt.Errorf("history: write diff: %w", err)
+	}
+	return nil
+}
+
+// writeText writes what a person reads: - before, + after, host by host.
+func (d *Difference) writeText(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "-%s\n+%s\n", runLine(&d.From), runLine(&d.To))
+	var host netip.Addr
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		if c.Target.Addr != host {
+			host = c.Target.Addr
+			fmt.Fprintf(&b, "\n %s%s:\n", host, hostName(c))
+		}
+		c.text(&b)
+	}
+	fmt.Fprintf(&b, "\n%s\n", d.Summary())
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func runLine(r *Run) string {
+	from := r.Vantage
+	if from == "" {
+		from = "an unnamed vantage"
+	}
+	return fmt.Sprintf("%s  %s  from %s  %s", r.ID, r.Started.Format("2006-01-02 15:04:05"), reports.Line(from), r.Status)
+}
+
+func hostName(c *Change) string {
+	for _, f := range []*reports.Finding{c.After, c.Before} {
+		if f != nil && f.Hostname != "" {
+			return " (" + reports.Line(f.Hostname) + ")"
+		}
+	}
+	return ""
+}
+
+// text writes the lines of one change.
+func (c *Change) text(b *strings.Builder) {
+	before, after := describe(c.Before), describe(c.After)
+	switch c.Kind {
+	case New:
+		fmt.Fprintf(b, "+%s %s  new\n", c.Target.Port, after)
+	case FirstRun:
+		fmt.Fprintf(b, "+%s %s  asked for the first time\n", c.Target.Port, after)
+	case Changed:
+		names := make([]string, len(c.Fields))
+		for i, f := range c.Fields {
+			names[i] = f.Name
+		}
+		fmt.Fprintf(b, "-%s %s\n+%s %s  changed: %s\n", c.Target.Port, before, c.Target.Port, after, strings.Join(names, ", "))
+	case Moved:
+		fmt.Fprintf(b, "-%s %s  at %s\n+%s %s  moved: the same machine\n", c.Target.Port, before, c.From, c.Target.Port, after)
+	case Gone:
+		fmt.Fprintf(b, "-%s %s  gone: not open twice in a row, last seen %s\n", c.Target.Port, before, day(c.Last))
+	case Missing:
+		fmt.Fprintf(b, "?%s %s  missing: not open this time, gone if the next run finds it so\n", c.Target.Port, before)
+	case NotScanned:
+		fmt.Fprintf(b, " %s %s  not scanned this time\n", c.Target.Port, before)
+	case Same:
+	}
+}
+
+func day(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Format("2006-01-02 15:04")
+}
+
+// describe says what was open.
+func describe(f *reports.Finding) string {
+	if f == nil {
+		return "not open"
+	}
+	words := []string{f.State.String()}
+	for _, s := range []string{f.Verdict.String(), either(f.Product, f.Service), f.Version} {
+		if s != "" {
+			words = append(words, reports.Line(s))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// either returns a, or b where there is no a.
+func either(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// changeJSON is one change for machines.
+type changeJSON struct {
+	Change    Kind       `json:"change"`
+	IP        netip.Addr `json:"ip"`
+	Transport string     `json:"transport"`
+	Port      uint16     `json:"port"`
+	MovedFrom string     `json:"moved_from,omitempty"`
+	FirstSeen time.Time  `json:"first_seen,omitzero"`
+	LastSeen  time.Time  `json:"last_seen,omitzero"`
+	Fields    []Field    `json:"fields,omitempty"`
+	Before    *sideJSON  `json:"before,omitempty"`
+	After     *sideJSON  `json:"after,omitempty"`
+}
+
+// sideJSON is what was open on one side of a change.
+type sideJSON struct {
+	Verdict  string `json:"verdict"`
+	Service  string `json:"service"`
+	Product  string `json:"product"`
+	Version  string `json:"version"`
+	TLSCert  string `json:"tls_cert"`
+	Hostname string `json:"hostname"`
+	MAC      string `json:"mac"`
+	Severity string `json:"severity"`
+}
+
+func side(f *reports.Finding) *sideJSON {
+	if f == nil {
+		return nil
+	}
+	return &sideJSON{
+		f.Verdict.String(), reports.Line(f.Service), reports.Line(f.Product), reports.Line(f.Version), reports.Line(f.TLSCert),
+		reports.Line(f.Hostname), f.MAC, f.Severity,
+	}
+}
+
+func (d *Difference) writeJSON(w io.Writer) error {
+	out := struct {
+		From    Run          `json:"from"`
+		To      Run          `json:"to"`
+		Differs bool         `json:"differs"`
+		Counts  map[Kind]int `json:"counts"`
+		Changes []changeJSON `json:"changes"`
+	}{d.From, d.To, d.Differs(), d.Counts(), []changeJSON{}}
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		j := changeJSON{
+			Change: c.Kind, IP: c.Target.Addr, Transport: c.Target.Port.Proto.String(), Port: c.Target.Port.Number,
+			FirstSeen: c.First, LastSeen: c.Last, Before: side(c.Before), After: side(c.After),
+		}
+		for _, f := range c.Fields {
+			j.Fields = append(j.Fields, Field{f.Name, reports.Line(f.Before), reports.Line(f.After)})
+		}
+		if c.From.IsValid() {
+			j.MovedFrom = c.From.String()
+		}
+		out.Changes = append(out.Changes, j)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}
+
+func (d *Difference) writeCSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	out.UseCRLF = true
+	if err := out.Write([]string{"from_run", "to_run", "change", "ip", "transport", "port", "moved_from", "verdict_before", "verdict_after",
+		"product_before", "product_after", "version_before", "version_after", "tls_cert_before", "tls_cert_after", "first_seen", "last_seen"}); err != nil {
+		return err
+	}
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		b, a := orEmpty(c.Before), orEmpty(c.After)
+		from := ""
+		if c.From.IsValid() {
+			from = c.From.String()
+		}
+		row := []string{d.From.ID, d.To.ID, string(c.Kind), c.Target.Addr.String(), c.Target.Port.Proto.String(), fmt.Sprint(c.Target.Port.Number), from}
+		for _, s := range []string{b.Verdict.String(), a.Verdict.String(), b.Product, a.Product, version(b.Version), version(a.Version), b.TLSCert, a.TLSCert} {
+			row = append(row, reports.Cell(s))
+		}
+		if err := out.Write(append(row, moment(c.First), moment(c.Last))); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func orEmpty(f *reports.Finding) *reports.Finding {
+	if f == nil {
+		return &reports.Finding{}
+	}
+	return f
+}
+
+// version keeps a spreadsheet from reading a version as a number, as in the
+// reports of findings.
+func version(s string) string {
+	if s == "" || s[0] == 'v' {
+		return s
+	}
+	return "v" + s
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}

@@ -20,13 +20,14 @@ const progressLine = `{{string . "phase"}} {{bar . "[" "=" ">" " " "]"}} {{perce
 
 // showProgress draws the line until stop is called. It does nothing where
 // nobody looks.
-func (s *scan) showProgress(ctx context.Context, progress func() scanner.Progress) (stop func()) {
+func (s *scan) showProgress(ctx context.Context, progress func() (sweep scanner.Progress, over, due uint64)) (stop func()) {
 	if s.a.quiet || s.o.progress == "never" || s.o.progress == "auto" && !isTerminal(s.a.stderr) {
 		return func() {}
 	}
 	bar := pb.ProgressBarTemplate(progressLine).New(0)
 	bar.SetWriter(s.a.stderr)
 	bar.Set(pb.Static, true) // drawn here, by one goroutine
+	bar.Set(pb.CleanOnFinish, isTerminal(s.a.stderr))
 	bar.Start()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -35,7 +36,8 @@ func (s *scan) showProgress(ctx context.Context, progress func() scanner.Progres
 		tick := time.NewTicker(progressEvery)
 		defer tick.Stop()
 		for {
-			drawProgress(bar, progress())
+			sweep, over, due := progress()
+			drawProgress(bar, sweep, over, due)
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -50,16 +52,24 @@ func (s *scan) showProgress(ctx context.Context, progress func() scanner.Progres
 	}
 }
 
-func drawProgress(bar *pb.ProgressBar, p scanner.Progress) {
-	bar.SetTotal(int64(p.Expected)).SetCurrent(int64(p.Sent))
+// drawProgress shows the sweep, and when that is over the dialogues, which take
+// longer on a small network.
+func drawProgress(bar *pb.ProgressBar, p scanner.Progress, over, due uint64) {
 	bar.Set("phase", string(p.Phase)).
 		Set("sent", fmt.Sprintf("%d sent", p.Sent)).
 		Set("rate", fmt.Sprintf("%.0f/s", p.Rate)).
-		Set("open", fmt.Sprintf("%d open", p.Open))
-	left := ""
-	if p.Rate > 0 && p.Expected > p.Sent {
-		left = "ETA " + time.Duration(float64(p.Expected-p.Sent)/p.Rate*float64(time.Second)).Round(time.Second).String()
+		Set("open", fmt.Sprintf("%d open", p.Open)).
+		Set("left", "")
+	switch {
+	case p.Phase == scanner.PhaseDone && over < due:
+		bar.SetTotal(int64(due)).SetCurrent(int64(over))
+		bar.Set("phase", "identify").Set("rate", "").Set("left", fmt.Sprintf("%d of %d named", over, due))
+	default:
+		bar.SetTotal(int64(p.Expected)).SetCurrent(int64(p.Sent))
+		if p.Rate > 0 && p.Expected > p.Sent {
+			left := time.Duration(float64(p.Expected-p.Sent) / p.Rate * float64(time.Second))
+			bar.Set("left", "ETA "+left.Round(time.Second).String())
+		}
 	}
-	bar.Set("left", left)
 	bar.Write()
 }

@@ -223,13 +223,13 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 	// What an earlier part of the run found comes at once, on top of the rest.
 	first := &pipeline.Local{Engine: engine, Crew: s.crew(), Log: s.a.log, Queue: answersWaiting + s.kept.answers}
 	var source pipeline.Source = first
-	var now atomic.Pointer[scanner.Engine]
-	now.Store(engine)
+	var now atomic.Pointer[pipeline.Local] // the pass that the progress line shows
+	now.Store(first)
 	if s.o.control.estimate {
 		source = &passes{first, func() (*pipeline.Local, *scanner.Plan, func() error, error) {
 			second, plan, done, err := s.secondPass(guard)
 			if err == nil {
-				now.Store(second.Engine)
+				now.Store(second)
 			}
 			return second, plan, done, err
 		}}
@@ -242,7 +242,11 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 		Meta:     s.meta,
 		Sink:     sink,
 	}
-	stop := s.showProgress(ctx, func() scanner.Progress { return now.Load().Progress() })
+	stop := s.showProgress(ctx, func() (scanner.Progress, uint64, uint64) {
+		l := now.Load()
+		over, due := l.Held()
+		return l.Engine.Progress(), over, due
+	})
 	save := s.saving(ctx, engine.Position)
 	out, err := p.Run(ctx, s.plan)
 	save()

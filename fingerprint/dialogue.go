@@ -35,6 +35,7 @@ type dialogue struct {
 	http   bool // something was answered as HTTP in the clear
 	h2     bool // TLS was agreed for HTTP/2
 	inside bool // something was answered as HTTP inside TLS
+	old    bool // TLS, and no cipher suite in common with us
 }
 
 // begin continues ev, or begins it when it is fresh.

@@ -74,6 +74,8 @@ const (
 	ProbeGet11   = "get11"   // GET / HTTP/1.1 with Host and User-Agent
 	ProbeGet404  = "get404"  // GET of a random path
 	ProbeTLS     = "tls"     // ClientHello; on a plain port Received is its answer to it
+	ProbeOldTLS  = "old_tls" // ClientHello with cipher suites that are no longer in use
+	ProbeJARM    = "jarm"    // one of the ten ClientHellos of --deep
 	ProbeUDP     = "udp"     // the datagram of the sweep
 )
 

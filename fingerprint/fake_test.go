@@ -108,6 +108,10 @@ func (fakeRules) Strong(ex Exchange) (Sign, bool) {
 	return Sign{Rule: "strong"}, bytes.Contains(ex.Received, []byte("STRONG"))
 }
 
+func (fakeRules) Named(ev Evidence) bool {
+	return slices.ContainsFunc(ev.Exchanges, func(ex Exchange) bool { return bytes.Contains(ex.Received, []byte("STRONG")) })
+}
+
 func (fakeRules) Signs(ev Evidence) []Sign {
 	for _, ex := range ev.Exchanges {
 		if bytes.Contains(ex.Received, []byte("BEACON")) {

@@ -48,6 +48,9 @@ type Config struct {
 	// Connections bounds the connections to one port: 1 to 5, 0 is 3. A license
 	// manager's own opener has one more, for it takes the first.
 	Connections int
+	// Deep takes the JARM of a TLS server that nothing has named or that shows a
+	// sign of command and control: ten connections more to its port.
+	Deep bool
 	// HostTime bounds the waiting for answers of one host, all its ports
 	// together, without the silences; 0 is 20 s. HostBytes bounds what is read
 	// of it; 0 is 64 KiB. When either is spent, every further port still gets
@@ -80,6 +83,7 @@ type guide interface {
 	StageTwo(shape Shape) []Opener
 	Strong(ex Exchange) (Sign, bool)
 	Signs(ev Evidence) []Sign
+	Named(ev Evidence) bool
 }
 
 // Identifier holds dialogues. It is safe for any number of goroutines: to each
@@ -166,6 +170,9 @@ func (i *Identifier) talk(ctx context.Context, o scanner.Observation) (ev Eviden
 	}
 	d := i.begin(o, Evidence{Target: o.Target, Started: time.Now()})
 	err = d.run(ctx, d.canaries, d.license, d.listen, d.further)
+	if err == nil && d.ev.Status != StatusCancelled {
+		err = d.run(ctx, d.deep)
+	}
 	again = err == nil && d.ev.Status == StatusDone && i.cfg.RepeatAfter > 0 && d.indicator() != nil
 	return d.ev, again, err
 }

@@ -175,8 +175,8 @@ type found struct {
 // match holds the rule against one exchange. All conditions must hold.
 func (r *Rule) match(s *subject) (found, bool) {
 	var f found
-	if len(r.On) > 0 && !slices.Contains(r.On, s.ex.Probe) {
-		return f, false
+	if len(r.On) > 0 && !slices.Contains(r.On, readAs(s.ex.Probe)) || s.ex.Probe == ProbeJARM {
+		return f, false // the ten hellos say something only together
 	}
 	if r.Inside == "tls" && s.tls == nil || r.Inside == "plain" && s.tls != nil {
 		return f, false
@@ -193,6 +193,14 @@ func (r *Rule) match(s *subject) (found, bool) {
 		}
 	}
 	return f, true
+}
+
+// readAs is the probe under which rules know an answer.
+func readAs(probe string) string {
+	if probe == ProbeOldTLS {
+		return ProbeTLS
+	}
+	return probe
 }
 
 // match holds the condition against the field's values; one that passes is

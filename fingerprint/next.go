@@ -45,6 +45,17 @@ func (r *Rules) productNamed(ev Evidence) bool {
 	return false
 }
 
+// Named reports whether a rule gives the port a name that would stand in a
+// verdict. Speaking HTTP or TLS is none.
+func (r *Rules) Named(ev Evidence) bool {
+	for _, h := range r.hits(ev, nil) {
+		if h.sign.Class != PossibleC2 && h.sign.Points >= namedService {
+			return true
+		}
+	}
+	return false
+}
+
 // wantsTLS reports whether an HTTP answer only says that the port speaks TLS:
 // the sentences of Go's, nginx's and Apache's servers.
 func wantsTLS(data []byte) bool {

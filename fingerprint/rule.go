@@ -326,7 +326,7 @@ func knownKind(k Kind) bool {
 // has.
 func genericProbe(id string) bool {
 	switch id {
-	case ProbeSilence, ProbeGet10, ProbeGet11, ProbeGet404, ProbeTLS, ProbeUDP:
+	case ProbeSilence, ProbeGet10, ProbeGet11, ProbeGet404, ProbeTLS, ProbeOldTLS, ProbeJARM, ProbeUDP:
 		return true
 	default:
 		return false

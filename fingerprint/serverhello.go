@@ -43,7 +43,7 @@ func plaintext(answer []byte, seen *TLSInfo) {
 			if !ok || version > tls.VersionTLS12 {
 				return
 			}
-			seen.Version, seen.Cipher = tls.VersionName(version), tls.CipherSuiteName(suite)
+			seen.Version, seen.Cipher = tls.VersionName(version), suiteName(suite)
 		case messageCertificate:
 			if chain := certificates(body); len(seen.Chain) == 0 {
 				seen.Chain = chain

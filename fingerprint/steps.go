@@ -88,6 +88,9 @@ func (d *dialogue) next(ctx context.Context) (done bool, err error) {
 	if d.h2 { // the page in the older form, which the rules can read
 		return d.secure(ctx, []string{"http/1.1"}, ProbeGet11, d.get("/"))
 	}
+	if d.old {
+		return d.outdated(ctx)
+	}
 	switch probe := d.rules.NextProbe(d.ev); {
 	case probe == ProbeTLS:
 		return d.secure(ctx, []string{"h2", "http/1.1"}, ProbeGet11, d.get("/"))
@@ -113,10 +116,14 @@ func (d *dialogue) again(ctx context.Context) (done bool, err error) {
 	if ex == nil {
 		return true, nil
 	}
-	d.limit = maxConnections
+	if d.limit = maxConnections; d.cfg.Deep {
+		d.limit = d.ev.Connections + 1 // beyond those of the JARM
+	}
 	switch {
 	case ex.Probe == ProbeTLS:
 		return d.secure(ctx, []string{"h2", "http/1.1"}, ProbeGet11, d.get("/"))
+	case ex.Probe == ProbeOldTLS:
+		return d.outdated(ctx)
 	case ex.Inside:
 		return d.secure(ctx, []string{"http/1.1"}, ex.Probe, ex.Sent)
 	case ex.Probe == ProbeSilence:
@@ -139,6 +146,7 @@ func (d *dialogue) secure(ctx context.Context, protocols []string, probe string,
 		ex = d.record(w, ex)
 		if session == nil {
 			_, refused = tlsRecord(ex)
+			d.old = nothingInCommon(ex.Received)
 			return
 		}
 		if d.h2 = ex.TLS.ALPN == "h2"; !d.h2 && ctx.Err() == nil && !d.strong() {
@@ -146,7 +154,57 @@ func (d *dialogue) secure(ctx context.Context, protocols []string, probe string,
 		}
 		goodbye(ctx, w, session)
 	})
-	return !ok || refused || d.strong(), err
+	return !ok || refused && !d.old || d.strong(), err
+}
+
+// outdated asks a server that had no cipher suite in common with us for what it
+// says in the clear: version, suite and certificate. No session comes of it.
+func (d *dialogue) outdated(ctx context.Context) (done bool, err error) {
+	d.old = false
+	_, err = d.on(ctx, ProbeOldTLS, func(w *wire) {
+		d.hello(ctx, w, d.question(ProbeOldTLS, oldHello()))
+	})
+	return true, err
+}
+
+// hello says a hello of our own making and hears the server's first flight.
+func (d *dialogue) hello(ctx context.Context, w *wire, q question) Exchange {
+	q.enough, q.patient = flightOver, false
+	w.room = q.limit
+	ex := ask(ctx, w, q)
+	var seen TLSInfo
+	if plaintext(ex.Received, &seen); seen.Version != "" && q.probe == ProbeOldTLS {
+		ex.TLS = &seen
+	}
+	ex = d.record(w, ex)
+	if ctx.Err() == nil && !w.drop && ex.End != EndFin && ex.End != EndRst && isTLSRecord(ex.Received) {
+		_, _ = w.Write(closeNotify()) // the peer may be gone already
+	}
+	return ex
+}
+
+// deep takes a JARM of a TLS server that nothing has named, or that showed a
+// sign of command and control. It is a hint that never decides, and costs ten
+// connections: only on request.
+func (d *dialogue) deep(ctx context.Context) (done bool, err error) {
+	i := slices.IndexFunc(d.ev.Exchanges, func(ex Exchange) bool { return ex.TLS != nil && ex.TLS.Version != "" })
+	if !d.cfg.Deep || i < 0 || d.indicator() == nil && d.rules.Named(d.ev) {
+		return false, nil
+	}
+	d.limit = d.ev.Connections + jarmHellos
+	var answers [jarmHellos][]byte
+	for n, hello := range jarmTen() {
+		ok, err := d.on(ctx, ProbeJARM, func(w *wire) {
+			q := d.question(ProbeJARM, hello.encode(d.o.Addr.WithZone("").String()))
+			q.limit = min(q.limit, jarmBytes)
+			answers[n] = d.hello(ctx, w, q).Received
+		})
+		if !ok || err != nil {
+			return false, err // nine are no fingerprint
+		}
+	}
+	d.ev.Exchanges[i].TLS.JARM = jarmOf(answers)
+	return false, nil
 }
 
 // goodbye ends a session as TLS wants it. It must not wait for long: a write

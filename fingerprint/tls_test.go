@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -353,4 +354,33 @@ func TestLoopbackAddressIsNotItself(t *testing.T) {
 	if err != nil || ev.Status != StatusRefused {
 		t.Errorf("Identify = %s, %v; want %s", ev.Status, err, StatusRefused)
 	}
+}
+
+// serveCommand runs a server whose last argument is the address to listen on,
+// on a free port of loopback, and ends it with the test.
+func serveCommand(t *testing.T, cmd *exec.Cmd) scanner.Observation {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	_ = l.Close() // the command takes the port over
+	cmd.Args = append(cmd.Args, at.String())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for range 100 {
+		if c, err := net.Dial("tcp4", at.String()); err == nil {
+			_ = c.Close()
+			return openPort(at.Addr().String(), at.Port())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("%s does not listen on %v", cmd.Path, at)
+	return scanner.Observation{}
 }

@@ -175,7 +175,11 @@ func (e *Engine) Run(ctx context.Context, plan *Plan, emit func(Observation)) (S
 	err := r.send(ctx)
 	stop()
 	if lost := <-received; lost != nil && !errors.Is(err, lost) {
-		err = errors.Join(err, lost)
+		if err == nil {
+			err = lost
+		} else {
+			err = fmt.Errorf("%w; %w", err, lost) // one line: it ends up in one
+		}
 	}
 	return r.finish(err), err
 }

@@ -182,6 +182,12 @@ func (ns *NS) Route(routes ...Route) {
 	}
 }
 
+// Unroute takes a route away.
+func (ns *NS) Unroute(dst string) {
+	ns.t.Helper()
+	ns.check("remove the route to "+dst, ns.Netlink.RouteDel(&netlink.Route{Dst: ipNet(dst)}))
+}
+
 // Local makes every address of the prefix one of the namespace's own: it
 // accepts packets to it, and answers ARP for it when answered is true and the
 // prefix is on the link.

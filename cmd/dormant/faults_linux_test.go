@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dormant/reports"
+	"dormant/scanner/netlab"
+)
+
+// faultLab is a scanning host with one on-link network, 10.1.0.0/24, of which
+// every address is there, and one behind a gateway, 10.2.0.0/24, likewise.
+func faultLab(t *testing.T) (scan, far *netlab.NS) {
+	t.Helper()
+	scan, far = netlab.Pair(t, "scan0", "net0")
+	far.Sysctl("net.ipv4.ip_forward=1")
+	scan.Addr("scan0", "10.1.0.1/24")
+	far.Addr("net0", "10.1.0.2/24", "10.1.0.10/32")
+	far.Local("10.2.0.0/24")
+	scan.Route(netlab.Route{Dst: "10.2.0.0/24", Via: "10.1.0.2"})
+	far.Listen(netip.MustParseAddrPort("10.2.0.10:1947"))
+	return scan, far
+}
+
+// inside starts the real program in the namespace.
+func inside(t *testing.T, ns *netlab.NS, args ...string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	cmd := exec.Command("dormant", args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	var err error
+	ns.Do(func() { err = cmd.Start() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd, &said
+}
+
+// TestFaultsOfThisHost takes away, in the middle of a run, what it needs: each
+// ends in a partial result that says so, exit 3, and one clear line.
+func TestFaultsOfThisHost(t *testing.T) {
+	for _, tt := range []struct {
+		name, backend string
+		fault         func(scan, far *netlab.NS)
+		say           string
+	}{
+		{"the interface goes down, raw frames", "afpacket", func(scan, _ *netlab.NS) { scan.Down("scan0") }, "incomplete: "},
+		{"the route vanishes, connections", "connect", func(scan, _ *netlab.NS) { scan.Unroute("10.2.0.0/24") }, "could not be measured from here"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			scan, far := faultLab(t)
+			dir := home(t)
+			out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
+			run, said := inside(t, scan, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "0", "--no-identify",
+				"--backend", tt.backend, "--states", "all", "--quiet", "-o", out, "--manifest", manifest)
+			time.Sleep(1300 * time.Millisecond)
+			tt.fault(scan, far)
+			if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), tt.say) {
+				t.Errorf("exit %d, said %q; want 3 and one line with %q", got, said, tt.say)
+			}
+			var m reports.Manifest
+			b, err := os.ReadFile(manifest)
+			if err == nil {
+				err = json.Unmarshal(b, &m)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := m.Run.Scan
+			if m.Complete || len(m.Why) == 0 || s.Closed+s.Open < 20 || s.Closed+s.Open > 200 {
+				t.Errorf("complete %t because of %q, %d closed and %d open; want incomplete, and what was found by then", m.Complete, m.Why, s.Closed, s.Open)
+			}
+			for target, row := range rows(t, out) {
+				if strings.HasPrefix(row, "closed") && strings.HasSuffix(target, "10.2.0.10:1947") {
+					t.Errorf("%s is open and was called %s", target, row)
+				}
+			}
+		})
+	}
+}
+
+// TestFewDescriptors gives the program very few: it is slower, and right.
+func TestFewDescriptors(t *testing.T) {
+	dir := home(t)
+	prefix, ports := speakers(t)
+	out := filepath.Join(dir, "out.csv")
+	cmd := exec.Command("sh", "-c", `ulimit -n 20 && exec dormant "$@"`, "sh", "scan", prefix, "--ports", ports, "--rate", "2000",
+		"--host-rate", "1000", "--retries", "1", "--no-identify", "--states", "all", "--quiet", "-o", out)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	got, unknown := code(t, cmd), 0
+	found := rows(t, out)
+	for _, row := range found {
+		if strings.HasPrefix(row, "unknown local-error") {
+			unknown++
+		}
+	}
+	if got != exitOK && got != exitIncomplete || (got == exitOK) != (unknown == 0) || len(found) != 128 || strings.Count(said.String(), "\n") > 1 {
+		t.Errorf("exit %d with %d of %d rows unknown, said %q; want 0 if all were measured, else 3 and one line", got, unknown, len(found), &said)
+	}
+	t.Logf("exit %d, %d unknown", got, unknown)
+}

@@ -102,6 +102,14 @@ func (h *hostPacer) reserve(k uint64, now int64) int64 {
 	return h.reserveEvery(k, now, h.period)
 }
 
+// look returns the moment of host k's slot, to have it in the cache.
+func (h *hostPacer) look(k uint64) int64 {
+	if h.next == nil {
+		return 0
+	}
+	return h.next[k&h.mask]
+}
+
 // reserveEvery is reserve with another period for this probe.
 func (h *hostPacer) reserveEvery(k uint64, now, period int64) int64 {
 	if h.next == nil {

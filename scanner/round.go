@@ -126,7 +126,7 @@ func (r *run) next(ctx context.Context, w *walk) (j, place uint64, ok bool) {
 			continue
 		}
 		place = w.i
-		j = r.plan.position(place)
+		j = r.ahead(place)
 		w.i += r.cfg.Shards
 		if r.wanted(j) && (w.attempt == 0 || r.live.get(r.addr(j)) != w.dark) {
 			return j, place, true
@@ -135,6 +135,35 @@ func (r *run) next(ctx context.Context, w *walk) (j, place uint64, ok bool) {
 			return 0, 0, false
 		}
 	}
+}
+
+// outlook is the natural indexes of the targets that the walk comes to next.
+type outlook struct {
+	targets [DefaultBatch]uint64
+	first   uint64 // place of targets[0] in scan order
+	seen    int    // of targets
+	n       int
+}
+
+// ahead returns the natural index of the target at a place of this shard in
+// scan order. It looks at some of the following places, too, so that what is
+// kept of those targets comes into the cache in the time of one.
+func (r *run) ahead(place uint64) uint64 {
+	o := &r.outlook
+	if o.seen == o.n || place != o.first+uint64(o.seen)*r.cfg.Shards {
+		o.first, o.seen, o.n = place, 0, 0
+		for ; o.n < len(o.targets) && place < r.plan.Len(); place += r.cfg.Shards {
+			o.targets[o.n] = r.plan.position(place)
+			o.n++
+		}
+		sum := int64(0)
+		for _, j := range o.targets[:o.n] {
+			sum |= r.pacer.look(r.addr(j)) | int64(r.states.get(j))
+		}
+		_ = sum
+	}
+	o.seen++
+	return o.targets[o.seen-1]
 }
 
 // wanted reports whether target j can be asked and has not answered.

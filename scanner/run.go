@@ -42,6 +42,7 @@ type run struct {
 	pacer                hostPacer
 	icmp                 hostPacer
 	queue                *queue
+	outlook              outlook
 	timer                *time.Timer
 	batch                []Probe
 	targets              []uint64 // natural indexes of batch

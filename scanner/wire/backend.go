@@ -55,6 +55,7 @@ type Backend struct {
 
 	faults chan scanner.Observation // probes that were not sent, on their way to Receive
 	warned map[string]bool          // send errors that were logged; Send's
+	ahead  [maxBatch]ahead          // Send's
 
 	sendErrors, sendRetries, asked, answered atomic.Uint64
 

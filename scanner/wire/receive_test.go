@@ -53,7 +53,7 @@ func (w *bench) probe(p scanner.Probe, micros int64) []byte {
 	if p.Addr.Is6() {
 		route = w.b.routes.all[1]
 	}
-	w.b.put(w.f, route, &p, [6]byte{}, micros)
+	w.b.put(w.f, &ahead{route, w.b.cookies.of(route.hop.src, p.Addr, p.Port)}, &p, [6]byte{}, micros)
 	return w.f.frames[0]
 }
 

@@ -29,8 +29,11 @@ func (b *Backend) Send(ctx context.Context, batch []scanner.Probe) (int, error) 
 	micros := time.Now().UnixMicro()
 	known := b.known.Load()
 	for i := range batch {
-		p := &batch[i]
-		r := b.routes.of(p.Addr)
+		if i%maxBatch == 0 {
+			b.lookAhead(batch[i:min(len(batch), i+maxBatch)])
+		}
+		p, a := &batch[i], &b.ahead[i%maxBatch]
+		r := a.route
 		var mac [6]byte
 		ok := r != nil && r.iface != nil && sendable(p)
 		if ok {
@@ -48,7 +51,7 @@ func (b *Backend) Send(ctx context.Context, batch []scanner.Probe) (int, error) 
 				return b.unsent(i), err
 			}
 		}
-		b.put(f, r, p, mac, micros)
+		b.put(f, a, p, mac, micros)
 		f.which[f.n-1] = i
 	}
 	for _, f := range b.ifaces {
@@ -57,6 +60,30 @@ func (b *Backend) Send(ctx context.Context, batch []scanner.Probe) (int, error) 
 		}
 	}
 	return len(batch), nil
+}
+
+// ahead is what Send finds out about a probe before it builds the frame.
+type ahead struct {
+	route  *route // nil: none
+	secret secret
+}
+
+// lookAhead fills b.ahead for at most maxBatch probes. The places in the table
+// of send times are all over memory: together they come into the cache in the
+// time of one.
+func (b *Backend) lookAhead(batch []scanner.Probe) {
+	for i := range batch {
+		p, a := &batch[i], &b.ahead[i]
+		if a.route = b.routes.of(p.Addr); a.route != nil && a.route.iface != nil {
+			a.secret = b.cookies.of(a.route.hop.src, p.Addr, p.Port)
+		}
+	}
+	sum := uint64(0)
+	for i := range batch {
+		slot, _ := b.times.place(b.ahead[i].secret)
+		sum |= slot.Load()
+	}
+	_ = sum
 }
 
 // sendable reports whether p keeps what scanner.Probe promises.
@@ -83,8 +110,8 @@ func (r *route) nextHop(known *neighbours, p *scanner.Probe) (mac [6]byte, ok bo
 }
 
 // put appends the frame of p to the batch of f.
-func (b *Backend) put(f *iface, r *route, p *scanner.Probe, mac [6]byte, micros int64) {
-	s := b.cookies.of(r.hop.src, p.Addr, p.Port)
+func (b *Backend) put(f *iface, a *ahead, p *scanner.Probe, mac [6]byte, micros int64) {
+	r, s := a.route, a.secret
 	v := variables{
 		mac: mac, dst: p.Addr, dstPort: p.Port.Number, srcPort: b.cookies.sourcePort(s, p.Attempt),
 		id: uint32(s>>12) + uint32(p.Attempt), payload: p.Payload,

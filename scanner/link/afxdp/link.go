@@ -3,7 +3,11 @@
 package afxdp
 
 import (
+	"errors"
 	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"dormant/scanner/link/afpacket"
 	"dormant/scanner/wire"
@@ -11,8 +15,9 @@ import (
 
 // Link sends by AF_XDP and reads by packet sockets. It implements wire.Link.
 type Link struct {
-	*afpacket.Link // for all but sending
+	*afpacket.Link // reads, and sends what the device threw away
 	sender         *sender
+	stranded       atomic.Uint64 // frames that stood on the ring when WriteFrames returned
 }
 
 var _ wire.Link = (*Link)(nil)
@@ -26,38 +31,77 @@ type Config struct {
 
 // Ready returns why no link can be opened on this host, nil when one can as far
 // as the host is concerned.
-func Ready() error { return ready() }
+func Ready() error {
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	switch {
+	case err == nil:
+		return unix.Close(fd)
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return errors.New("afxdp: this kernel has no AF_XDP")
+	default:
+		return fmt.Errorf("afxdp: open a socket: %w", privilege(err))
+	}
+}
 
 // Open opens the link that spec describes in the network namespace of the
 // calling thread. It can wait a second for a queue that is in use. The error
-// is ErrUnsupported on anything but Ethernet, and wire.ErrPrivilege for a
-// missing privilege; whatever it is, afpacket may still work.
+// is ErrUnsupported for an interface that this is not made for, and
+// wire.ErrPrivilege for a missing privilege; whatever it is, afpacket may still
+// work.
 func Open(spec wire.LinkSpec, cfg Config) (*Link, error) {
 	if spec.Medium != wire.Ethernet {
-		return nil, fmt.Errorf("%w: %s has no Ethernet header", ErrUnsupported, spec.Name)
+		return nil, fmt.Errorf("%w: %s carries no Ethernet", ErrUnsupported, spec.Name)
+	}
+	if err := suited(spec); err != nil {
+		return nil, err
 	}
 	s, err := openSocket(spec.Index, 0, cfg.ZeroCopy)
 	if err != nil {
 		return nil, fmt.Errorf("%w (interface %s)", err, spec.Name)
 	}
-	reader, err := afpacket.Open(spec)
+	packets, err := afpacket.Open(spec)
 	if err != nil {
 		s.close()
 		return nil, err
 	}
-	return &Link{Link: reader, sender: newSender(s)}, nil
+	l := &Link{Link: packets}
+	l.sender = newSender(s, l.resend)
+	return l, nil
 }
 
-// WriteFrames implements wire.Link.
-func (l *Link) WriteFrames(frames [][]byte) (int, error) { return l.sender.write(frames) }
+// WriteFrames implements wire.Link. A frame counts as taken when it stands on
+// the ring. The call waits for room as long as the device takes frames. Frames
+// that a stuck device leaves on the ring are sent by a later call, or count as
+// dropped.
+func (l *Link) WriteFrames(frames [][]byte) (int, error) {
+	n, err := l.sender.write(frames)
+	if err != nil || l.stranded.Load() > 0 {
+		l.stranded.Store(uint64(l.sender.waiting()))
+	}
+	return n, err
+}
+
+// resend sends a frame by packet socket. It gives the queue time to drain.
+func (l *Link) resend(frame []byte) error {
+	for wait := deviceWait; ; wait *= 2 {
+		_, err := l.Link.WriteFrames([][]byte{frame})
+		if !errors.Is(err, wire.ErrBusy) || wait > patience {
+			return err
+		}
+		sleep(wait)
+	}
+}
+
+// Drops implements wire.Link. Frames that still stand on the ring count, too.
+func (l *Link) Drops() (uint64, error) {
+	n, err := l.Link.Drops()
+	return n + l.stranded.Load(), err
+}
 
 // Close implements wire.Link. Frames that wait on the ring are not sent any
 // more.
 func (l *Link) Close() error {
 	err := l.Link.Close()
-	if l.sender != nil {
-		l.sender.close()
-		l.sender = nil
-	}
+	l.sender.close()
 	return err
 }

@@ -160,8 +160,13 @@ func (s *socket) mapRings() error {
 	return nil
 }
 
+// close frees the socket. It may be called again.
 func (s *socket) close() {
+	if s.fd < 0 {
+		return
+	}
 	_ = unix.Close(s.fd)
+	s.fd = -1
 	for _, mem := range [][]byte{s.tx.mem, s.done.mem, s.umem} {
 		if mem != nil {
 			_ = unix.Munmap(mem)

@@ -128,7 +128,8 @@ func scanRun(row interface{ Scan(...any) error }) (Run, error) {
 	if finished != 0 {
 		r.Finished = time.Unix(0, finished).UTC()
 	}
-	r.Ticket, r.Targets, r.Ports, r.Hosts = r.Facts.Ticket, r.Facts.Targets, r.Facts.Ports, r.Facts.Scan.HostsAlive
+	r.Ticket, r.Hosts = r.Facts.Ticket, r.Facts.Scan.HostsAlive
+	r.Targets, r.Ports = append([]string{}, r.Facts.Targets...), append([]string{}, r.Facts.Ports...)
 	switch {
 	case finished == 0:
 		r.Status = "unfinished"

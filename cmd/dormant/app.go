@@ -104,6 +104,7 @@ apart, with evidence.`,
 	root.PersistentFlags().String("config", "", "YAML `FILE` of flag names and values (default dormant/config.yaml in the user's configuration folder, if there)")
 	root.AddCommand(
 		newScan(a),
+		newMerge(a),
 		newIdentify(a),
 		newRuns(a),
 		newPorts(a),

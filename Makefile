@@ -30,7 +30,7 @@ demo: $(BIN) ## the main job on an emulated network on loopback, without root: t
 	for i in $$(seq 100); do [ -e $$dir/ready ] && break; sleep 0.1; done; \
 	[ -e $$dir/ready ] || { cat $$dir/lab.log >&2; exit 1; }; \
 	echo "\$$ dormant scan $(DEMO_TARGETS) -o audit.csv -o audit.html"; \
-	$(BIN) scan $(DEMO_TARGETS) -o audit.csv -o audit.html
+	XDG_STATE_HOME=$$dir $(BIN) scan $(DEMO_TARGETS) -o audit.csv -o audit.html # the demo is no part of your history
 
 test: $(ISOLATE) ## every test, each package in a network namespace of its own without a way out
 	@if ! $(ISOLATE) true; then echo "make test: no network namespaces here: running on plain loopback, the namespace tests are skipped" >&2; \

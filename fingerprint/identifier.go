@@ -21,6 +21,13 @@ const (
 	SilenceThorough = 6 * time.Second
 )
 
+// What one host may cost where Config does not say otherwise: the waiting for
+// its answers, and the bytes read of it, all its ports together.
+const (
+	HostTime  = 20 * time.Second
+	HostBytes = 64 << 10
+)
+
 // The limits of Config.Connections, per port.
 const (
 	defaultConnections = 3
@@ -107,8 +114,8 @@ func NewIdentifier(rules guide, cfg Config) *Identifier {
 	cfg.Connect = cmp.Or(cfg.Connect, 4*time.Second)
 	cfg.Gap = cmp.Or(cfg.Gap, 200*time.Millisecond)
 	cfg.Connections = min(max(cmp.Or(cfg.Connections, defaultConnections), 1), maxConnections)
-	cfg.HostTime = cmp.Or(cfg.HostTime, 20*time.Second)
-	cfg.HostBytes = cmp.Or(cfg.HostBytes, 64<<10)
+	cfg.HostTime = cmp.Or(cfg.HostTime, HostTime)
+	cfg.HostBytes = cmp.Or(cfg.HostBytes, HostBytes)
 	cfg.RepeatAfter = cmp.Or(cfg.RepeatAfter, time.Minute)
 	cfg.UserAgent = cmp.Or(printable(cfg.UserAgent), "dormant")
 	return &Identifier{rules: rules, cfg: cfg, turns: newTurns(cfg.Seed, cfg.Gap)}

@@ -37,9 +37,22 @@ type Settings struct {
 	Canaries    []string      `json:"canaries,omitempty"` // known-open targets; those not found are in Why
 	// ConnectionsPerHost is the most connections to one host at a time in the
 	// dialogues.
-	ConnectionsPerHost int `json:"dialogue_connections_per_host"`
+	ConnectionsPerHost int    `json:"dialogue_connections_per_host"`
+	Budget             Budget `json:"dialogue_budget,omitzero"`
 	// PlanTargets counts the targets of the whole plan, of which Run.Shard is a part.
 	PlanTargets uint64 `json:"plan_targets"`
+}
+
+// Budget bounds what a dialogue may cost the network; what it did cost is in
+// Run.Identify. The zero value is that no dialogue was held.
+type Budget struct {
+	// ConnectionsPerPort does not count a license manager's own opener, the
+	// repetition of a sign of command and control, and those of a JARM.
+	ConnectionsPerPort int           `json:"connections_per_port"`
+	JARM               bool          `json:"jarm"`
+	HostTime           time.Duration `json:"host_time_ns"` // of waiting for answers
+	HostBytes          int           `json:"host_bytes"`   // received
+	Fragile            []string      `json:"fragile,omitempty"`
 }
 
 // ManifestFile is one output of a run.

@@ -53,6 +53,14 @@ type Identification struct {
 	Canaries      uint64 `json:"canaries"`
 	BytesSent     uint64 `json:"bytes_sent"`
 	BytesReceived uint64 `json:"bytes_received"`
+	// Fragile counts open ports without a dialogue, because their host is on a
+	// list of fragile ones. They are not in Ports.
+	Fragile uint64 `json:"fragile,omitempty"`
+	// MostConnections counts those to the host that got the most, canaries
+	// included. There is never more than one at a time to a host.
+	MostConnections uint64 `json:"most_connections_to_a_host"`
+	// Talked is the time of all dialogues added up; many run at a time.
+	Talked time.Duration `json:"talked_ns"`
 }
 
 // Complete reports whether everything that was asked for was measured.
@@ -144,6 +152,12 @@ func (r *Run) WriteText(w io.Writer) error {
 	if id.Ports > 0 {
 		line("dialogues", "%s, %s, %s sent and %s received, %s", plural(id.Ports, "port"), plural(id.Connections, "connection"),
 			plural(id.BytesSent, "byte"), plural(id.BytesReceived, "byte"), plural(id.Canaries, "canary connect"))
+	}
+	if id.MostConnections > 0 {
+		line("gentleness", "at most %s to one host, one at a time", plural(id.MostConnections, "connection"))
+	}
+	if id.Fragile > 0 {
+		line("fragile", "%s open, and not talked to", plural(id.Fragile, "port"))
 	}
 	c := s.Counters
 	line("packets", "%s received, %s not ours, %s duplicate, %s foreign, %s dropped, %s not sent", number(c.Frames),

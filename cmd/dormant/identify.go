@@ -49,13 +49,17 @@ everything; --no-canaries leaves them out.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.common.seedGiven = cmd.Flags().Changed("seed")
+			if o.common.talk.deep && !cmd.Flags().Changed("connections") {
+				o.connections = uint8(o.common.talk.connections())
+			}
 			return runIdentify(cmd.Context(), a, &o, args)
 		},
 	}
 	flags := cmd.Flags()
 	flags.Var(oneOf(&o.format, "table", "json"), "format", "form of the output: table or json")
 	flags.Var(oneOf(&o.silence, "normal", "fast", "thorough"), "silence", "how long to listen before anything is said: normal (3s), fast (1.5s) or thorough (6s)")
-	flags.Uint8Var(&o.connections, "connections", 3, "connections to one port at most, 1 to 5")
+	o.common.talk.addFlags(flags)
+	flags.Uint8Var(&o.connections, "connections", 3, "connections to one port at most, 1 to 5 (with --deep 5)")
 	flags.BoolVar(&o.noCanaries, "no-canaries", false, "no connections to random ports of the host")
 	flags.DurationVar(&o.repeatAfter, "repeat-after", time.Minute, "ask again after this time what looked like command and control, 0 for never")
 	flags.StringVar(&o.opener, "opener", "", "send the datagram of this opener `ID` to UDP ports")
@@ -97,6 +101,9 @@ func runIdentify(ctx context.Context, a *app, o *identifyOptions, args []string)
 		return err
 	}
 	if err := allowed(ctx, a, o, targets); err != nil {
+		return err
+	}
+	if err := spare(ctx, o, targets); err != nil {
 		return err
 	}
 	r, err := newRun(o)
@@ -157,6 +164,7 @@ func newRun(o *identifyOptions) (*identify, error) {
 		Dialer:      dialer(o.common.source, o.common.iface),
 		Silence:     map[string]time.Duration{"fast": fingerprint.SilenceFast, "thorough": fingerprint.SilenceThorough}[o.silence],
 		Connections: int(o.connections),
+		Deep:        o.common.talk.deep,
 		NoCanaries:  o.noCanaries,
 		RepeatAfter: repeat,
 		Payload:     r.payload,
@@ -219,6 +227,20 @@ func allowed(ctx context.Context, a *app, o *identifyOptions, targets []scanner.
 		in := func(p netip.Prefix) bool { return p.Contains(t.Addr) }
 		if !slices.ContainsFunc(ranges.Prefixes(), in) && !slices.Contains(ranges.Zoned(), t.Addr) {
 			return usageError("target %v: %s excludes it", t, neverScanFile)
+		}
+	}
+	return nil
+}
+
+// spare refuses TCP ports of fragile hosts: a dialogue is all that identify
+// does.
+func spare(ctx context.Context, o *identifyOptions, targets []scanner.Target) error {
+	if err := o.common.talk.read(ctx, fragileFile); err != nil {
+		return err
+	}
+	for _, t := range targets {
+		if t.Port.Proto == registry.TCP && o.common.talk.fragile.Contains(t.Addr) {
+			return usageError("target %v: is on a list of fragile hosts (--fragile, %s): no dialogue is held with it", t, fragileFile)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 
+	"dormant/fingerprint"
 	"dormant/reports"
 )
 
@@ -45,5 +46,17 @@ func (s *scan) settings() reports.Settings {
 		MaxRuntime: s.o.control.maxRuntime, Canaries: s.o.control.canaries.GetSlice(),
 		ConnectionsPerHost: 1, // by the crew: one dialogue, one connection at a time
 		PlanTargets:        s.plan.Len(),
+		Budget:             budget(s.o),
+	}
+}
+
+// budget is what a dialogue may cost at most.
+func budget(o *scanOptions) reports.Budget {
+	if o.noIdentify {
+		return reports.Budget{}
+	}
+	return reports.Budget{
+		ConnectionsPerPort: o.talk.connections(), JARM: o.talk.deep,
+		HostTime: fingerprint.HostTime, HostBytes: fingerprint.HostBytes, Fragile: o.talk.fragileFiles,
 	}
 }

@@ -53,6 +53,7 @@ type scanOptions struct {
 	ticket   string
 	audit    auditOptions
 
+	talk    talkOptions
 	control controlOptions
 	// created is when the run began, in an earlier process if it was resumed; the
 	// zero Time is now.
@@ -95,6 +96,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	flags.Var(oneOf(&o.progress, "auto", "always", "never"), "progress", "progress line on stderr")
 	flags.StringVar(&o.site, "site", "", "name of the site, for the reports")
 	flags.StringVar(&o.vantage, "vantage", "", "name of the place scanned from (default: the host's name)")
+	o.talk.addFlags(flags)
 	o.control.addFlags(flags)
 	flags.StringVar(&o.ticket, "ticket", "", "change ticket, for the reports")
 	o.audit.addFlags(flags)

@@ -148,6 +148,9 @@ func (s *scan) prepare(ctx context.Context, args []string) (err error) {
 	if s.ranges, err = readRanges(ctx, s.a, s.o, args, neverScanFile); err != nil {
 		return err
 	}
+	if err := s.o.talk.read(ctx, fragileFile); err != nil {
+		return err
+	}
 	if !s.o.seedGiven {
 		s.o.seed = randomSeed()
 	}
@@ -221,7 +224,7 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 		return &exitError{exitUsage, err}
 	}
 	// What an earlier part of the run found comes at once, on top of the rest.
-	first := &pipeline.Local{Engine: engine, Crew: s.crew(), Log: s.a.log, Queue: answersWaiting + s.kept.answers}
+	first := &pipeline.Local{Engine: engine, Crew: s.crew(), Fragile: s.o.talk.fragile.Contains, Log: s.a.log, Queue: answersWaiting + s.kept.answers}
 	var source pipeline.Source = first
 	var now atomic.Pointer[pipeline.Local] // the pass that the progress line shows
 	now.Store(first)
@@ -295,7 +298,7 @@ func (s *scan) secondPass(guard *scanner.Guard) (*pipeline.Local, *scanner.Plan,
 		return nil, nil, nil, errors.Join(err, b.Close())
 	}
 	s.a.log.Info("second pass, for the estimate", "seed", plan.Seed())
-	return &pipeline.Local{Engine: engine, Crew: s.crew(), Log: s.a.log}, plan, b.Close, nil
+	return &pipeline.Local{Engine: engine, Crew: s.crew(), Fragile: s.o.talk.fragile.Contains, Log: s.a.log}, plan, b.Close, nil
 }
 
 // crew is who talks to what is open, nil when nobody shall.
@@ -304,13 +307,7 @@ func (s *scan) crew() pipeline.Crew {
 		return nil
 	}
 	m := &memory{
-		crew: fingerprint.NewIdentifier(s.rules, fingerprint.Config{
-			Dialer:    dialer(s.o.source, s.o.iface),
-			Planned:   s.plan.Ports(),
-			Payload:   s.rules.Payload,
-			UserAgent: userAgent(),
-			Seed:      s.o.seed,
-		}),
+		crew:  s.talker(),
 		hold:  s.hold.wait,
 		known: s.kept.known,
 		fault: func(err error) { s.a.log.Warn("a dialogue could not be kept for a resume", "error", err) },

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dormant/fingerprint"
+	"dormant/registry"
 	"dormant/reports"
 	"dormant/scanner"
 )
@@ -20,6 +21,7 @@ type Result struct {
 	scanner.Observation
 	Evidence *fingerprint.Evidence // nil: no dialogue
 	Cut      bool                  // a dialogue was due, and an interrupt came first
+	Fragile  bool                  // there is no dialogue, because the host is on a list of fragile ones
 }
 
 // Source finds what there is to report. emit may be called from several
@@ -51,6 +53,9 @@ type Local struct {
 	// Workers is how many hosts are talked to at a time, 0 for 256: a dialogue
 	// is mostly waiting, and costs a descriptor and some 100 KB.
 	Workers int
+	// Fragile tells hosts that are swept and not talked to; nil for none. What a
+	// sweep's datagram brought is still judged: it costs nothing more.
+	Fragile func(netip.Addr) bool
 	Log     *slog.Logger
 	// Queue bounds the answers that may wait to be taken on. Zero means
 	// 1,048,576, which is at most 200 MB.
@@ -73,7 +78,7 @@ var _ Source = (*Local)(nil)
 // Run sweeps plan and holds a dialogue with what is open, at the same time.
 // The outcome holds what was reached, also beside an error.
 func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) (Outcome, error) {
-	q, tally := newQueue(cmp.Or(l.Queue, defaultQueue)), &tally{hosts: map[netip.Addr]bool{}}
+	q, tally := newQueue(cmp.Or(l.Queue, defaultQueue)), &tally{hosts: map[netip.Addr]cost{}}
 	open := make(chan scanner.Observation)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { // the feeder; ends when the queue is closed and empty
@@ -81,6 +86,11 @@ func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) 
 		q.drain(func(o scanner.Observation) {
 			if o.State != scanner.Open || l.Crew == nil {
 				emit(Result{Observation: o})
+				return
+			}
+			if l.spared(o) {
+				tally.spared()
+				emit(Result{Observation: o, Fragile: true})
 				return
 			}
 			l.due.Add(1)
@@ -119,11 +129,22 @@ func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) 
 	return Outcome{Scan: sum, Identify: tally.count, Lost: q.lost}, err
 }
 
+// spared reports a TCP port of a fragile host.
+func (l *Local) spared(o scanner.Observation) bool {
+	return l.Fragile != nil && o.Port.Proto == registry.TCP && l.Fragile(o.Addr)
+}
+
 // tally sums up dialogues from several goroutines.
 type tally struct {
 	mu    sync.Mutex
 	count reports.Identification
-	hosts map[netip.Addr]bool // whose canaries are counted
+	hosts map[netip.Addr]cost
+}
+
+// cost is what one host got.
+type cost struct {
+	connections uint64
+	canaries    bool // are counted
 }
 
 func (t *tally) add(ev fingerprint.Evidence, err error) {
@@ -148,10 +169,16 @@ func (t *tally) add(ev fingerprint.Evidence, err error) {
 	c.Connections += uint64(ev.Connections)
 	c.BytesSent += uint64(ev.BytesSent)
 	c.BytesReceived += uint64(ev.BytesReceived)
-	if host := ev.Target.Addr; ev.Host.CanariesAsked > 0 && !t.hosts[host] {
-		t.hosts[host] = true
+	c.Talked += ev.Elapsed
+	host := t.hosts[ev.Target.Addr]
+	host.connections += uint64(ev.Connections)
+	if ev.Host.CanariesAsked > 0 && !host.canaries {
+		host.canaries = true
+		host.connections += uint64(ev.Host.CanariesAsked)
 		c.Canaries += uint64(ev.Host.CanariesAsked)
 	}
+	t.hosts[ev.Target.Addr] = host
+	c.MostConnections = max(c.MostConnections, host.connections)
 }
 
 // unheld counts an open port that an interrupt left without a dialogue.
@@ -160,4 +187,11 @@ func (t *tally) unheld() {
 	defer t.mu.Unlock()
 	t.count.Ports++
 	t.count.Cancelled++
+}
+
+// spared counts an open port of a fragile host.
+func (t *tally) spared() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count.Fragile++
 }

@@ -93,6 +93,9 @@ func (p *Pipeline) finding(r Result) reports.Finding {
 	if cut {
 		f.Note = "the dialogue was cut short: nothing can be said of what it did not ask"
 	}
+	if r.Fragile {
+		f.Note = "the host is on a list of fragile ones: swept, and no dialogue was held"
+	}
 	if names := p.Names[r.Addr]; f.Hostname == "" && len(names) > 0 {
 		f.Hostname = names[0]
 	}

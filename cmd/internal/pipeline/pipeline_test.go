@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -204,4 +205,34 @@ func TestQueueOverrunIsCounted(t *testing.T) {
 	if n != 2 || q.lost != 3 {
 		t.Errorf("drained %d, lost %d; want 2 and 3", n, q.lost)
 	}
+}
+
+// TestFragileHostIsNotTalkedTo: its open port is reported, without a verdict,
+// and the crew never hears of it.
+func TestFragileHostIsNotTalkedTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := map[scanner.Target]scanner.State{}
+		for _, addr := range []string{"10.0.0.1", "10.0.0.2"} {
+			open[scanner.Target{Addr: netip.MustParseAddr(addr), Port: registry.Port{Number: 1947, Proto: registry.TCP}}] = scanner.Open
+		}
+		var got keep
+		p := newPipeline(t, fakenet.New(open, time.Millisecond), says("HTTP/1.0 403 Forbidden\r\nServer: HASP LM/25.02\r\n\r\n"), &got)
+		p.Source.(*Local).Fragile = func(addr netip.Addr) bool { return addr == netip.MustParseAddr("10.0.0.1") }
+		out, err := p.Run(t.Context(), plan(t, "10.0.0.0/30", registry.Port{Number: 1947, Proto: registry.TCP}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Identify.Fragile != 1 || out.Identify.Ports != 1 || out.Identify.MostConnections != 1 {
+			t.Errorf("identification %+v, want one fragile port and one dialogue", out.Identify)
+		}
+		for _, f := range got.got {
+			if f.State != scanner.Open {
+				continue
+			}
+			fragile := f.IP == netip.MustParseAddr("10.0.0.1")
+			if (f.Verdict == 0) != fragile || strings.Contains(f.Note, "fragile") != fragile || (f.Dialogue == nil) != fragile {
+				t.Errorf("%v: verdict %v, note %q", f.IP, f.Verdict, f.Note)
+			}
+		}
+	})
 }

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"dormant/fingerprint"
+	"dormant/scanner"
+)
+
+// fragileFile is the organisation's standing list of hosts that are swept and
+// not talked to.
+const fragileFile = "/etc/dormant/fragile.txt"
+
+// talkOptions are the flags that say how dialogues go, of scan and identify.
+type talkOptions struct {
+	deep         bool
+	fragileFiles []string
+	fragile      *scanner.Spared // read from the files
+}
+
+func (o *talkOptions) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&o.deep, "deep", false, "up to 5 connections to a port instead of 3, and 10 more for a JARM where TLS has no name or a sign of command and control")
+	flags.StringArrayVar(&o.fragileFiles, "fragile", nil, "hold no dialogue with the hosts in `FILE`, in any form that a target can have (repeatable; "+fragileFile+" is always read)")
+}
+
+// connections bounds those to one port.
+func (o *talkOptions) connections() int {
+	if o.deep {
+		return 5
+	}
+	return 3
+}
+
+// read reads the lists of fragile hosts. It returns usage errors.
+func (o *talkOptions) read(ctx context.Context, standing string) error {
+	var lists []scanner.List
+	var files []io.Closer
+	defer func() {
+		for _, f := range files {
+			_ = f.Close() // read only
+		}
+	}()
+	for _, path := range append([]string{standing}, o.fragileFiles...) {
+		f, err := os.Open(path)
+		switch {
+		case err != nil && path == standing && errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return usageError("--fragile: %w", err)
+		}
+		files = append(files, f)
+		lists = append(lists, scanner.List{Name: path, Reader: f})
+	}
+	var err error
+	o.fragile, err = scanner.ParseSpared(ctx, "fragile host", lists, func(ctx context.Context, name string) ([]netip.Addr, error) {
+		return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+	})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return nil
+}
+
+// talker returns who holds the dialogues of a scan.
+func (s *scan) talker() *fingerprint.Identifier {
+	return fingerprint.NewIdentifier(s.rules, fingerprint.Config{
+		Dialer:      dialer(s.o.source, s.o.iface),
+		Connections: s.o.talk.connections(),
+		Deep:        s.o.talk.deep,
+		Planned:     s.plan.Ports(),
+		Payload:     s.rules.Payload,
+		UserAgent:   userAgent(),
+		Seed:        s.o.seed,
+	})
+}

@@ -64,11 +64,12 @@ type socket struct {
 }
 
 // openSocket opens a socket and binds it to a queue of an interface.
-func openSocket(index int, queue uint32, zeroCopy bool) (s *socket, err error) {
-	s = &socket{zeroCopy: zeroCopy}
-	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+func openSocket(index int, queue uint32, zeroCopy bool) (_ *socket, err error) {
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
 		return nil, fmt.Errorf("afxdp: open a socket: %w", privilege(err))
 	}
+	s := &socket{fd: fd, zeroCopy: zeroCopy}
 	defer func() {
 		if err != nil {
 			s.close()

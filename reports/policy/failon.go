@@ -1,0 +1,55 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"dormant/fingerprint"
+	"dormant/reports"
+	"dormant/scanner"
+)
+
+// FailOn is what makes a complete run exit 1. The zero value is nothing.
+type FailOn struct {
+	Breach   bool
+	Change   bool // new, changed, moved or gone
+	Verdicts []fingerprint.Class
+	Severity string // this one or worse
+}
+
+// ParseFailOn reads words that are separated by commas: breach, change, a
+// verdict, or the least severity.
+func ParseFailOn(s string) (FailOn, error) {
+	var f FailOn
+	for word := range strings.SplitSeq(s, ",") {
+		word = strings.TrimSpace(word)
+		class, err := fingerprint.ParseClass(word)
+		switch {
+		case word == "breach":
+			f.Breach = true
+		case word == "change":
+			f.Change = true
+		case err == nil:
+			f.Verdicts = append(f.Verdicts, class)
+		case slices.Contains(severities(), word):
+			if f.Severity != "" {
+				return FailOn{}, fmt.Errorf("severity %q: %q is named already", word, f.Severity)
+			}
+			f.Severity = word
+		default:
+			return FailOn{}, fmt.Errorf("%q: want breach, change, a verdict such as possible_c2, or a severity (%s)", word, strings.Join(severities(), ", "))
+		}
+	}
+	return f, nil
+}
+
+// Fails reports whether a finding, after Apply, is one of them. Changes are
+// counted by the history.
+func (o FailOn) Fails(f *reports.Finding) bool {
+	if f.State != scanner.Open {
+		return false
+	}
+	return o.Breach && slices.Contains(f.Flags, FlagBreach) || slices.Contains(o.Verdicts, f.Verdict) ||
+		o.Severity != "" && slices.Index(severities(), f.Severity) >= slices.Index(severities(), o.Severity)
+}

@@ -1,0 +1,261 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"dormant/fingerprint"
+	"dormant/registry"
+)
+
+// maxFile bounds a policy, in bytes.
+const maxFile = 8 << 20
+
+// file is a policy as it is written.
+type file struct {
+	Version int          `yaml:"version"`
+	Default string       `yaml:"default"`
+	Rules   []fileRule   `yaml:"rules"`
+	Waivers []fileWaiver `yaml:"waivers"`
+}
+
+type fileMatch struct {
+	Address list `yaml:"address"`
+	Port    list `yaml:"port"`
+	Verdict list `yaml:"verdict"`
+	Product list `yaml:"product"`
+	Vantage list `yaml:"vantage"`
+}
+
+type fileRule struct {
+	Name      string `yaml:"name"`
+	fileMatch `yaml:",inline"`
+	Expected  string `yaml:"expected"`
+	Owner     string `yaml:"owner"`
+	Ticket    string `yaml:"ticket"`
+	Severity  string `yaml:"severity"`
+	Reason    string `yaml:"reason"`
+	line      int
+}
+
+type fileWaiver struct {
+	fileMatch `yaml:",inline"`
+	Owner     string `yaml:"owner"`
+	Ticket    string `yaml:"ticket"`
+	Reason    string `yaml:"reason"`
+	Expires   string `yaml:"expires"`
+	line      int
+}
+
+// list is one value or several.
+type list []string
+
+// UnmarshalYAML takes a plain value, split at commas, or a sequence of them.
+func (l *list) UnmarshalYAML(n *yaml.Node) error {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		for part := range strings.SplitSeq(n.Value, ",") {
+			*l = append(*l, strings.TrimSpace(part))
+		}
+	case yaml.SequenceNode:
+		for _, item := range n.Content {
+			if item.Kind != yaml.ScalarNode {
+				return fmt.Errorf("line %d: want plain values in the list", item.Line)
+			}
+			*l = append(*l, item.Value)
+		}
+	default:
+		return fmt.Errorf("line %d: want a value or a list of values", n.Line)
+	}
+	return nil
+}
+
+// Load reads a policy file. Every fault is reported, each with the file and the
+// line.
+func Load(name string) (*Policy, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if st.Size() > maxFile {
+		return nil, fmt.Errorf("policy: %s has %d bytes: want at most %d", name, st.Size(), maxFile)
+	}
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(f); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return Parse(name, b.Bytes())
+}
+
+// Parse reads the text of a policy; name is for messages.
+func Parse(name string, text []byte) (*Policy, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec.KnownFields(true)
+	var in file
+	if err := dec.Decode(&in); err != nil {
+		return nil, fmt.Errorf("policy: %s: %s", name, strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n", " "))
+	}
+	if dec.Decode(new(yaml.Node)) == nil {
+		return nil, fmt.Errorf("policy: %s: a second document: want one", name)
+	}
+	p := parser{name: name}
+	p.number(&in, text)
+	return p.policy(&in)
+}
+
+// parser turns the file into a Policy and gathers what is wrong.
+type parser struct {
+	name   string
+	faults []error
+}
+
+func (p *parser) fault(line int, format string, args ...any) {
+	p.faults = append(p.faults, fmt.Errorf("policy: %s:%d: %s", p.name, line, fmt.Sprintf(format, args...)))
+}
+
+// number finds the lines of rules and waivers, which decoding forgets.
+func (p *parser) number(in *file, text []byte) {
+	var doc yaml.Node
+	if yaml.Unmarshal(text, &doc) != nil || len(doc.Content) == 0 {
+		return // it was decoded before: cannot be
+	}
+	m := doc.Content[0].Content
+	for i := 0; i+1 < len(m); i += 2 {
+		for k, item := range m[i+1].Content {
+			switch {
+			case m[i].Value == "rules" && k < len(in.Rules):
+				in.Rules[k].line = item.Line
+			case m[i].Value == "waivers" && k < len(in.Waivers):
+				in.Waivers[k].line = item.Line
+			}
+		}
+	}
+}
+
+func (p *parser) policy(in *file) (*Policy, error) {
+	out := &Policy{Default: Unknown}
+	if in.Version != 1 {
+		p.fault(1, "version %d: want version: 1", in.Version)
+	}
+	if in.Default != "" {
+		out.Default = p.expected(1, "default", in.Default)
+	}
+	names := map[string]int{}
+	for _, r := range in.Rules {
+		if at, ok := names[r.Name]; ok && r.Name != "" {
+			p.fault(r.line, "name %q stands in line %d, too", r.Name, at)
+		}
+		names[r.Name] = r.line
+		if r.Severity != "" && !slices.Contains(severities(), r.Severity) {
+			p.fault(r.line, "severity %q: want %s", r.Severity, strings.Join(severities(), ", "))
+		}
+		out.Rules = append(out.Rules, Rule{
+			Name: r.Name, Match: p.match(r.line, &r.fileMatch), Expected: p.expected(r.line, "expected", r.Expected),
+			Owner: r.Owner, Ticket: r.Ticket, Severity: r.Severity, Reason: r.Reason, Line: r.line,
+		})
+	}
+	for _, w := range in.Waivers {
+		day, err := time.ParseInLocation(time.DateOnly, w.Expires, time.Local)
+		if err != nil {
+			p.fault(w.line, "expires %q: want the last day of the waiver, such as 2027-03-31", w.Expires)
+		}
+		if w.Reason == "" || w.Owner == "" {
+			p.fault(w.line, "a waiver without reason or owner: want both")
+		}
+		out.Waivers = append(out.Waivers, Waiver{
+			Match: p.match(w.line, &w.fileMatch), Owner: w.Owner, Ticket: w.Ticket, Reason: w.Reason, Expires: day.AddDate(0, 0, 1), Line: w.line,
+		})
+	}
+	if len(p.faults) > 0 {
+		return nil, errors.Join(p.faults...)
+	}
+	return out, nil
+}
+
+func (p *parser) expected(line int, key, word string) Expected {
+	switch e := Expected(word); e {
+	case Yes, No, Unknown:
+		return e
+	default:
+		p.fault(line, "%s %q: want yes, no or unknown", key, word)
+		return ""
+	}
+}
+
+func (p *parser) match(line int, in *fileMatch) Match {
+	m := Match{Vantages: in.Vantage}
+	if len(in.Address)+len(in.Port)+len(in.Verdict)+len(in.Product)+len(in.Vantage) == 0 {
+		p.fault(line, "matches everything: want at least one of address, port, verdict, product, vantage, or use default")
+	}
+	for _, s := range in.Address {
+		a, err := parsePrefix(s)
+		if err != nil {
+			p.fault(line, "address %q: want an address or a network such as 10.1.0.0/16, without host bits", s)
+		}
+		m.Addresses = append(m.Addresses, a)
+	}
+	for _, s := range in.Port {
+		ports, err := ParsePorts(s)
+		if err != nil {
+			p.fault(line, "%v", err)
+		}
+		m.Ports = append(m.Ports, ports...)
+	}
+	for _, s := range in.Verdict {
+		c, err := fingerprint.ParseClass(s)
+		if err != nil {
+			p.fault(line, "%v", strings.TrimPrefix(err.Error(), "fingerprint: "))
+		}
+		m.Verdicts = append(m.Verdicts, c)
+	}
+	for _, s := range in.Product {
+		s = strings.ToLower(s)
+		if _, err := path.Match(s, ""); err != nil || s == "" {
+			p.fault(line, "product %q: want a name, with * for any part of it", s)
+		}
+		m.Products = append(m.Products, s)
+	}
+	return m
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err == nil && p != p.Masked() {
+		err = errors.New("host bits")
+	}
+	return p, err
+}
+
+// ParsePorts reads 1947/tcp, or 1947 for both transports.
+func ParsePorts(s string) ([]registry.Port, error) {
+	if strings.Contains(s, "/") {
+		port, err := registry.ParsePort(s)
+		if err != nil {
+			return nil, fmt.Errorf("port %q: want 1947/tcp, 1947/udp, or 1947 for both", s)
+		}
+		return []registry.Port{port}, nil
+	}
+	n, err := registry.ParseNumber(s)
+	if err != nil {
+		return nil, fmt.Errorf("port %q: want 1947/tcp, 1947/udp, or 1947 for both", s)
+	}
+	return []registry.Port{{Number: n, Proto: registry.TCP}, {Number: n, Proto: registry.UDP}}, nil
+}

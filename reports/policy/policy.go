@@ -1,0 +1,167 @@
+package policy
+
+import (
+	"cmp"
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dormant/fingerprint"
+	"dormant/registry"
+	"dormant/reports"
+	"dormant/scanner"
+)
+
+// Policy says who may serve what where. It is not changed after it was read.
+type Policy struct {
+	Rules   []Rule
+	Waivers []Waiver
+	// Default is what holds for an open port that no rule names: Unknown, or
+	// No where everything that is not allowed is forbidden.
+	Default Expected
+}
+
+// Expected is the word of the column expected. The zero value means "not set".
+type Expected string
+
+// The words.
+const (
+	Yes     Expected = "yes"
+	No      Expected = "no"
+	Unknown Expected = "unknown"
+)
+
+// Match is what a rule or a waiver is about. What is empty matches everything;
+// all that is set must hold.
+type Match struct {
+	Addresses []netip.Prefix
+	Ports     []registry.Port
+	Verdicts  []fingerprint.Class
+	Products  []string // patterns of path.Match, in lower case, against the product or, without one, the service
+	Vantages  []string
+}
+
+// Rule allows or forbids what it matches.
+type Rule struct {
+	Name     string
+	Match    Match
+	Expected Expected
+	Owner    string
+	Ticket   string
+	Severity string // of a breach, if it is worse than the verdict's own
+	Reason   string
+	Line     int
+}
+
+// Waiver tolerates a breach until a day.
+type Waiver struct {
+	Match   Match
+	Owner   string
+	Ticket  string
+	Reason  string
+	Expires time.Time // the first moment at which it is over
+	Line    int
+}
+
+// The flags that Apply adds to a finding.
+const (
+	FlagBreach  = "policy_breach"
+	FlagWaived  = "policy_waived"
+	FlagExpired = "policy_waiver_expired"
+)
+
+// breachSeverity is the least severity of a breach whose rule names none.
+const breachSeverity = "medium"
+
+// Apply fills in expected, owner, ticket and severity of an open finding, and
+// reports whether it breaks the policy at that moment. Other findings are left
+// as they are. The first rule that matches decides.
+func (p *Policy) Apply(f *reports.Finding, now time.Time) (breach bool) {
+	if f.State != scanner.Open {
+		return false
+	}
+	f.Expected = string(cmp.Or(p.Default, Unknown))
+	severity := ""
+	why := "the policy's default"
+	if i := slices.IndexFunc(p.Rules, func(r Rule) bool { return r.Match.holds(f) }); i >= 0 {
+		r := &p.Rules[i]
+		f.Expected, severity, why = string(r.Expected), r.Severity, r.title()
+		f.Owner = cmp.Or(r.Owner, f.Owner)
+		f.Ticket = cmp.Or(r.Ticket, f.Ticket)
+	}
+	if f.Expected != string(No) {
+		return false
+	}
+	note := "forbidden by " + why
+	for i := range p.Waivers {
+		w := &p.Waivers[i]
+		if !w.Match.holds(f) {
+			continue
+		}
+		f.Owner, f.Ticket = cmp.Or(w.Owner, f.Owner), cmp.Or(w.Ticket, f.Ticket)
+		last := w.Expires.AddDate(0, 0, -1).Format(time.DateOnly)
+		if now.Before(w.Expires) {
+			f.Expected = string(Yes)
+			f.Flags = append(slices.Clone(f.Flags), FlagWaived)
+			f.Note = join("waived until "+last+": "+w.Reason, f.Note)
+			return false
+		}
+		f.Flags = append(slices.Clone(f.Flags), FlagExpired)
+		note += ", its waiver ended " + last
+	}
+	f.Flags = append(slices.Clone(f.Flags), FlagBreach)
+	f.Severity = worse(f.Severity, cmp.Or(severity, breachSeverity))
+	f.Note = join(note, f.Note)
+	return true
+}
+
+func (r *Rule) title() string {
+	switch {
+	case r.Name != "":
+		return "rule " + r.Name
+	default:
+		return "the rule of line " + strconv.Itoa(r.Line)
+	}
+}
+
+func join(a, b string) string {
+	if b == "" {
+		return a
+	}
+	return a + "; " + b
+}
+
+// severities are the words, the least first.
+func severities() []string { return []string{"info", "low", "medium", "high"} }
+
+// worse returns the higher of two severities.
+func worse(a, b string) string {
+	if slices.Index(severities(), b) > slices.Index(severities(), a) {
+		return b
+	}
+	return a
+}
+
+// holds reports whether everything that is set in m holds for the finding.
+func (m *Match) holds(f *reports.Finding) bool {
+	in := func(p netip.Prefix) bool { return p.Contains(f.IP.WithZone("")) }
+	if len(m.Addresses) > 0 && !slices.ContainsFunc(m.Addresses, in) {
+		return false
+	}
+	if len(m.Ports) > 0 && !slices.Contains(m.Ports, registry.Port{Number: f.Port, Proto: f.Transport}) {
+		return false
+	}
+	if len(m.Verdicts) > 0 && !slices.Contains(m.Verdicts, f.Verdict) {
+		return false
+	}
+	if len(m.Vantages) > 0 && !slices.Contains(m.Vantages, f.Vantage) {
+		return false
+	}
+	return len(m.Products) == 0 || slices.ContainsFunc(m.Products, func(pattern string) bool {
+		ok, err := path.Match(pattern, strings.ToLower(cmp.Or(f.Product, f.Service)))
+		return ok && err == nil // err: refused when the policy was read
+	})
+}

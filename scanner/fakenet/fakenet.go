@@ -1,7 +1,6 @@
 package fakenet
 
 import (
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -231,7 +230,7 @@ func (n *Network) allowed(o scanner.Observation, now time.Time) bool {
 // push puts an answer on its way. The caller holds mu.
 func (n *Network) push(at time.Time, o scanner.Observation) {
 	o.At = at
-	heap.Push(&n.queue, o)
+	n.queue.push(o)
 	select {
 	case n.wake <- struct{}{}:
 	default: // a token is there already
@@ -242,6 +241,7 @@ func (n *Network) push(at time.Time, o scanner.Observation) {
 func (n *Network) Receive(ctx context.Context, emit func(scanner.Observation)) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var due []scanner.Observation
 	for {
 		select {
 		case <-ctx.Done():
@@ -249,7 +249,8 @@ func (n *Network) Receive(ctx context.Context, emit func(scanner.Observation)) e
 		case <-n.wake:
 		case <-timer.C:
 		}
-		due, next := n.due(time.Now())
+		var next time.Duration
+		due, next = n.due(time.Now(), due[:0])
 		for _, o := range due {
 			emit(o)
 		}
@@ -259,13 +260,13 @@ func (n *Network) Receive(ctx context.Context, emit func(scanner.Observation)) e
 	}
 }
 
-// due takes the answers that have arrived by now and tells in what time the
-// next one will, 0 for none on its way.
-func (n *Network) due(now time.Time) (due []scanner.Observation, next time.Duration) {
+// due appends the answers that have arrived by now to due, and tells in what
+// time the next one will, 0 for none on its way.
+func (n *Network) due(now time.Time, due []scanner.Observation) (_ []scanner.Observation, next time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for len(n.queue) > 0 && !n.queue[0].At.After(now) {
-		due = append(due, heap.Pop(&n.queue).(scanner.Observation))
+		due = append(due, n.queue.pop())
 		n.counter.Frames++
 	}
 	if len(n.queue) > 0 {
@@ -274,16 +275,40 @@ func (n *Network) due(now time.Time) (due []scanner.Observation, next time.Durat
 	return due, next
 }
 
-// answers is a heap of observations on their way, the earliest first.
+// answers is a heap of observations on their way, the earliest first. It is
+// written out so that none of them is copied to the heap of the program: at
+// millions of answers that would be most of the memory.
 type answers []scanner.Observation
 
-func (a answers) Len() int           { return len(a) }
-func (a answers) Less(i, j int) bool { return a[i].At.Before(a[j].At) }
-func (a answers) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *answers) Push(x any)        { *a = append(*a, x.(scanner.Observation)) }
-func (a *answers) Pop() any {
-	last := len(*a) - 1
-	o := (*a)[last]
-	*a = (*a)[:last]
-	return o
+func (a *answers) push(o scanner.Observation) {
+	q := append(*a, o)
+	*a = q
+	i := len(q) - 1
+	for parent := (i - 1) / 2; i > 0 && o.At.Before(q[parent].At); parent = (i - 1) / 2 {
+		q[i], i = q[parent], parent
+	}
+	q[i] = o
+}
+
+func (a *answers) pop() scanner.Observation {
+	q := *a
+	last := len(q) - 1
+	top, o := q[0], q[last]
+	q[last] = scanner.Observation{} // its payload may go
+	q = q[:last]
+	*a = q
+	i := 0
+	for child := 1; child < last; child = 2*i + 1 {
+		if child+1 < last && q[child+1].At.Before(q[child].At) {
+			child++
+		}
+		if !q[child].At.Before(o.At) {
+			break
+		}
+		q[i], i = q[child], child
+	}
+	if last > 0 {
+		q[i] = o
+	}
+	return top
 }

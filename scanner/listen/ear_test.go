@@ -1,0 +1,353 @@
+package listen
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"dormant/registry"
+)
+
+// said is one frame of a conversation: from and to are address and port.
+type said struct {
+	from, to string
+	sport    uint16
+	dport    uint16
+	udp      bool
+	flags    string // of TCP: letters of SAFRP
+	payload  string
+	all      bool // to the broadcast address of the link
+	vlan     uint16
+}
+
+// frame serializes with gopacket, the second opinion on decode.
+func (s said) frame(t testing.TB) []byte {
+	t.Helper()
+	src, dst := net.ParseIP(s.from), net.ParseIP(s.to)
+	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: layers.EthernetTypeIPv4}
+	if s.all {
+		eth.DstMAC = layers.EthernetBroadcast
+	}
+	proto := layers.IPProtocolTCP
+	if s.udp {
+		proto = layers.IPProtocolUDP
+	}
+	var ip gopacket.NetworkLayer
+	var ipLayer gopacket.SerializableLayer
+	if src.To4() != nil {
+		l := &layers.IPv4{Version: 4, TTL: 64, Protocol: proto, SrcIP: src, DstIP: dst}
+		ip, ipLayer = l, l
+	} else {
+		eth.EthernetType = layers.EthernetTypeIPv6
+		l := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: proto, SrcIP: src, DstIP: dst}
+		ip, ipLayer = l, l
+	}
+	all := []gopacket.SerializableLayer{eth}
+	if s.vlan > 0 {
+		all = append(all, &layers.Dot1Q{VLANIdentifier: s.vlan, Type: eth.EthernetType})
+		eth.EthernetType = layers.EthernetTypeDot1Q
+	}
+	all = append(all, ipLayer)
+	if s.udp {
+		l := &layers.UDP{SrcPort: layers.UDPPort(s.sport), DstPort: layers.UDPPort(s.dport)}
+		check(t, l.SetNetworkLayerForChecksum(ip))
+		all = append(all, l)
+	} else {
+		l := &layers.TCP{SrcPort: layers.TCPPort(s.sport), DstPort: layers.TCPPort(s.dport), Window: 1024}
+		for _, c := range s.flags {
+			switch c {
+			case 'S':
+				l.SYN = true
+			case 'A':
+				l.ACK = true
+			case 'F':
+				l.FIN = true
+			case 'R':
+				l.RST = true
+			case 'P':
+				l.PSH = true
+			}
+		}
+		check(t, l.SetNetworkLayerForChecksum(ip))
+		all = append(all, l)
+	}
+	buf := gopacket.NewSerializeBuffer()
+	check(t, gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, append(all, gopacket.Payload(s.payload))...))
+	return buf.Bytes()
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// announce decodes "LM name", the announcement of these tests.
+func announce(to registry.Port, datagram []byte) (Announcement, bool) {
+	if to.Number != 1947 || len(datagram) < 4 || string(datagram[:3]) != "LM " {
+		return Announcement{}, false
+	}
+	return Announcement{Host: string(datagram[3:]), Created: unix(1400000000, 0)}, true
+}
+
+const c1, c2, srv, far = "10.0.0.5", "10.0.0.6", "10.0.0.9", "93.184.216.34"
+
+// conversations are what an ear hears, a frame a second, and what it makes of
+// it. Times are added by the tests.
+func TestEar(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		said  []said
+		want  []Client
+		heard Heard // without Frames
+	}{
+		{
+			name: "a session with data",
+			said: []said{
+				{from: c1, to: srv, sport: 51234, dport: 1947, flags: "S"},
+				{from: srv, to: c1, sport: 1947, dport: 51234, flags: "SA"},
+				{from: c1, to: srv, sport: 51234, dport: 1947, flags: "A"},
+				{from: c1, to: srv, sport: 51234, dport: 1947, flags: "PA", payload: "x"},
+				{from: srv, to: c1, sport: 1947, dport: 51234, flags: "PA", payload: "y"},
+				{from: srv, to: c1, sport: 1947, dport: 51234, flags: "RA"},
+			},
+			want:  []Client{client(c1, srv, "1947/tcp", Used, ByAsking, 4, at(0), at(4))},
+			heard: Heard{Taken: 4, Stray: 2},
+		},
+		{
+			name: "a scanner: half-open, refused, silent",
+			said: []said{
+				{from: c1, to: srv, sport: 40000, dport: 1947, flags: "S"},
+				{from: srv, to: c1, sport: 1947, dport: 40000, flags: "SA"},
+				{from: c1, to: srv, sport: 40000, dport: 1947, flags: "R"},
+				{from: c1, to: srv, sport: 40000, dport: 3712, flags: "S"},
+				{from: srv, to: c1, sport: 3712, dport: 40000, flags: "RA"},
+				{from: c1, to: srv, sport: 40000, dport: 3588, flags: "S"},
+			},
+			want: []Client{
+				client(c1, srv, "1947/tcp", Answered, ByAsking, 2, at(0), at(1)),
+				client(c1, srv, "3588/tcp", Attempted, ByAsking, 1, at(5)),
+				client(c1, srv, "3712/tcp", Refused, ByAsking, 2, at(3), at(4)),
+			},
+			heard: Heard{Taken: 5, Stray: 1},
+		},
+		{
+			name:  "only the answer is heard",
+			said:  []said{{from: srv, to: c1, sport: 3047, dport: 40000, flags: "SA"}},
+			want:  []Client{client(c1, srv, "3047/tcp", Answered, ByAnswer, 1, at(0))},
+			heard: Heard{Taken: 1},
+		},
+		{
+			name: "joined in the middle, from either side",
+			said: []said{
+				{from: srv, to: c1, sport: 475, dport: 40000, flags: "PA", payload: "y"},
+				{from: "fd00::5", to: "fd00::9", sport: 40000, dport: 475, flags: "A", payload: "x", vlan: 7},
+			},
+			want: []Client{
+				client(c1, srv, "475/tcp", Used, ByPort, 1, at(0)),
+				client("fd00::5", "fd00::9", "475/tcp", Used, ByPort, 1, at(1)),
+			},
+			heard: Heard{Taken: 2},
+		},
+		{
+			name: "our number is the source port of an outgoing connection",
+			said: []said{
+				{from: c1, to: far, sport: 3588, dport: 8080, flags: "S"},
+				{from: far, to: c1, sport: 8080, dport: 3588, flags: "SA"},
+				{from: c1, to: far, sport: 3588, dport: 8080, flags: "PA", payload: "GET"},
+				{from: far, to: c1, sport: 8080, dport: 3588, flags: "A", payload: "200"},
+				{from: far, to: c2, sport: 8081, dport: 3712, flags: "SA"}, // its SYN was missed
+				{from: c2, to: far, sport: 3712, dport: 8081, flags: "PA", payload: "GET"},
+				{from: c2, to: far, sport: 3047, dport: 443, flags: "PA", payload: "joined late"},
+			},
+			heard: Heard{Outgoing: 6, Ambiguous: 1},
+		},
+		{
+			name: "both numbers are ours",
+			said: []said{
+				{from: c1, to: srv, sport: 3047, dport: 1947, flags: "S"},
+				{from: srv, to: c1, sport: 1947, dport: 3047, flags: "SA"},
+				{from: srv, to: c1, sport: 1947, dport: 3047, flags: "A", payload: "y"},
+				{from: c2, to: srv, sport: 3047, dport: 1947, flags: "A", payload: "joined late"},
+				{from: c1, to: srv, sport: 1947, dport: 1947, udp: true, payload: "q"},
+				{from: srv, to: c1, sport: 1947, dport: 1947, udp: true, payload: "a"},
+			},
+			want: []Client{
+				client(c1, srv, "1947/tcp", Used, ByAsking, 3, at(0), at(2)),
+				client(c1, srv, "1947/udp", Used, ByAsking, 2, at(4), at(5)),
+			},
+			heard: Heard{Taken: 5, Ambiguous: 1},
+		},
+		{
+			name: "announcements",
+			said: []said{
+				{from: c1, to: "10.0.0.255", sport: 50000, dport: 1947, udp: true, payload: "LM drawing7", all: true},
+				{from: c1, to: "10.0.0.255", sport: 50000, dport: 1947, udp: true, payload: "LM drawing7", all: true},
+				{from: c2, to: "255.255.255.255", sport: 50000, dport: 5093, udp: true, payload: "?", all: true},
+				{from: "fe80::5", to: "ff02::1", sport: 50000, dport: 475, udp: true, payload: "?", all: true},
+				{from: srv, to: c1, sport: 1947, dport: 50000, udp: true, payload: "here"},
+			},
+			want: func() []Client {
+				first := client(c1, "10.0.0.255", "1947/udp", Announced, ByAsking, 2, at(0), at(1))
+				first.Name, first.Created = "drawing7", unix(1400000000, 0)
+				return []Client{
+					client(c1, srv, "1947/udp", Used, ByPort, 1, at(4)),
+					first,
+					client(c2, "255.255.255.255", "5093/udp", Announced, ByAsking, 1, at(2)),
+					client("fe80::5", "ff02::1", "475/udp", Announced, ByAsking, 1, at(3)),
+				}
+			}(),
+			heard: Heard{Taken: 5},
+		},
+		{
+			name: "datagrams",
+			said: []said{
+				{from: c1, to: srv, sport: 40000, dport: 5093, udp: true, payload: "q"},
+				{from: srv, to: c1, sport: 5093, dport: 40000, udp: true, payload: "a"},
+				{from: c2, to: srv, sport: 40000, dport: 5093, udp: true, payload: "q"},
+				{from: far, to: c1, sport: 53, dport: 3588, udp: true, payload: "answer of DNS"},
+				{from: c1, to: far, sport: 40000, dport: 53, udp: true, payload: "DNS"},
+			},
+			want: []Client{
+				client(c1, srv, "5093/udp", Used, ByAsking, 2, at(0), at(1)),
+				client(c2, srv, "5093/udp", Attempted, ByAsking, 1, at(2)),
+			},
+			heard: Heard{Taken: 3, Ambiguous: 1, Other: 1},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			table := NewTable(0)
+			ear, err := NewEar(Config{Ports: six(), Table: table, Decode: announce, Names: true})
+			check(t, err)
+			for i, s := range tt.said {
+				ear.Hear("x", LinkEthernet, s.frame(t), at(i))
+			}
+			compareClients(t, tt.want, table.Clients())
+			tt.heard.Frames = uint64(len(tt.said))
+			if got := ear.Heard(); got != tt.heard {
+				t.Errorf("heard = %+v, want %+v", got, tt.heard)
+			}
+		})
+	}
+}
+
+// at is the time of the i-th frame.
+func at(i int) time.Time { return unix(1700000000+int64(i), 0) }
+
+func TestNamesAreLeftOut(t *testing.T) {
+	table := NewTable(0)
+	ear, err := NewEar(Config{Ports: six(), Table: table, Decode: announce})
+	check(t, err)
+	ear.Hear("x", LinkEthernet, said{from: c1, to: "10.0.0.255", sport: 5, dport: 1947, udp: true, payload: "LM alice", all: true}.frame(t), at(0))
+	want := client(c1, "10.0.0.255", "1947/udp", Announced, ByAsking, 1, at(0))
+	want.Created = unix(1400000000, 0)
+	compareClients(t, []Client{want}, table.Clients())
+}
+
+func TestTableForgetsTheWeakestFirst(t *testing.T) {
+	table := NewTable(3)
+	table.Add(client("10.0.0.1", srv, "1947/tcp", Used, ByFlow, 1))
+	for _, a := range []string{"10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.2", "10.0.1.4"} {
+		table.Add(client(a, srv, "1947/tcp", Attempted, ByAsking, 1))
+	}
+	compareClients(t, []Client{
+		client("10.0.0.1", srv, "1947/tcp", Used, ByFlow, 1),
+		client("10.0.1.2", srv, "1947/tcp", Attempted, ByAsking, 2),
+		client("10.0.1.4", srv, "1947/tcp", Attempted, ByAsking, 1),
+	}, table.Clients())
+	for _, a := range []string{"10.0.2.1", "10.0.2.2", "10.0.2.3"} {
+		table.Add(client(a, srv, "1947/tcp", Used, ByFlow, 1))
+	}
+	compareClients(t, []Client{
+		client("10.0.2.1", srv, "1947/tcp", Used, ByFlow, 1),
+		client("10.0.2.2", srv, "1947/tcp", Used, ByFlow, 1),
+		client("10.0.2.3", srv, "1947/tcp", Used, ByFlow, 1),
+	}, table.Clients())
+	if table.Forgotten() != 5 || table.Len() != 3 {
+		t.Errorf("forgotten %d, len %d; want 5, 3", table.Forgotten(), table.Len())
+	}
+}
+
+// TestDecodeLinks holds every link type against the same packet.
+func TestDecodeLinks(t *testing.T) {
+	frame := said{from: c1, to: srv, sport: 40000, dport: 1947, udp: true, payload: "q"}.frame(t)
+	raw := frame[14:]
+	cooked := append([]byte{0, 1, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0}, raw...)
+	cooked2 := append([]byte{8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 6, 0, 0, 0, 0, 0, 0, 0, 0}, raw...)
+	for _, tt := range []struct {
+		name  string
+		link  LinkType
+		frame []byte
+		toAll bool
+	}{
+		{"ethernet", LinkEthernet, frame, false},
+		{"raw", LinkRaw, raw, false},
+		{"null", LinkNull, append([]byte{2, 0, 0, 0}, raw...), false},
+		{"loop", LinkLoop, append([]byte{0, 0, 0, 2}, raw...), false},
+		{"cooked, broadcast", LinkCooked, cooked, true},
+		{"cooked version 2, broadcast", LinkCooked2, cooked2, true},
+	} {
+		p, ok := decode(tt.link, tt.frame)
+		if !ok || p.src != ip(c1) || p.dst != ip(srv) || p.sport != 40000 || p.dport != 1947 || string(p.payload) != "q" || p.size != 1 || p.toAll != tt.toAll {
+			t.Errorf("%s: decode = %+v, %t", tt.name, p, ok)
+		}
+		if _, ok := decode(tt.link, tt.frame[:len(tt.frame)-len(raw)+12]); ok {
+			t.Errorf("%s: a cut frame was decoded", tt.name)
+		}
+	}
+	if _, ok := decode(9, frame); ok {
+		t.Error("an unknown link type was decoded")
+	}
+}
+
+// FuzzDecode holds decode against gopacket: where both see TCP or UDP without
+// trouble, they see the same.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []said{
+		{from: c1, to: srv, sport: 1, dport: 1947, flags: "PA", payload: "x"},
+		{from: "fd00::5", to: "fd00::9", sport: 1, dport: 1947, flags: "S", vlan: 4},
+		{from: "fd00::5", to: "ff02::1", sport: 1, dport: 1947, udp: true, payload: "q"},
+	} {
+		f.Add(s.frame(f))
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		got, ok := decode(LinkEthernet, frame)
+		for link := LinkType(0); link < 300; link++ {
+			decode(link, frame) // must not panic
+		}
+		if !ok || len(frame) > 1<<16 {
+			return
+		}
+		if !got.src.IsValid() || len(got.payload) > len(frame) || got.size < 0 {
+			t.Fatalf("decode = %+v", got)
+		}
+		second := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
+		if second.ErrorLayer() != nil {
+			return // it is stricter about what is cut and about options
+		}
+		if tcp, ok := second.TransportLayer().(*layers.TCP); ok && second.Metadata().Truncated == false {
+			if uint16(tcp.SrcPort) != got.sport || uint16(tcp.DstPort) != got.dport || tcp.SYN != (got.flags&flagSYN != 0) || string(tcp.Payload) != string(got.payload) {
+				t.Fatalf("decode = %+v, gopacket: %+v", got, tcp)
+			}
+		}
+		if udp, ok := second.TransportLayer().(*layers.UDP); ok && second.Metadata().Truncated == false {
+			if uint16(udp.SrcPort) != got.sport || uint16(udp.DstPort) != got.dport {
+				t.Fatalf("decode = %+v, gopacket: %+v", got, udp)
+			}
+		}
+	})
+}
+
+func BenchmarkHear(b *testing.B) {
+	ear, err := NewEar(Config{Ports: six(), Table: NewTable(0)})
+	check(b, err)
+	frame := said{from: c1, to: srv, sport: 51234, dport: 1947, flags: "PA", payload: "x"}.frame(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		ear.Hear("x", LinkEthernet, frame, at(0))
+	}
+}

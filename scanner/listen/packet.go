@@ -1,0 +1,213 @@
+package listen
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"dormant/registry"
+)
+
+// LinkType is how a captured frame begins, by the numbers of the registry of
+// link-layer header types of the pcap formats.
+type LinkType uint32
+
+// The link types that are understood.
+const (
+	LinkNull     LinkType = 0   // BSD loopback: the family in 4 bytes, host order
+	LinkEthernet LinkType = 1   // also the loopback interface of Linux
+	LinkRaw      LinkType = 101 // the IP header; also 12, 14, 228 and 229
+	LinkLoop     LinkType = 108 // OpenBSD loopback: the family in 4 bytes, network order
+	LinkCooked   LinkType = 113 // Linux "any", 16 bytes
+	LinkCooked2  LinkType = 276 // the same, version 2, 20 bytes
+)
+
+// packet is one TCP segment or UDP datagram.
+type packet struct {
+	src, dst     netip.Addr // unmapped, without zone
+	sport, dport uint16
+	proto        registry.Proto
+	flags        uint8 // TCP
+	toAll        bool  // a broadcast or multicast
+	// payload is what of the data was captured, size how much there was.
+	payload []byte
+	size    int
+}
+
+// The TCP flags that are looked at (RFC 9293 section 3.1).
+const (
+	flagFIN, flagSYN, flagRST, flagPSH, flagACK = 1, 2, 4, 8, 16
+)
+
+const (
+	etherIPv4, etherIPv6            = 0x0800, 0x86dd
+	etherVLAN, etherQinQ, etherOldQ = 0x8100, 0x88a8, 0x9100
+)
+
+// decode reads a frame down to TCP or UDP. It is false for everything else,
+// for later fragments, and for what was cut before the ports.
+func decode(link LinkType, frame []byte) (p packet, ok bool) {
+	ip, toAll, ok := network(link, frame)
+	if !ok || len(ip) == 0 {
+		return packet{}, false
+	}
+	p.toAll = toAll
+	var proto uint8
+	var body []byte
+	var size int
+	switch ip[0] >> 4 {
+	case 4:
+		proto, body, size, ok = p.ipv4(ip)
+	case 6:
+		proto, body, size, ok = p.ipv6(ip)
+	default: // foreign input
+		return packet{}, false
+	}
+	if !ok || len(body) < 4 {
+		return packet{}, false
+	}
+	p.sport, p.dport = binary.BigEndian.Uint16(body), binary.BigEndian.Uint16(body[2:])
+	switch registry.Proto(proto) {
+	case registry.TCP:
+		return p.segment(body, size)
+	case registry.UDP:
+		return p.datagram(body, size)
+	default: // foreign input
+		return packet{}, false
+	}
+}
+
+// network finds the IP header behind the link's, and whether the frame was for
+// all stations.
+func network(link LinkType, frame []byte) (ip []byte, toAll, ok bool) {
+	switch link {
+	case LinkEthernet:
+		if len(frame) < 14 {
+			return nil, false, false
+		}
+		ip, ok = untag(frame[12:])
+		return ip, frame[0]&1 != 0, ok
+	case LinkRaw, 12, 14, 228, 229: // 12 and 14: what BSD systems wrote for raw
+		return frame, false, true
+	case LinkNull, LinkLoop:
+		if len(frame) < 4 {
+			return nil, false, false
+		}
+		return frame[4:], false, true // the version nibble tells the family as well
+	case LinkCooked:
+		if len(frame) < 16 {
+			return nil, false, false
+		}
+		kind := binary.BigEndian.Uint16(frame)
+		ip, ok = untag(frame[14:])
+		return ip, kind == 1 || kind == 2, ok // broadcast, multicast
+	case LinkCooked2:
+		if len(frame) < 20 {
+			return nil, false, false
+		}
+		ether := binary.BigEndian.Uint16(frame)
+		return frame[20:], frame[10] == 1 || frame[10] == 2, ether == etherIPv4 || ether == etherIPv6
+	default: // foreign input
+		return nil, false, false
+	}
+}
+
+// untag walks from an EtherType over at most two VLAN tags to the IP header.
+func untag(b []byte) ([]byte, bool) {
+	for range 3 {
+		if len(b) < 2 {
+			return nil, false
+		}
+		switch binary.BigEndian.Uint16(b) {
+		case etherIPv4, etherIPv6:
+			return b[2:], true
+		case etherVLAN, etherQinQ, etherOldQ:
+			if len(b) < 6 {
+				return nil, false
+			}
+			b = b[4:]
+		default: // foreign input
+			return nil, false
+		}
+	}
+	return nil, false
+}
+
+// ipv4 takes the addresses. size is how long the body was on the wire; more
+// behind it is the padding of a short Ethernet frame.
+func (p *packet) ipv4(b []byte) (proto uint8, body []byte, size int, ok bool) {
+	if len(b) < 20 {
+		return 0, nil, 0, false
+	}
+	header, total := int(b[0]&0xf)*4, int(binary.BigEndian.Uint16(b[2:]))
+	if total == 0 { // segmentation offload: the length was too large for the field
+		total = len(b)
+	}
+	if header < 20 || header > len(b) || total < header || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
+		return 0, nil, 0, false
+	}
+	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))
+	p.toAll = p.toAll || p.dst.IsMulticast() || p.dst == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return b[9], b[header:min(total, len(b))], total - header, true
+}
+
+// ipv6 takes the addresses and walks over at most eight extension headers.
+func (p *packet) ipv6(b []byte) (proto uint8, body []byte, size int, ok bool) {
+	if len(b) < 40 {
+		return 0, nil, 0, false
+	}
+	p.src, p.dst = netip.AddrFrom16([16]byte(b[8:])).Unmap(), netip.AddrFrom16([16]byte(b[24:])).Unmap()
+	p.toAll = p.toAll || p.dst.IsMulticast()
+	size = int(binary.BigEndian.Uint16(b[4:]))
+	if size == 0 { // a jumbogram, or segmentation offload
+		size = len(b) - 40
+	}
+	proto, body = b[6], b[40:min(40+size, len(b))]
+	for range 8 {
+		n := 0
+		switch proto {
+		case 0, 43, 60: // hop-by-hop, routing, destination options
+			if len(body) < 2 {
+				return 0, nil, 0, false
+			}
+			n = 8 + int(body[1])*8
+		case 44: // fragment: only the first holds the ports
+			if len(body) < 8 || binary.BigEndian.Uint16(body[2:])&0xfff8 != 0 {
+				return 0, nil, 0, false
+			}
+			n = 8
+		default:
+			return proto, body, size, true
+		}
+		if len(body) < n || size < n {
+			return 0, nil, 0, false
+		}
+		proto, body, size = body[0], body[n:], size-n
+	}
+	return 0, nil, 0, false
+}
+
+func (p packet) segment(b []byte, size int) (packet, bool) {
+	if len(b) < 14 {
+		return packet{}, false
+	}
+	p.proto, p.flags = registry.TCP, b[13]
+	header := int(b[12]>>4) * 4
+	if header < 20 || size < header {
+		return packet{}, false
+	}
+	p.size = size - header
+	p.payload = b[min(header, len(b)):]
+	return p, true
+}
+
+func (p packet) datagram(b []byte, size int) (packet, bool) {
+	if len(b) < 8 || size < 8 {
+		return packet{}, false
+	}
+	p.proto, p.payload, p.size = registry.UDP, b[8:], size-8
+	if length := int(binary.BigEndian.Uint16(b[4:])); length >= 8 && length-8 < p.size {
+		p.size = length - 8
+		p.payload = p.payload[:min(p.size, len(p.payload))]
+	}
+	return p, true
+}

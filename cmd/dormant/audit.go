@@ -6,23 +6,31 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"dormant/reports"
 	"dormant/reports/history"
+	"dormant/reports/policy"
 )
 
 // auditOptions are the flags of scan about what comes after the finding: the
-// history.
+// history, the policy, and who is told.
 type auditOptions struct {
 	db        string
 	noHistory bool
+	policy    string
+	failOn    string
+	tell      tellOptions
 }
 
 func (o *auditOptions) addFlags(flags *pflag.FlagSet) {
 	addDBFlag(flags, &o.db)
 	flags.BoolVar(&o.noHistory, "no-history", false, "neither store this run nor compare it with earlier ones")
+	flags.StringVar(&o.policy, "policy", "", "hold the findings against the policy in `FILE`, and exit 1 on a breach")
+	flags.StringVar(&o.failOn, "fail-on", "", "exit 1 on any of `WORDS`: breach, change, a verdict such as possible_c2, a severity such as high")
+	o.tell.addFlags(flags)
 }
 
 func addDBFlag(flags *pflag.FlagSet, db *string) {
@@ -47,6 +55,12 @@ type audit struct {
 	run      func() reports.Run
 	next     reports.Sink
 	failed   error // of the history, the first
+
+	policy *policy.Policy // nil: none
+	failOn policy.FailOn
+	now    time.Time // waivers hold or not for the whole run
+	found  outcome
+	teller *teller
 }
 
 var _ reports.Sink = (*audit)(nil)
@@ -54,8 +68,19 @@ var _ reports.Sink = (*audit)(nil)
 // openAudit opens the history, before anything is sent. It returns usage
 // errors.
 func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.Run) (*audit, error) {
-	t := &audit{a: a, run: run}
+	t := &audit{a: a, run: run, now: time.Now()}
+	var err error
+	if t.policy, t.failOn, err = loadPolicy(o.policy, o.failOn); err != nil {
+		return nil, err
+	}
+	t.found.failOn = t.failOn
+	if t.teller, err = newTeller(a, &o.tell); err != nil {
+		return nil, err
+	}
 	if o.noHistory {
+		if t.failOn.Change || o.tell.url != "" && t.policy == nil {
+			return nil, usageError("--no-history: without it nothing is known of changes, which --fail-on change and --notify want")
+		}
 		return t, nil
 	}
 	path, err := historyPath(o.db)
@@ -72,8 +97,11 @@ func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.
 	return nil, usageError("%w", err)
 }
 
-// begin stores that the run has begun.
+// begin says and stores that the run begins, before the first packet.
 func (t *audit) begin(ctx context.Context, plan history.Plan) error {
+	if err := t.teller.begin(t.run()); err != nil {
+		return &exitError{exitOutput, err}
+	}
 	if t.store == nil {
 		return nil
 	}
@@ -87,10 +115,17 @@ func (t *audit) begin(ctx context.Context, plan history.Plan) error {
 
 // columns returns the stage between the sorted findings and the formats that
 // fills in what only the history knows.
-func (t *audit) columns(next reports.Sink) reports.Sink { return &compared{audit: t, next: next} }
+func (t *audit) columns(next reports.Sink) reports.Sink {
+	t.found.Sink = next
+	return &compared{audit: t, next: &t.found}
+}
 
-// Write stores the finding and gives it to the outputs.
+// Write holds the finding against the policy, stores it, and gives it to the
+// outputs.
 func (t *audit) Write(ctx context.Context, f reports.Finding) error {
+	if t.policy != nil {
+		t.policy.Apply(&f, t.now)
+	}
 	if t.recorder != nil && t.failed == nil {
 		t.fail(t.recorder.Write(ctx, f))
 	}
@@ -116,6 +151,25 @@ func (t *audit) Close() error {
 		err = errors.Join(err, fmt.Errorf("the run is not stored as a whole: %w", t.failed))
 	}
 	return err
+}
+
+// end tells whom it concerns, and returns err, or that what was found must not
+// be.
+func (t *audit) end(ctx context.Context, err error) error {
+	terr := t.teller.end(ctx, t.run(), &t.found, err == nil)
+	switch {
+	case err != nil:
+		if terr != nil {
+			t.a.log.Error("not everybody could be told", "error", terr)
+		}
+		return err
+	case terr != nil:
+		return &exitError{exitOutput, terr}
+	}
+	if why := t.found.forbidden(); why != "" {
+		return &exitError{exitFindings, errors.New(why)}
+	}
+	return nil
 }
 
 // release closes the history. What was stored is on the disk already.

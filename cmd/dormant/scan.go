@@ -128,7 +128,7 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 	if cerr := errors.Join(backend.Close(), guard.Close()); cerr != nil {
 		a.log.Warn("cleaning up", "error", cerr)
 	}
-	return s.end(ctx, cause, err, closed)
+	return audit.end(ctx, s.end(ctx, cause, err, closed))
 }
 
 // prepare reads all input and makes the plan. It returns usage errors.

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"dormant/reports"
+	"dormant/reports/history"
+	"dormant/reports/policy"
+)
+
+// outcome is a sink that counts what a person must hear of: changes, breaches,
+// and what --fail-on names.
+type outcome struct {
+	reports.Sink
+	failOn   policy.FailOn
+	failed   int
+	breaches int
+	changes  map[history.Kind]int
+	lines    []string // the first few, breaches before changes
+	worst    []string
+}
+
+// maxLines bounds the findings that a message names.
+const maxLines = 5
+
+// Write counts the finding and passes it on.
+func (o *outcome) Write(ctx context.Context, f reports.Finding) error {
+	if o.failOn.Fails(&f) {
+		o.failed++
+	}
+	what := fmt.Sprintf("%s %d/%s", f.IP, f.Port, f.Transport)
+	for _, s := range []string{f.Verdict.String(), f.Product} {
+		if s != "" {
+			what += " " + reports.Line(s)
+		}
+	}
+	if slices.Contains(f.Flags, policy.FlagBreach) {
+		o.breaches++
+		if len(o.worst) < maxLines {
+			o.worst = append(o.worst, "breach: "+what)
+		}
+	}
+	if k := history.Kind(f.Change); k.Counts() {
+		if o.changes == nil {
+			o.changes = map[history.Kind]int{}
+		}
+		o.changes[k]++
+		if len(o.lines) < maxLines {
+			o.lines = append(o.lines, f.Change+": "+what)
+		}
+	}
+	return o.Sink.Write(ctx, f)
+}
+
+// changed is how many differences there are.
+func (o *outcome) changed() int {
+	n := 0
+	for _, k := range o.changes {
+		n += k
+	}
+	return n
+}
+
+// summary counts in words, "" when there is nothing to hear.
+func (o *outcome) summary() string {
+	var parts []string
+	if o.breaches > 0 {
+		parts = append(parts, fmt.Sprintf("%d against the policy", o.breaches))
+	}
+	for _, k := range []history.Kind{history.New, history.Gone, history.Changed, history.Moved} {
+		if n := o.changes[k]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, k))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// forbidden says why the run must exit 1, "" if it need not.
+func (o *outcome) forbidden() string {
+	switch {
+	case o.failed > 0 && o.breaches > 0:
+		return fmt.Sprintf("%d findings are not to be, %d of them against the policy", o.failed, o.breaches)
+	case o.failed > 0:
+		return fmt.Sprintf("%d findings are not to be (--fail-on)", o.failed)
+	case o.failOn.Change && o.changed() > 0:
+		return "changed since the last run: " + o.summary()
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"dormant/reports"
+	"dormant/reports/history"
+	"dormant/reports/policy"
+)
+
+// newPolicy writes and checks policies; scan --policy applies them.
+func newPolicy(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "who may serve what where: write a first policy, check one, import an inventory",
+		Long: `A policy is a YAML file of rules and waivers. scan --policy FILE fills the columns
+expected, owner, ticket and severity from it, and exits 1 on a breach.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newPolicyInit(a), newPolicyCheck(a), newPolicyImport(a))
+	return cmd
+}
+
+func newPolicyInit(a *app) *cobra.Command {
+	var db, output string
+	cmd := &cobra.Command{
+		Use:   "init RUN",
+		Short: "write a first policy from what a run found",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return withRun(ctx, db, args[0], func(s *history.Store, r history.Run) error {
+				var findings []reports.Finding
+				err := s.Findings(ctx, r, func(f reports.Finding) error {
+					f.Full, f.Dialogue = nil, nil
+					findings = append(findings, f)
+					return nil
+				})
+				if err != nil {
+					return &exitError{exitOutput, err}
+				}
+				return writeNew(a, output, func(w io.Writer) error { return policy.Init(w, r.ID, findings) })
+			})
+		},
+	}
+	addDBFlag(cmd.Flags(), &db)
+	cmd.Flags().StringVarP(&output, "output", "o", "-", "write to `FILE`, which must not be there")
+	return cmd
+}
+
+// writeNew writes stdout, or a file that is not there yet: a policy that
+// somebody has corrected is not written over.
+func writeNew(a *app, output string, write func(io.Writer) error) error {
+	if output == "-" {
+		if err := write(a.stdout); err != nil {
+			return &exitError{exitOutput, err}
+		}
+		return nil
+	}
+	if _, err := os.Lstat(output); err == nil {
+		return usageError("--output %s is there already: name another file, or remove it", output)
+	}
+	if err := reports.WriteFile(output, write); err != nil {
+		return &exitError{exitOutput, err}
+	}
+	return nil
+}
+
+func newPolicyCheck(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check FILE",
+		Short: "read a policy and say every fault with its line",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := policy.Load(args[0])
+			if err != nil {
+				return usageError("%w", err)
+			}
+			if _, err := fmt.Fprintf(a.stdout, "%s: %d rules, %d waivers: sound\n", args[0], len(p.Rules), len(p.Waivers)); err != nil {
+				return &exitError{exitOutput, err}
+			}
+			return nil
+		},
+	}
+}
+
+func newPolicyImport(a *app) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "import INVENTORY.csv",
+		Short: "write a policy from an approved inventory",
+		Long: `The inventory is CSV with a header: address (or ip) and port, and any of transport,
+verdict, product, owner, ticket, expected and severity. Each row becomes a rule.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			in := a.stdin
+			if args[0] != "-" {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return usageError("policy import: %w", err)
+				}
+				defer f.Close() //nolint:errcheck // only read
+				in = f
+			}
+			var out bytes.Buffer
+			if err := policy.Import(&out, args[0], in); err != nil {
+				return usageError("%w", err)
+			}
+			return writeNew(a, output, func(w io.Writer) error {
+				_, err := w.Write(out.Bytes())
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "-", "write to `FILE`, which must not be there")
+	return cmd
+}
+
+// loadPolicy reads --policy and --fail-on. With a policy and no --fail-on, a
+// breach fails.
+func loadPolicy(file, failOn string) (*policy.Policy, policy.FailOn, error) {
+	var p *policy.Policy
+	var fail policy.FailOn
+	var err error
+	if file != "" {
+		if p, err = policy.Load(file); err != nil {
+			return nil, fail, usageError("--policy: %w", err)
+		}
+		fail.Breach = true
+	}
+	if failOn != "" {
+		if fail, err = policy.ParseFailOn(failOn); err != nil {
+			return nil, fail, usageError("--fail-on %w", err)
+		}
+		if fail.Breach && p == nil {
+			return nil, fail, usageError("--fail-on breach: %w", errors.New("want --policy FILE, too"))
+		}
+	}
+	return p, fail, nil
+}

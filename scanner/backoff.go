@@ -44,10 +44,10 @@ type governor struct {
 	batch   int
 	log     *slog.Logger
 
-	looked, begun int64
-	last          Counters
-	probes        uint64
-	local         float64 // part of the asked rate that the way out carries
+	looked int64
+	last   Counters
+	probes uint64
+	local  float64 // part of the asked rate that the way out carries
 
 	answers         atomic.Uint64 // first answers of hosts already known to be alive
 	aimed           uint64        // probes to such hosts

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"dormant/registry"
+	"dormant/scanner"
 )
 
 // describePlan says what a run would send, to whom, and how long it would
@@ -59,12 +62,27 @@ func (s *scan) shardTargets() uint64 {
 
 // sendingTime is how long the probes take at the rate that was asked for.
 func (s *scan) sendingTime(least, most uint64) string {
-	if rate.Limit(s.o.rate) == rate.Inf {
+	if rate.Limit(s.o.rate) == rate.Inf && s.o.control.stateBudget == 0 {
 		return "as fast as this host sends"
 	}
 	perSecond := math.Min(float64(s.o.rate), s.o.hostRate*float64(s.plan.NumAddrs()))
+	if budget := s.o.control.stateBudget; budget > 0 { // when nobody answers
+		perSecond = math.Min(perSecond, float64(budget)/s.tcpShare()/scanner.StateTimeout.Seconds())
+	}
 	at := func(probes uint64) time.Duration {
 		return time.Duration(float64(probes) / perSecond * float64(time.Second)).Round(time.Second / 10)
 	}
 	return fmt.Sprintf("%v to %v of sending at %.0f a second, then the wait for late answers and the dialogues", at(least), at(most), perSecond)
+}
+
+// tcpShare is the part of the plan's ports that holds state on the path, at
+// least a little above 0.
+func (s *scan) tcpShare() float64 {
+	tcp := 0
+	for _, p := range s.plan.Ports() {
+		if p.Proto == registry.TCP {
+			tcp++
+		}
+	}
+	return max(float64(tcp)/float64(len(s.plan.Ports())), 1e-9)
 }

@@ -240,3 +240,18 @@ func (d selfDialer) DialContext(context.Context, string, string) (net.Conn, erro
 
 func (c selfConn) LocalAddr() net.Addr  { return c.addr }
 func (c selfConn) RemoteAddr() net.Addr { return c.addr }
+
+// dialerFunc is a network that a function is.
+type dialerFunc func(address string) (net.Conn, error)
+
+func (f dialerFunc) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
+	c, err := f(address)
+	if err != nil {
+		return nil, err
+	}
+	return c, ctx.Err()
+}
+
+func errRefused() error {
+	return &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/time/rate"
 
+	"dormant/cmd/internal/doctor"
 	"dormant/cmd/internal/pipeline"
 	"dormant/fingerprint"
 	"dormant/registry"
@@ -68,8 +69,9 @@ type scan struct {
 
 // runScan prepares everything that can be wrong, and only then sends.
 func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, args []string) error {
-	s := &scan{a: a, o: o}
+	s := &scan{a: a, o: o, hold: &hold{log: a.log}}
 	defer s.release()
+	defer watchSignals(s.hold)()
 	args, err := s.reopen(flags, args)
 	if err != nil {
 		return err
@@ -112,13 +114,11 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 		return errors.Join(err, backend.Close(), guard.Close(), out.abort())
 	}
 	s.keep(flags, args)
-	s.hold = &hold{window: o.control.window, log: a.log}
-	stopSignals := watchSignals(s.hold)
+	s.hold.window = o.control.window // nobody asks before the sweep
 	limited, release := o.control.limit(ctx)
 	err = s.sweep(limited, backend, guard, watch)
 	cause := o.control.ended(limited, err)
 	release()
-	stopSignals()
 	s.run.Interrupted = ctx.Err() != nil
 	s.run.Why = append(s.run.Why, watch.missing()...)
 	closed := audit.Close()
@@ -224,7 +224,7 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 		return &exitError{exitUsage, err}
 	}
 	// What an earlier part of the run found comes at once, on top of the rest.
-	first := &pipeline.Local{Engine: engine, Crew: s.crew(), Fragile: s.o.talk.fragile.Contains, Log: s.a.log, Queue: answersWaiting + s.kept.answers}
+	first := &pipeline.Local{Engine: engine, Crew: s.crew(), Workers: workers(doctor.Descriptors()), Fragile: s.o.talk.fragile.Contains, Log: s.a.log, Queue: answersWaiting + s.kept.answers}
 	var source pipeline.Source = first
 	var now atomic.Pointer[pipeline.Local] // the pass that the progress line shows
 	now.Store(first)
@@ -298,7 +298,7 @@ func (s *scan) secondPass(guard *scanner.Guard) (*pipeline.Local, *scanner.Plan,
 		return nil, nil, nil, errors.Join(err, b.Close())
 	}
 	s.a.log.Info("second pass, for the estimate", "seed", plan.Seed())
-	return &pipeline.Local{Engine: engine, Crew: s.crew(), Fragile: s.o.talk.fragile.Contains, Log: s.a.log}, plan, b.Close, nil
+	return &pipeline.Local{Engine: engine, Crew: s.crew(), Workers: workers(doctor.Descriptors()), Fragile: s.o.talk.fragile.Contains, Log: s.a.log}, plan, b.Close, nil
 }
 
 // crew is who talks to what is open, nil when nobody shall.

@@ -81,3 +81,15 @@ func (s *scan) talker() *fingerprint.Identifier {
 		Seed:        s.o.seed,
 	})
 }
+
+// workers is how many hosts are talked to at a time: 10,000 open ports on 2,000
+// emulated hosts take 3 minutes with 256, half of that with 512, and the same
+// processor time (fingerprint: TestThroughput). Each needs a descriptor, and
+// half of those that there are stay with the sweep and the outputs.
+func workers(descriptors uint64) int {
+	const most, least = 512, 16
+	if descriptors == 0 {
+		return most / 2
+	}
+	return int(max(min(descriptors/2, most), least))
+}

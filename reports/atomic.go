@@ -29,7 +29,7 @@ func createAtomic(path string) (*atomicFile, error) {
 		return nil, err
 	}
 	if mode&(fs.ModeDevice|fs.ModeNamedPipe|fs.ModeCharDevice) != 0 {
-		f, err := os.OpenFile(final, os.O_WRONLY, 0)
+		f, err := openDirect(final)
 		if err != nil {
 			return nil, outputError(path, err)
 		}

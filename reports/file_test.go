@@ -57,6 +57,27 @@ func TestFileStandsOnlyWhenComplete(t *testing.T) {
 	}
 }
 
+func TestFullDiskIsSaidOnce(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no /dev/full here")
+	}
+	file, err := reports.OpenFile("/dev/full", reports.Options{Format: "csv"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := reports.NewSorted(reports.Multi(file), t.TempDir())
+	for i := range 2000 { // more than the buffer holds
+		f := sinktest.Findings()[0]
+		f.Port = uint16(i + 1)
+		if err := s.Write(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err == nil || strings.Count(err.Error(), "no space left") != 1 {
+		t.Errorf("Close = %v; want one line about the full disk", err)
+	}
+}
+
 func TestFileAbort(t *testing.T) {
 	dir := t.TempDir()
 	s, err := reports.OpenFile(filepath.Join(dir, "audit.jsonl"), reports.Options{})

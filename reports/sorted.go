@@ -70,7 +70,31 @@ func (s *Sorted) Close() error {
 		err = errors.Join(err, s.spill.Close())
 		_ = os.Remove(s.spill.Name()) // gone already where an open file can be removed
 	}
-	return errors.Join(err, s.next.Close())
+	return joinOnce(err, s.next.Close())
+}
+
+// joinOnce joins errors and leaves out what is said already: a sink that failed
+// at Write says so again at Close.
+func joinOnce(errs ...error) error {
+	var all []error
+	said := map[string]bool{}
+	var add func(err error)
+	add = func(err error) {
+		if several, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range several.Unwrap() {
+				add(e)
+			}
+			return
+		}
+		if err != nil && !said[err.Error()] {
+			said[err.Error()] = true
+			all = append(all, err)
+		}
+	}
+	for _, err := range errs {
+		add(err)
+	}
+	return errors.Join(all...)
 }
 
 func (s *Sorted) sortHeld() {

@@ -1,0 +1,278 @@
+package firewall
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+)
+
+func isAWS(_ string, text []byte) bool {
+	return startsJSON(text) && bytes.Contains(text, []byte(`"SecurityGroups"`))
+}
+
+// aws reads the output of aws ec2 describe-security-groups. Groups only allow,
+// and replies pass by themselves.
+type aws struct {
+	*parser
+	line   lineCounter
+	d      *json.Decoder
+	groups []awsGroup
+}
+
+type awsGroup struct {
+	id, name    string
+	line        int
+	permissions []awsPermission
+}
+
+type awsPermission struct {
+	Protocol string `json:"IpProtocol"`
+	From     *int   `json:"FromPort"`
+	To       *int   `json:"ToPort"`
+	Ranges   []struct {
+		CIDR        string `json:"CidrIp"`
+		Description string `json:"Description"`
+	} `json:"IpRanges"`
+	Ranges6 []struct {
+		CIDR string `json:"CidrIpv6"`
+	} `json:"Ipv6Ranges"`
+	Lists []struct {
+		ID string `json:"PrefixListId"`
+	} `json:"PrefixListIds"`
+	Groups []struct {
+		ID string `json:"GroupId"`
+	} `json:"UserIdGroupPairs"`
+
+	line int
+}
+
+func parseAWS(p *parser) error {
+	a := &aws{parser: p, line: lineCounter{text: p.text}, d: json.NewDecoder(bytes.NewReader(p.text))}
+	if err := a.object(func(key string) error {
+		if key != "SecurityGroups" {
+			return a.skip()
+		}
+		return a.list(a.group)
+	}); err != nil {
+		return err
+	}
+	if len(a.groups) == 0 {
+		return p.errorf(1, `no group: want {"SecurityGroups": [ … ]}, the output of aws ec2 describe-security-groups`)
+	}
+	return a.rules()
+}
+
+func (a *aws) fault(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return a.errorf(a.line.at(a.d.InputOffset()), "JSON: %v", err)
+}
+
+func (a *aws) skip() error {
+	var raw json.RawMessage
+	if err := a.d.Decode(&raw); err != nil {
+		return a.fault(err)
+	}
+	return nil
+}
+
+// delim takes an expected bracket.
+func (a *aws) delim(want json.Delim) error {
+	got, err := a.d.Token()
+	if err != nil {
+		return a.fault(err)
+	}
+	if got != want {
+		return a.errorf(a.line.at(a.d.InputOffset()), "JSON: %v: want %v", got, want)
+	}
+	return nil
+}
+
+// object calls fn for each key, which takes the value.
+func (a *aws) object(fn func(key string) error) error {
+	if err := a.delim('{'); err != nil {
+		return err
+	}
+	for a.d.More() {
+		key, err := a.d.Token()
+		if err != nil {
+			return a.fault(err)
+		}
+		if err := fn(fmt.Sprint(key)); err != nil {
+			return err
+		}
+	}
+	return a.delim('}')
+}
+
+// list calls fn for each element, which takes it.
+func (a *aws) list(fn func() error) error {
+	if err := a.delim('['); err != nil {
+		return err
+	}
+	for a.d.More() {
+		if err := fn(); err != nil {
+			return err
+		}
+	}
+	return a.delim(']')
+}
+
+// group reads one group, and where its permissions stand.
+func (a *aws) group() error {
+	g := awsGroup{line: a.line.next(a.d.InputOffset())}
+	if err := a.object(func(key string) error {
+		var err error
+		switch key {
+		case "GroupId":
+			err = a.d.Decode(&g.id)
+		case "GroupName":
+			err = a.d.Decode(&g.name)
+		case "IpPermissions":
+			return a.list(func() error {
+				p := awsPermission{line: a.line.next(a.d.InputOffset())}
+				if err := a.d.Decode(&p); err != nil {
+					return a.fault(err)
+				}
+				g.permissions = append(g.permissions, p)
+				return nil
+			})
+		default:
+			return a.skip()
+		}
+		if err != nil {
+			return a.fault(err)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if g.id == "" {
+		return a.errorf(g.line, "a group without GroupId")
+	}
+	a.groups = append(a.groups, g)
+	return nil
+}
+
+// rules makes one chain: what no group of the destination allows is denied.
+func (a *aws) rules() error {
+	c := &Chain{Name: "security groups", Policy: Deny}
+	for _, g := range a.groups {
+		members, known := a.options.Assume.lookup(AssumeGroup, g.id)
+		doubt := ""
+		switch {
+		case known:
+			a.assumed("%s carry the group %s, and nothing else", strings.Join(AddrWords(members), ", "), shown(g.id))
+		case len(a.groups) == 1:
+			members = AnyAddr()
+			a.assumed("every service carries %s, the only group of the file", shown(g.id))
+		default:
+			members = AnyAddr()
+			doubt = "which hosts carry " + shown(g.id) + " is not in the file: say so with --assume group=" + shown(g.id) + ":ADDRESSES"
+		}
+		for i := range g.permissions {
+			rules, err := a.permission(&g, i)
+			if err != nil {
+				return err
+			}
+			for _, r := range rules {
+				r.Boxes = intersectAll(r.Boxes, []Box{dstBox(members)})
+				if doubt != "" {
+					r.Doubts = append(r.Doubts, doubt)
+				}
+			}
+			c.Rules = append(c.Rules, rules...)
+		}
+	}
+	a.set.Chains = []*Chain{c}
+	a.set.Stateful = true
+	path := Path{Request: []*Chain{c}}
+	a.set.Paths[Router], a.set.Paths[Server] = path, path
+	return nil
+}
+
+// permission makes a rule for the networks of a permission, and one for each
+// group or prefix list that it names as a source.
+func (a *aws) permission(g *awsGroup, i int) ([]*Rule, error) {
+	p := &g.permissions[i]
+	box, err := a.ports(p)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Rule
+	add := func(from Addrs, words string, doubts ...string) {
+		b := box
+		b.Src = from
+		out = append(out, &Rule{
+			ID: fmt.Sprintf("%s:%d", shown(g.id), i+1), Line: p.line, Boxes: []Box{b}, Phases: AllPhases, Action: Accept, Doubts: doubts,
+			Text: shown(fmt.Sprintf("%s (%s) allows %s ports %s from %s", g.id, g.name, p.Protocol, PortWords(box.DstPorts), words)),
+		})
+	}
+	var networks []netip.Prefix
+	var words []string
+	for _, cidr := range p.networks() {
+		prefix, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			return nil, a.errorf(p.line, "network %q: want ADDRESS/LENGTH", shown(cidr))
+		}
+		networks, words = append(networks, prefix), append(words, cidr)
+	}
+	if len(networks) > 0 {
+		add(prefixSet(networks...), strings.Join(words, ", "))
+	}
+	for _, name := range p.names() {
+		if from, known := a.options.Assume.lookup(AssumeGroup, name); known {
+			a.assumed("%s carry the group %s, and nothing else", strings.Join(AddrWords(from), ", "), shown(name))
+			add(from, name)
+			continue
+		}
+		add(AnyAddr(), name, "who is in "+shown(name)+" is not in the file: say so with --assume group="+shown(name)+":ADDRESSES")
+	}
+	return out, nil
+}
+
+// networks and names are the sources of a permission.
+func (p *awsPermission) networks() (out []string) {
+	for _, x := range p.Ranges {
+		out = append(out, x.CIDR)
+	}
+	for _, x := range p.Ranges6 {
+		out = append(out, x.CIDR)
+	}
+	return out
+}
+
+func (p *awsPermission) names() (out []string) {
+	for _, x := range p.Groups {
+		out = append(out, x.ID)
+	}
+	for _, x := range p.Lists {
+		out = append(out, x.ID)
+	}
+	return out
+}
+
+// ports returns the box of a permission from anywhere.
+func (a *aws) ports(p *awsPermission) (Box, error) {
+	box := Everything()
+	if p.Protocol == "-1" {
+		return box, nil
+	}
+	var ok bool
+	if box.Protos, ok = protocol(p.Protocol); !ok || p.Protocol == "0" {
+		return box, a.errorf(p.line, "IpProtocol %q: want tcp, udp, a number or -1", shown(p.Protocol))
+	}
+	if box.Protos == 0 || p.From == nil || p.To == nil || *p.From == -1 { // ICMP types; all ports
+		return box, nil
+	}
+	if *p.From < 0 || *p.To > 65535 || *p.From > *p.To {
+		return box, a.errorf(p.line, "ports %d to %d: want 0 to 65535, the lower one first", *p.From, *p.To)
+	}
+	box.DstPorts = NewSet(Span[Port]{Port(*p.From), Port(*p.To)})
+	return box, nil
+}

@@ -1,0 +1,46 @@
+// Package firewall says what a change of firewall rules does to the services
+// that a scan found and to the clients that were seen using them: who is cut
+// off, what becomes reachable, and what cannot be judged. It reads files and
+// never touches a firewall.
+//
+// Every syntax is parsed into one form, RuleSet: chains of rules, each with the
+// boxes of packets that it matches. A Box is a product of five sets: transport,
+// source, destination, and both ports. Judge takes a whole box of packets
+// through the chains and cuts it where rules tell its parts apart. The result
+// is exact for every address, because nothing is sampled.
+//
+// An answer is allow, deny or unknown. A rule with a condition that the file
+// cannot settle (a rate limit, a mark, an interface that nobody described) may
+// match or not: its packets go on, and remember what they may have met. Only
+// where the end is the same in both cases is it an answer; else it is unknown,
+// with the rules, lines and reasons.
+//
+// A client can use a service when the whole flow passes: the first packet, the
+// server's answer, and what the client sends then. Conditions on connection
+// states and TCP flags are therefore sets of these three moments, not
+// conditions on packets.
+//
+// # Design
+//
+// Sets of addresses and ports are spans of one generic type. netipx has sets of
+// addresses, but none of ports, and its sets are made by builders; here the two
+// lines must be cut by the same algebra millions of times. netipx parses and
+// splits into prefixes, and is the second opinion in the tests.
+//
+// The loopback interface matches nothing: what passes between two hosts never
+// comes in by it. Client ports are 1024 to 65535. A client that would pass from
+// one of them and not from another is unknown.
+//
+// Address translation, queues and targets that are not in the file make a
+// packet unknown for good, whatever later chains say: it may be another packet
+// by then. Source translation behind the filters changes nothing that they see.
+//
+// An assumption (--assume) is exact: what it names lies behind an interface,
+// and nothing else does. Every assumption that was used is in the report.
+//
+// The evaluation is bounded. What lies beyond the bound is unknown, and says so.
+//
+// Whether the model is right was not left to reading: the tests load thousands
+// of random rule sets into the kernel, send the packets through it between
+// namespaces, and hold what arrives against the model.
+package firewall

@@ -1,0 +1,408 @@
+package firewall
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"golang.org/x/sys/unix"
+
+	"dormant/registry"
+	"dormant/scanner/netlab"
+)
+
+// kernel is a router in a namespace of its own between a client's and a
+// server's namespace, which only send and hear frames.
+type kernel struct {
+	t                *testing.T
+	client, server   *netlab.NS
+	router           *netlab.NS
+	toServer         *netlab.Capture // what arrives behind the router
+	toClient         *netlab.Capture
+	readServer, read int // frames already looked at
+	sockets          [2]int
+	macs             [2][2]net.HardwareAddr // of each side: the end's, the router's
+}
+
+// The sides of the router.
+const (
+	clientSide = iota
+	serverSide
+)
+
+func newKernel(t *testing.T) *kernel {
+	k := &kernel{t: t, client: netlab.New(t), server: netlab.New(t), router: netlab.New(t)}
+	k.router.Sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
+		"net.ipv4.conf.all.send_redirects=0")
+	for i, end := range []*netlab.NS{k.client, k.server} {
+		name := [...]string{"c0", "s0"}[i]
+		end.Sysctl("net.ipv6.conf.default.disable_ipv6=1")
+		netlab.Join(end, "e0", k.router, name)
+		k.macs[i] = [2]net.HardwareAddr{end.MAC("e0"), k.router.MAC(name)}
+		gw4, gw6 := fmt.Sprintf("10.9.%d.2", i+1), fmt.Sprintf("fd09:%d::2", i+1)
+		k.router.Addr(name, fmt.Sprintf("10.9.%d.1/24", i+1), fmt.Sprintf("fd09:%d::1/64", i+1))
+		k.router.Neighbour(name, gw4, end.MAC("e0"))
+		k.router.Neighbour(name, gw6, end.MAC("e0"))
+		k.router.Route(netlab.Route{Dst: fmt.Sprintf("10.%d.0.0/16", i+1), Via: gw4},
+			netlab.Route{Dst: fmt.Sprintf("fd0%d::/32", i+1), Via: gw6})
+		k.sockets[i] = k.socket(end)
+	}
+	k.toServer, k.toClient = k.server.Capture("e0"), k.client.Capture("e0")
+	return k
+}
+
+// socket returns one that sends frames by e0.
+func (k *kernel) socket(ns *netlab.NS) (fd int) {
+	k.t.Helper()
+	var err error
+	ns.Do(func() {
+		var ifi *net.Interface
+		if ifi, err = net.InterfaceByName("e0"); err != nil {
+			return
+		}
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err == nil {
+			err = unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: ifi.Index})
+		}
+	})
+	if err != nil {
+		k.t.Fatalf("open a packet socket: %v", err)
+	}
+	k.t.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+// run runs a program inside the router with input and returns its output.
+func (k *kernel) run(input string, args ...string) string {
+	k.t.Helper()
+	out, err := k.try(input, args...)
+	if err != nil {
+		k.t.Fatalf("%s: %v\n%s\n%s", strings.Join(args, " "), err, out, numbered(input))
+	}
+	return out
+}
+
+func (k *kernel) try(input string, args ...string) (string, error) {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin = strings.NewReader(input)
+	cmd.Env = append(os.Environ(), "XTABLES_LOCKFILE=/dev/null", "LC_ALL=C")
+	var out []byte
+	var err error
+	k.router.Do(func() { out, err = cmd.CombinedOutput() })
+	return string(out), err
+}
+
+func numbered(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = fmt.Sprintf("%4d  %s", i+1, lines[i])
+	}
+	return strings.Join(lines[:min(len(lines), 200)], "\n")
+}
+
+// flow is one connection of a case: who, whom, and the mark in the traffic
+// class by which the rules of the case know it.
+type flow struct {
+	mark     uint8 // DSCP
+	proto    registry.Proto
+	src, dst netip.AddrPort
+}
+
+// frame is the packet of a flow at a moment.
+func (k *kernel) frame(f flow, phase Phases) []byte {
+	side, src, dst := clientSide, f.src, f.dst
+	if phase == Reply {
+		side, src, dst = serverSide, f.dst, f.src
+	}
+	eth := &layers.Ethernet{SrcMAC: k.macs[side][0], DstMAC: k.macs[side][1], EthernetType: layers.EthernetTypeIPv4}
+	var ip gopacket.NetworkLayer
+	var ipLayer gopacket.SerializableLayer
+	next := layers.IPProtocol(f.proto)
+	if src.Addr().Is4() {
+		l := &layers.IPv4{Version: 4, TTL: 64, TOS: f.mark << 2, Protocol: next, SrcIP: src.Addr().AsSlice(), DstIP: dst.Addr().AsSlice()}
+		ip, ipLayer = l, l
+	} else {
+		eth.EthernetType = layers.EthernetTypeIPv6
+		l := &layers.IPv6{Version: 6, HopLimit: 64, TrafficClass: f.mark << 2, NextHeader: next, SrcIP: src.Addr().AsSlice(), DstIP: dst.Addr().AsSlice()}
+		ip, ipLayer = l, l
+	}
+	all := []gopacket.SerializableLayer{eth, ipLayer}
+	if f.proto == registry.UDP {
+		udp := &layers.UDP{SrcPort: layers.UDPPort(src.Port()), DstPort: layers.UDPPort(dst.Port())}
+		_ = udp.SetNetworkLayerForChecksum(ip)
+		all = append(all, udp)
+	} else {
+		tcp := &layers.TCP{SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Window: 65535}
+		switch phase {
+		case First:
+			tcp.SYN, tcp.Seq = true, 1000
+		case Reply:
+			tcp.SYN, tcp.ACK, tcp.Seq, tcp.Ack = true, true, 5000, 1001
+		default:
+			tcp.ACK, tcp.Seq, tcp.Ack = true, 1001, 5001
+		}
+		_ = tcp.SetNetworkLayerForChecksum(ip)
+		all = append(all, tcp)
+	}
+	buf := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
+		k.t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+// sentinelMark is the traffic class that all rule sets let pass.
+const sentinelMark = 63
+
+// pass sends the packet of each flow at a moment and returns the flows whose
+// packet came out on the other side.
+func (k *kernel) pass(flows []flow, phase Phases) map[flow]bool {
+	k.t.Helper()
+	side, capture, read := clientSide, k.toServer, &k.readServer
+	if phase == Reply {
+		side, capture, read = serverSide, k.toClient, &k.read
+	}
+	sentinel := flow{sentinelMark, registry.UDP, netip.MustParseAddrPort("10.1.255.1:9"), netip.MustParseAddrPort("10.2.255.1:9")}
+	arrived := map[flow]bool{}
+	for i, f := range append(flows[:len(flows):len(flows)], sentinel) {
+		if _, err := unix.Write(k.sockets[side], k.frame(f, phase)); err != nil {
+			k.t.Fatalf("send: %v", err)
+		}
+		if i%200 == 199 { // the queue between two namespaces holds 1,000 packets
+			time.Sleep(2 * time.Millisecond)
+		}
+	}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		frames := capture.Frames()
+		for _, frame := range frames[*read:] {
+			if f, ok := flowOf(frame, phase); ok {
+				arrived[f] = true
+			}
+		}
+		*read = len(frames)
+		if arrived[sentinel] {
+			return arrived
+		}
+		if time.Now().After(end) {
+			k.t.Fatal("the last packet did not arrive")
+		}
+	}
+}
+
+// flowOf reads a frame back; it reports false for what the router itself sent,
+// such as resets.
+func flowOf(frame []byte, phase Phases) (f flow, ok bool) {
+	if len(frame) < 14+20 {
+		return f, false
+	}
+	p := frame[14:]
+	var src, dst netip.Addr
+	var rest []byte
+	switch binary.BigEndian.Uint16(frame[12:]) {
+	case 0x0800:
+		f.mark, f.proto = p[1]>>2, registry.Proto(p[9])
+		src, dst, rest = netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20])), p[20:]
+	case 0x86dd:
+		if len(p) < 48 {
+			return f, false
+		}
+		f.mark, f.proto = uint8(binary.BigEndian.Uint16(p)>>4)>>2, registry.Proto(p[6])
+		src, dst, rest = netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[24:40])), p[40:]
+	default:
+		return f, false
+	}
+	if f.proto != registry.UDP && f.proto != registry.TCP || len(rest) < 8 {
+		return f, false
+	}
+	if f.proto == registry.TCP && (len(rest) < 14 || rest[13]&flagRST != 0) {
+		return f, false
+	}
+	f.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(rest))
+	f.dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(rest[2:]))
+	if phase == Reply {
+		f.src, f.dst = f.dst, f.src
+	}
+	return f, true
+}
+
+// kernelCase is one random rule set, as the program of the firewall shows it,
+// and its flows.
+type kernelCase struct {
+	mark  uint8
+	text  string
+	rules *RuleSet
+	flows []flow
+}
+
+// score counts how the model did against the kernel.
+type score struct{ sets, packets, unknown, flows, unknownFlows, wrong int }
+
+// holdAgainst sends all flows of the cases through the kernel, moment by moment,
+// and holds each packet's fate against the model.
+func (k *kernel) holdAgainst(cases []*kernelCase, s *score) {
+	k.t.Helper()
+	var going []flow
+	byMark := map[uint8]*kernelCase{}
+	for _, c := range cases {
+		byMark[c.mark] = c
+		going = append(going, c.flows...)
+		s.sets++
+	}
+	all := going
+	completed := map[flow]bool{}
+	for _, phase := range []Phases{First, Reply, Later} {
+		arrived := k.pass(going, phase)
+		var next []flow
+		for _, f := range going {
+			c := byMark[f.mark]
+			path := c.rules.Paths[Router].Request
+			if phase == Reply {
+				path = c.rules.Paths[Router].Reply
+			}
+			got := Judge(path, packet(f, phase), phase)
+			s.packets++
+			switch {
+			case len(got) != 1:
+				k.t.Errorf("%v, %v: %d outcomes for one packet", f, phase, len(got))
+			case got[0].Effect == Unknown:
+				s.unknown++
+				if len(got[0].Why) == 0 {
+					k.t.Errorf("%v: unknown without a reason", f)
+				}
+			case (got[0].Effect == Allow) != arrived[f]:
+				if s.wrong++; s.wrong <= 3 {
+					k.t.Errorf("%v at moment %d: the model says %v by %v, the kernel let it pass: %t\n%s",
+						f, phase, got[0].Effect, ruleName(got[0].Rule), arrived[f], numbered(c.text))
+				}
+			}
+			if arrived[f] {
+				next = append(next, f)
+				completed[f] = phase == Later
+			}
+		}
+		going = next
+	}
+	for _, f := range all {
+		k.holdFlow(byMark[f.mark], f, completed[f], s)
+	}
+}
+
+// holdFlow holds the fate of a whole flow against Reach.
+func (k *kernel) holdFlow(c *kernelCase, f flow, completed bool, s *score) {
+	s.flows++
+	target := targetOf(f)
+	for _, a := range c.rules.Reach(Router, oneAddr(f.src.Addr()), target) {
+		switch {
+		case a.Effect == Unknown:
+			s.unknownFlows++
+		case (a.Effect == Allow) != completed:
+			if s.wrong++; s.wrong <= 3 {
+				k.t.Errorf("flow %v: Reach says %v by %v, in the kernel it was completed: %t\n%s", f, a.Effect, ruleName(a.Rule), completed, numbered(c.text))
+			}
+		}
+	}
+}
+
+func ruleName(r *Rule) string {
+	if r == nil {
+		return "a policy"
+	}
+	return r.ID
+}
+
+// packet is the box of just one packet.
+func packet(f flow, phase Phases) Box {
+	src, dst := f.src, f.dst
+	if phase == Reply {
+		src, dst = dst, src
+	}
+	return Box{protoBit(f.proto), oneAddr(src.Addr()), oneAddr(dst.Addr()), onePort(src.Port()), onePort(dst.Port())}
+}
+
+// randomFlows makes flows between the few addresses and ports that the random
+// rules speak of, each only once in a test.
+func randomFlows(r *rand.Rand, mark uint8, n int, six bool, used map[flow]bool) []flow {
+	var out []flow
+	for len(out) < n {
+		f := flow{proto: registry.TCP}
+		if r.IntN(2) == 0 {
+			f.proto = registry.UDP
+		}
+		src, dst := netip.AddrFrom4([4]byte{10, 1, 0, byte(r.IntN(16))}), netip.AddrFrom4([4]byte{10, 2, 0, byte(r.IntN(16))})
+		if six && r.IntN(3) == 0 {
+			src = netip.AddrFrom16([16]byte{0xfd, 1, 15: byte(r.IntN(16))})
+			dst = netip.AddrFrom16([16]byte{0xfd, 2, 15: byte(r.IntN(16))})
+		}
+		f.src = netip.AddrPortFrom(src, uint16(1024+r.IntN(64000)))
+		f.dst = netip.AddrPortFrom(dst, pick(r, dports()))
+		if used[f] {
+			continue
+		}
+		used[f] = true
+		f.mark = mark
+		out = append(out, f)
+	}
+	return out
+}
+
+func dports() []uint16 { return []uint16{475, 1947, 1946, 3047, 5093, 5100} }
+
+func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
+
+// rounds is how many loads of sixty rule sets a test makes: DORMANT_KERNEL_ROUNDS
+// or the default.
+func rounds(t *testing.T, byDefault int) int {
+	if s := os.Getenv("DORMANT_KERNEL_ROUNDS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("DORMANT_KERNEL_ROUNDS=%q: want a number", s)
+		}
+		return n
+	}
+	return byDefault
+}
+
+// seed is DORMANT_KERNEL_SEED or a new one, which is logged.
+func seed(t *testing.T) *rand.Rand {
+	n := rand.Uint64()
+	if s := os.Getenv("DORMANT_KERNEL_SEED"); s != "" {
+		var err error
+		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("DORMANT_KERNEL_SEED=%q: want a number", s)
+		}
+	}
+	t.Logf("DORMANT_KERNEL_SEED=%d", n)
+	return rand.New(rand.NewPCG(n, 0))
+}
+
+// program skips the test, or fails it, where a program is missing.
+func program(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err == nil {
+		return
+	}
+	if os.Getenv("DORMANT_REQUIRE_PROGRAMS") != "" {
+		t.Fatalf("%s is not installed, and DORMANT_REQUIRE_PROGRAMS is set", name)
+	}
+	t.Skipf("%s is not installed", name)
+}
+
+// report logs the score and fails a model that evades.
+func (s *score) report(t *testing.T) {
+	t.Helper()
+	share := func(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) }
+	t.Logf("%d rule sets, %d packets (%.1f %% unknown), %d flows (%.1f %% unknown), %d disagreements",
+		s.sets, s.packets, share(s.unknown, s.packets), s.flows, share(s.unknownFlows, s.flows), s.wrong)
+	if s.packets == 0 || share(s.unknown, s.packets) > 15 {
+		t.Errorf("%d of %d packets are unknown: want less than 15 %%", s.unknown, s.packets)
+	}
+}

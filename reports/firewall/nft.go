@@ -1,0 +1,315 @@
+package firewall
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+func isNft(_ string, text []byte) bool {
+	return startsJSON(text) && bytes.Contains(text[:min(len(text), 4096)], []byte(`"nftables"`))
+}
+
+func startsJSON(text []byte) bool {
+	text = bytes.TrimSpace(text)
+	return len(text) > 0 && text[0] == '{'
+}
+
+// nft reads the output of nft -j list ruleset, the JSON that libnftables-json
+// documents.
+type nft struct {
+	*parser
+	chains map[string]*nftChain // by family, table and name
+	order  []*nftChain
+	sets   map[string]*nftSet
+	rules  []nftRule
+}
+
+// nftObject is one entry of the list; just one of its fields is set.
+type nftObject struct {
+	Chain *nftChain `json:"chain"`
+	Rule  *nftRule  `json:"rule"`
+	Set   *nftSet   `json:"set"`
+	Map   *nftSet   `json:"map"`
+}
+
+type nftChain struct {
+	Family string `json:"family"`
+	Table  string `json:"table"`
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Hook   string `json:"hook"`
+	Prio   int    `json:"prio"`
+	Policy string `json:"policy"`
+	Dev    any    `json:"dev"`
+
+	chain Chain
+}
+
+type nftRule struct {
+	Family  string                       `json:"family"`
+	Table   string                       `json:"table"`
+	Chain   string                       `json:"chain"`
+	Handle  int                          `json:"handle"`
+	Comment string                       `json:"comment"`
+	Expr    []map[string]json.RawMessage `json:"expr"`
+
+	line int
+}
+
+type nftSet struct {
+	Family string   `json:"family"`
+	Table  string   `json:"table"`
+	Name   string   `json:"name"`
+	Type   any      `json:"type"`
+	Map    any      `json:"map"`
+	Flags  any      `json:"flags"`
+	Elem   nftElems `json:"elem"`
+
+	line int
+}
+
+// nftElems are the elements of a set: a list, or a single one.
+type nftElems []any
+
+// UnmarshalJSON reads the list with its numbers as they are.
+func (e *nftElems) UnmarshalJSON(text []byte) error {
+	v, err := decodeAny(text)
+	if err != nil {
+		return err
+	}
+	if list, ok := v.([]any); ok {
+		*e = list
+	} else {
+		*e = nftElems{v}
+	}
+	return nil
+}
+
+// decodeAny decodes JSON with its numbers as texts.
+func decodeAny(text []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
+}
+
+func nftKey(family, table, name string) string { return family + "\x00" + table + "\x00" + name }
+
+func parseNft(p *parser) error {
+	n := &nft{parser: p, chains: map[string]*nftChain{}, sets: map[string]*nftSet{}}
+	if err := n.objects(); err != nil {
+		return err
+	}
+	for _, c := range n.order {
+		if err := n.begin(c); err != nil {
+			return err
+		}
+	}
+	for i := range n.rules {
+		if err := n.rule(&n.rules[i]); err != nil {
+			return err
+		}
+	}
+	n.paths()
+	return nil
+}
+
+// objects reads the list and keeps the line where each entry stands.
+func (n *nft) objects() error {
+	d := json.NewDecoder(bytes.NewReader(n.text))
+	line := lineCounter{text: n.text}
+	fault := func(err error) error {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return n.errorf(line.at(d.InputOffset()), "JSON: %v", err)
+	}
+	for _, want := range []json.Token{json.Delim('{'), "nftables", json.Delim('[')} {
+		got, err := d.Token()
+		if err != nil {
+			return fault(err)
+		}
+		if got != want {
+			return n.errorf(line.at(d.InputOffset()), `JSON: want {"nftables": [ … ]}, the output of nft -j list ruleset`)
+		}
+	}
+	for d.More() {
+		at := line.next(d.InputOffset())
+		var o nftObject
+		if err := d.Decode(&o); err != nil {
+			return n.errorf(at, "JSON: %v", err)
+		}
+		if err := n.object(at, o); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return fault(err)
+	}
+	return nil
+}
+
+func (n *nft) object(line int, o nftObject) error {
+	switch {
+	case o.Chain != nil:
+		c := o.Chain
+		c.chain.PolicyLine = line
+		key := nftKey(c.Family, c.Table, c.Name)
+		if n.chains[key] != nil {
+			return n.errorf(line, "chain %q is there twice", shown(c.Name))
+		}
+		n.chains[key] = c
+		n.order = append(n.order, c)
+	case o.Rule != nil:
+		o.Rule.line = line
+		n.rules = append(n.rules, *o.Rule)
+	case o.Set != nil, o.Map != nil:
+		s := o.Set
+		if s == nil {
+			s = o.Map
+		}
+		s.line = line
+		n.sets[nftKey(s.Family, s.Table, s.Name)] = s
+	}
+	return nil
+}
+
+// lineCounter turns ascending offsets into lines.
+type lineCounter struct {
+	text   []byte
+	offset int
+	lines  int
+}
+
+// at returns the line of an offset, from 1.
+func (l *lineCounter) at(offset int64) int {
+	end := min(int(offset), len(l.text))
+	if end > l.offset {
+		l.lines += bytes.Count(l.text[l.offset:end], []byte("\n"))
+		l.offset = end
+	}
+	return l.lines + 1
+}
+
+// next returns the line of the first word behind an offset.
+func (l *lineCounter) next(offset int64) int {
+	i := min(int(offset), len(l.text))
+	for i < len(l.text) && strings.IndexByte(" \t\r\n,", l.text[i]) >= 0 {
+		i++
+	}
+	return l.at(int64(i))
+}
+
+// begin makes the chain, without its rules.
+func (n *nft) begin(c *nftChain) error {
+	chain := &c.chain
+	chain.Name = shown(c.Family + " " + c.Table + " " + c.Name)
+	if c.Family == "arp" {
+		return nil
+	}
+	n.set.Chains = append(n.set.Chains, chain)
+	if c.Hook == "" {
+		return nil
+	}
+	switch c.Policy {
+	case "accept", "":
+		chain.Policy = Allow
+	case "drop":
+		chain.Policy = Deny
+	default:
+		return n.errorf(chain.PolicyLine, "policy %q: want accept or drop", shown(c.Policy))
+	}
+	other := Addrs{} // what this table never sees
+	switch c.Family {
+	case "ip":
+		other = AnyIPv6()
+	case "ip6":
+		other = AnyIPv4()
+	case "bridge", "netdev":
+		chain.Doubts = []string{"whether packets pass table " + c.Family + " " + shown(c.Table) + " depends on the interfaces"}
+	}
+	if c.Hook == "ingress" || c.Hook == "egress" {
+		chain.Doubts = []string{"whether packets pass " + chain.Name + " depends on the interface"}
+	}
+	if !other.Empty() { // a rule without a name is ours
+		chain.Rules = append(chain.Rules, &Rule{Line: chain.PolicyLine, Boxes: []Box{srcBox(other)}, Phases: AllPhases, Action: Accept})
+	}
+	return nil
+}
+
+// paths puts the base chains in the order in which netfilter calls them: by
+// hook and priority.
+func (n *nft) paths() {
+	pick := func(hooks ...string) []*Chain {
+		var out []*Chain
+		for _, hook := range hooks {
+			var here []*nftChain
+			for _, c := range n.order {
+				if c.Hook == hook && c.Family != "arp" {
+					here = append(here, c)
+				}
+			}
+			slices.SortStableFunc(here, func(a, b *nftChain) int { return a.Prio - b.Prio })
+			for _, c := range here {
+				out = append(out, &c.chain)
+			}
+		}
+		return out
+	}
+	through := pick("ingress", "prerouting", "forward", "postrouting", "egress")
+	n.set.Paths[Router] = Path{Request: through, Reply: through}
+	n.set.Paths[Server] = Path{Request: pick("ingress", "prerouting", "input"), Reply: pick("output", "postrouting", "egress")}
+}
+
+// trackedFrom is the priority of conntrack at prerouting and output: chains
+// before it see no states (nf_ip_hook_priorities of the kernel).
+const trackedFrom = -200
+
+// rule reads one rule. A verdict map becomes several rules of the same name.
+func (n *nft) rule(l *nftRule) error {
+	c := n.chains[nftKey(l.Family, l.Table, l.Chain)]
+	if c == nil {
+		return n.errorf(l.line, "chain %q of table %q is not in the file", shown(l.Chain), shown(l.Table))
+	}
+	if c.Family == "arp" {
+		return nil
+	}
+	r := Rule{ID: fmt.Sprintf("%s handle %d", c.chain.Name, l.Handle), Line: l.line}
+	m := nftMatch{nft: n, rule: l, condition: newCondition()}
+	for _, statement := range l.Expr {
+		for kind, body := range statement {
+			if err := m.statement(kind, body, &r); err != nil {
+				return err
+			}
+		}
+	}
+	r.Text = shown(strings.Join(m.text, " "))
+	switch l.Family {
+	case "ip":
+		m.only(false, srcBox(AnyIPv4()))
+	case "ip6":
+		m.only(false, srcBox(AnyIPv6()))
+	}
+	if c.Hook != "" && c.Prio <= trackedFrom && m.phases != AllPhases {
+		m.doubt("connections are not tracked yet at priority " + fmt.Sprint(c.Prio))
+	}
+	if c.Type == "nat" { // only the first packet of a connection comes here
+		m.phases &= First
+	}
+	if len(m.branches) == 0 {
+		m.branches = []nftBranch{{boxes: []Box{Everything()}, phases: AllPhases, action: r.Action, target: r.Target}}
+	}
+	for _, b := range m.branches {
+		branch := r
+		branch.Boxes, branch.Phases = intersectAll(m.boxes, b.boxes), m.phases&b.phases
+		branch.Doubts = slices.Concat(m.doubts, b.doubts)
+		branch.Action, branch.Target = b.action, b.target
+		c.chain.Rules = append(c.chain.Rules, &branch)
+	}
+	return nil
+}

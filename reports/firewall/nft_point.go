@@ -1,0 +1,289 @@
+package firewall
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// value reads one value of a key, as the packets that have it.
+func (m *nftMatch) value(key nftLeft, v any) (boxes []Box, phases Phases, why string, err error) {
+	if body, ok := v.(map[string]any); ok {
+		if elem, ok := body["elem"].(map[string]any); ok { // with a timeout, a counter, a comment
+			v = elem["val"]
+		}
+	}
+	bad := func(want string) ([]Box, Phases, string, error) {
+		if _, ok := v.(map[string]any); ok { // an expression that is not known here
+			return nil, 0, "value " + nftValue(v), nil
+		}
+		return nil, 0, "", m.errorf(m.rule.line, "value %s: want %s", nftValue(v), want)
+	}
+	switch key.kind {
+	case nftAddr:
+		addrs, ok := nftAddrs(v)
+		if key.masked != nil && ok {
+			if addrs, ok = maskedEqual(addrs, *key.masked); !ok {
+				return nil, 0, tooMany, nil
+			}
+		}
+		if !ok {
+			return bad("an address, a prefix or a range")
+		}
+		if key.src {
+			return []Box{srcBox(addrs)}, 0, "", nil
+		}
+		return []Box{dstBox(addrs)}, 0, "", nil
+	case nftPort:
+		ports, ok := nftPorts(v)
+		if !ok {
+			return bad("a port or a range")
+		}
+		return []Box{key.portBox(ports)}, 0, "", nil
+	case nftProto:
+		protos, ok := nftProtos(v)
+		if !ok {
+			return bad("a protocol")
+		}
+		return []Box{protoBox(protos)}, 0, "", nil
+	case nftFamily:
+		return nftFamilyBox(v), 0, "", nil
+	case nftFace:
+		return m.face(key, v)
+	case nftState:
+		text, _ := v.(string)
+		phases, ok := statePhases(text)
+		if !ok {
+			return bad("new, established, related, invalid or untracked")
+		}
+		return nil, phases, "", nil
+	case nftDirection:
+		switch v {
+		case "original":
+			return nil, First | Later, "", nil
+		case "reply":
+			return nil, Reply, "", nil
+		}
+		return bad("original or reply")
+	case nftConcat:
+		return m.concat(key, v)
+	case nftFlags, nftNever:
+		return nil, 0, "a set of " + nftValue(v), nil
+	default:
+		return nil, 0, "match " + nftValue(v), nil
+	}
+}
+
+// concat reads {"concat": [ … ]}, one value for each part.
+func (m *nftMatch) concat(key nftLeft, v any) (boxes []Box, phases Phases, why string, err error) {
+	body, _ := v.(map[string]any)
+	list, _ := body["concat"].([]any)
+	if len(list) != len(key.parts) {
+		return nil, 0, "", m.errorf(m.rule.line, "value %s: want %d values in a concat", nftValue(v), len(key.parts))
+	}
+	boxes = []Box{Everything()}
+	for i, part := range key.parts {
+		one, _, why, err := m.value(part, list[i])
+		if why != "" || err != nil {
+			return nil, 0, why, err
+		}
+		boxes = intersectAll(boxes, one)
+	}
+	return boxes, 0, "", nil
+}
+
+// face reads the name of an interface.
+func (m *nftMatch) face(key nftLeft, v any) (boxes []Box, phases Phases, why string, err error) {
+	name, ok := v.(string)
+	if !ok {
+		return nil, 0, "interface " + nftValue(v), nil
+	}
+	addrs, ok := m.behind(name)
+	if !ok {
+		return nil, 0, "interface " + shown(name) + ": say what lies behind it with --assume zone=" + shown(name) + ":NETWORKS", nil
+	}
+	if key.src {
+		return []Box{srcBox(addrs)}, 0, "", nil
+	}
+	return []Box{dstBox(addrs)}, 0, "", nil
+}
+
+// nftAddrs reads an address, a prefix or a range.
+func nftAddrs(v any) (Addrs, bool) {
+	switch v := v.(type) {
+	case string:
+		return parseHost(v)
+	case map[string]any:
+		if prefix, ok := v["prefix"].(map[string]any); ok {
+			addr, _ := prefix["addr"].(string)
+			bits, ok := nftInt(prefix["len"], 128)
+			a, err := netip.ParseAddr(addr)
+			if !ok || err != nil {
+				return Addrs{}, false
+			}
+			p, err := a.Prefix(bits)
+			return prefixSetIf(p, err)
+		}
+		if ends, ok := v["range"].([]any); ok && len(ends) == 2 {
+			return parseAddrWord(fmt.Sprint(ends[0]) + "-" + fmt.Sprint(ends[1]))
+		}
+	}
+	return Addrs{}, false
+}
+
+func prefixSetIf(p netip.Prefix, err error) (Addrs, bool) {
+	if err != nil {
+		return Addrs{}, false
+	}
+	return prefixSet(p), true
+}
+
+// maskedEqual returns the addresses that are equal to the one in set under the
+// mask: none when it has bits outside of it. It reports false where they are
+// too many.
+func maskedEqual(set Addrs, mask [4]byte) (Addrs, bool) {
+	if len(set.spans) != 1 || set.spans[0].First != set.spans[0].Last || !set.spans[0].First.Is4() {
+		return Addrs{}, false
+	}
+	a := set.spans[0].First
+	for i, b := range a.As4() {
+		if b&^mask[i] != 0 {
+			return Addrs{}, true
+		}
+	}
+	return masked(a, mask)
+}
+
+// nftPorts reads a port or a range.
+func nftPorts(v any) (Ports, bool) {
+	if n, ok := nftInt(v, 65535); ok {
+		return onePort(uint16(n)), true
+	}
+	switch v := v.(type) {
+	case string:
+		n, ok := portNumber(v)
+		return onePort(n), ok
+	case map[string]any:
+		if ends, ok := v["range"].([]any); ok && len(ends) == 2 {
+			first, ok1 := nftInt(ends[0], 65535)
+			last, ok2 := nftInt(ends[1], 65535)
+			return NewSet(Span[Port]{Port(first), Port(last)}), ok1 && ok2 && first <= last
+		}
+	}
+	return Ports{}, false
+}
+
+// nftProtos reads a protocol by name or number, where 0 is no wildcard.
+func nftProtos(v any) (Protos, bool) {
+	switch v := v.(type) {
+	case string:
+		return protocol(v)
+	case json.Number:
+		n, ok := nftInt(v, 255)
+		if n == 0 {
+			return 0, ok
+		}
+		bits, _ := protocol(v.String())
+		return bits, ok
+	case map[string]any:
+		if ends, ok := v["range"].([]any); ok && len(ends) == 2 {
+			first, ok1 := nftInt(ends[0], 255)
+			last, ok2 := nftInt(ends[1], 255)
+			var out Protos
+			for n := first; n <= last; n++ {
+				bits, _ := nftProtos(json.Number(fmt.Sprint(n)))
+				out |= bits
+			}
+			return out, ok1 && ok2
+		}
+	}
+	return 0, false
+}
+
+// nftFamilyBox is the packets of a family; others are not probed.
+func nftFamilyBox(v any) []Box {
+	box := Everything()
+	switch v {
+	case "ipv4", "ip":
+		box.Src, box.Dst = AnyIPv4(), AnyIPv4()
+	case "ipv6", "ip6":
+		box.Src, box.Dst = AnyIPv6(), AnyIPv6()
+	default:
+		return nil
+	}
+	return []Box{box}
+}
+
+// nftText is a statement nearly as nft writes it, for people.
+func nftText(kind string, v any) string {
+	body, _ := v.(map[string]any)
+	switch kind {
+	case "match":
+		op, _ := body["op"].(string)
+		words := []string{nftValue(body["left"]), op, nftValue(body["right"])}
+		if op == "==" || op == "in" {
+			words = slices.Delete(words, 1, 2)
+		}
+		return strings.Join(words, " ")
+	case "vmap":
+		return nftValue(body["key"]) + " vmap " + nftValue(body["data"])
+	case "jump", "goto":
+		return kind + " " + nftValue(body["target"])
+	case "comment":
+		return ""
+	default:
+		return kind
+	}
+}
+
+// nftValue is an expression nearly as nft writes it.
+func nftValue(v any) string {
+	join := func(list []any, sep string) string {
+		words := make([]string, len(list))
+		for i, item := range list {
+			words[i] = nftValue(item)
+		}
+		return strings.Join(words, sep)
+	}
+	switch v := v.(type) {
+	case nil:
+		return "nothing"
+	case []any:
+		return join(v, ",")
+	case map[string]any:
+		for _, kind := range slices.Sorted(maps.Keys(v)) { // there is one
+			inner := v[kind]
+			fields, _ := inner.(map[string]any)
+			list, _ := inner.([]any)
+			switch kind {
+			case "payload":
+				return fmt.Sprint(fields["protocol"], " ", fields["field"])
+			case "meta", "ct":
+				return fmt.Sprint(kind, " ", fields["key"])
+			case "prefix":
+				return fmt.Sprint(fields["addr"], "/", fields["len"])
+			case "range":
+				return join(list, "-")
+			case "concat":
+				return join(list, " . ")
+			case "&", "|":
+				return "(" + join(list, " "+kind+" ") + ")"
+			case "set":
+				return "{ " + join(list, ", ") + " }"
+			case "elem":
+				return nftValue(fields["val"])
+			case "jump", "goto":
+				return kind + " " + nftValue(fields["target"])
+			default:
+				if inner == nil {
+					return shown(kind)
+				}
+				return shown(kind) + " " + nftValue(inner)
+			}
+		}
+	}
+	return shown(fmt.Sprint(v))
+}

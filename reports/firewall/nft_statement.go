@@ -1,0 +1,311 @@
+package firewall
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// nftMatch reads the statements of one rule.
+type nftMatch struct {
+	*nft
+	*condition
+	rule     *nftRule
+	branches []nftBranch // of a verdict map
+	text     []string    // the statements as nft writes them
+}
+
+// nftBranch is one element of a verdict map.
+type nftBranch struct {
+	boxes  []Box
+	phases Phases
+	doubts []string
+	action Action
+	target *Chain
+}
+
+// statement reads one statement into the rule.
+func (m *nftMatch) statement(kind string, body json.RawMessage, r *Rule) error {
+	v, err := decodeAny(body)
+	if err != nil {
+		return m.errorf(m.rule.line, "JSON: %v", err)
+	}
+	m.text = append(m.text, nftText(kind, v))
+	switch kind {
+	case "match":
+		return m.match(v)
+	case "vmap":
+		return m.vmap(v)
+	case "counter":
+		if c, ok := v.(map[string]any); ok {
+			if n, ok := c["packets"].(json.Number); ok {
+				if hits, err := strconv.ParseUint(n.String(), 10, 64); err == nil {
+					r.Hits = &hits
+				}
+			}
+		}
+	case "limit", "quota", "ct count", "meter", "connlimit", "last":
+		if kind != "last" {
+			m.doubt("match " + kind)
+		}
+	case "set", "map":
+		if strings.Contains(string(body), `"stmt"`) {
+			m.doubt("a set with limits of its own")
+		}
+	case "mangle":
+		if strings.Contains(string(body), `"payload"`) {
+			m.obscure(r, "the packet is changed")
+		}
+	case "log", "dup", "secmark", "flow", "ct helper", "ct timeout", "ct expectation", "comment", "continue":
+	case "xt":
+		return m.foreign(v, r)
+	case "notrack":
+		m.obscure(r, "the connection is not tracked, its states are not known")
+	case "dnat", "redirect", "tproxy":
+		m.obscure(r, "address translation by "+kind)
+	case "snat", "masquerade": // after all filters
+		r.Action = Accept
+	default:
+		action, target, why, err := m.verdict(kind, v)
+		switch {
+		case err != nil:
+			return err
+		case why != "":
+			m.obscure(r, why)
+		default:
+			r.Action, r.Target = action, target
+		}
+	}
+	return nil
+}
+
+func (m *nftMatch) obscure(r *Rule, why string) {
+	r.Action = Obscure
+	m.doubt(why)
+}
+
+// foreign reads a part of a rule that iptables made.
+func (m *nftMatch) foreign(v any, r *Rule) error {
+	x, _ := v.(map[string]any)
+	name, _ := x["name"].(string)
+	switch kind, _ := x["type"].(string); {
+	case kind == "match" && name == "comment":
+	case kind == "match":
+		m.doubt("match " + shown(name) + " of iptables")
+	default:
+		m.obscure(r, "a part of iptables, which nft does not show: use iptables-save")
+	}
+	return nil
+}
+
+// verdict reads what a rule or an element of a verdict map does; why is set
+// when the effect is not in the file.
+func (m *nftMatch) verdict(kind string, v any) (a Action, target *Chain, why string, err error) {
+	switch kind {
+	case "accept":
+		return Accept, nil, "", nil
+	case "drop", "reject":
+		return Drop, nil, "", nil
+	case "continue":
+		return Pass, nil, "", nil
+	case "return":
+		return Return, nil, "", nil
+	case "jump", "goto":
+		body, _ := v.(map[string]any)
+		name, _ := body["target"].(string)
+		c := m.chains[nftKey(m.rule.Family, m.rule.Table, name)]
+		if c == nil || c.Hook != "" {
+			return 0, nil, "", m.errorf(m.rule.line, "%s to chain %q: want a chain of table %q without a hook", kind, shown(name), shown(m.rule.Table))
+		}
+		if kind == "goto" {
+			return Goto, &c.chain, "", nil
+		}
+		return Jump, &c.chain, "", nil
+	default:
+		return 0, nil, "the effect of " + shown(kind) + " is not in the file", nil
+	}
+}
+
+// match reads {"op": …, "left": …, "right": …}.
+func (m *nftMatch) match(v any) error {
+	body, ok := v.(map[string]any)
+	if !ok {
+		return m.errorf(m.rule.line, "match: want op, left and right")
+	}
+	op, _ := body["op"].(string)
+	key, why := nftKeyOf(body["left"])
+	if why != "" {
+		m.doubt(why)
+		return nil
+	}
+	switch key.kind {
+	case nftNever:
+		m.never()
+		return nil
+	case nftFlags:
+		return m.flags(key, op, body["right"])
+	default:
+		return m.compare(key, op, body)
+	}
+}
+
+// compare reads a match of a key that has values.
+func (m *nftMatch) compare(key nftLeft, op string, body map[string]any) error {
+	not := op == "!="
+	if !slices.Contains([]string{"==", "!=", "in", "<", ">", "<=", ">="}, op) {
+		return m.errorf(m.rule.line, "operator %q: want ==, !=, <, >, <=, >= or in", shown(op))
+	}
+	if strings.ContainsAny(op, "<>") {
+		if key.kind != nftPort {
+			m.doubt("match " + nftText("match", body))
+			return nil
+		}
+		return m.order(key, op, body["right"])
+	}
+	m.only(false, key.implied()) // "ip saddr != x" is still about IPv4
+	boxes, phases, why, err := m.values(key, body["right"])
+	switch {
+	case err != nil:
+		return err
+	case why != "":
+		m.doubt(why)
+	case key.kind == nftState || key.kind == nftDirection:
+		m.during(not, phases)
+	case not && len(boxes) > maxNegated:
+		m.doubt(fmt.Sprintf("the opposite of a set with %d elements of several parts", len(boxes)))
+	default:
+		m.only(not, boxes...)
+	}
+	return nil
+}
+
+// order reads a comparison of ports.
+func (m *nftMatch) order(key nftLeft, op string, right any) error {
+	n, ok := nftInt(right, 65535)
+	if !ok {
+		return m.errorf(m.rule.line, "%s %v: want a port", op, right)
+	}
+	first, last := Port(0), Port(65535)
+	switch op {
+	case "<":
+		last = Port(n) - 1
+	case "<=":
+		last = Port(n)
+	case ">":
+		first = Port(n) + 1
+	default:
+		first = Port(n)
+	}
+	m.only(false, key.implied())
+	m.only(false, key.portBox(NewSet(Span[Port]{first, last})))
+	return nil
+}
+
+// flags reads the conditions on TCP flags: equal, masked and equal, one of.
+func (m *nftMatch) flags(key nftLeft, op string, right any) error {
+	want, ok := nftFlagBits(right)
+	if !ok {
+		m.doubt("match tcp flags " + op + " " + nftValue(right))
+		return nil
+	}
+	switch op {
+	case "==":
+		m.tcpFlags(false, key.mask, want)
+	case "!=":
+		m.tcpFlags(true, key.mask, want)
+	case "in":
+		m.tcpFlags(true, want, 0)
+	default:
+		m.doubt("match tcp flags " + op + " " + nftValue(right))
+	}
+	return nil
+}
+
+// vmap reads {"key": …, "data": "@map" or {"set": [[key, verdict], …]}}.
+func (m *nftMatch) vmap(v any) error {
+	body, ok := v.(map[string]any)
+	if !ok {
+		return m.errorf(m.rule.line, "vmap: want key and data")
+	}
+	key, why := nftKeyOf(body["key"])
+	if why != "" || key.kind == nftFlags || key.kind == nftNever {
+		key, why = nftLeft{}, "vmap by "+nftValue(body["key"])
+	}
+	elems, whySet, err := m.elements(body["data"])
+	if err != nil {
+		return err
+	}
+	if whySet != "" {
+		m.branches = []nftBranch{{boxes: []Box{Everything()}, phases: AllPhases, doubts: []string{whySet}, action: Obscure}}
+		return nil
+	}
+	var others []Box
+	var otherPhases Phases
+	var rest []nftBranch
+	for _, e := range elems {
+		pair, ok := e.([]any)
+		if !ok || len(pair) != 2 {
+			return m.errorf(m.rule.line, "vmap: want elements [key, verdict]")
+		}
+		b := nftBranch{boxes: []Box{Everything()}, phases: AllPhases}
+		if b.action, b.target, err = m.branchVerdict(&b, pair[1]); err != nil {
+			return err
+		}
+		if why != "" {
+			b.doubts = append(b.doubts, why)
+		} else if nftIsRest(pair[0]) {
+			rest = append(rest, b)
+			continue
+		} else if err := m.branch(key, pair[0], &b); err != nil {
+			return err
+		}
+		others, otherPhases = append(others, b.boxes...), otherPhases|b.phases
+		m.branches = append(m.branches, b)
+	}
+	for _, b := range rest { // what no other key holds
+		if key.kind == nftState || key.kind == nftDirection {
+			b.phases = AllPhases &^ otherPhases
+		} else {
+			b.boxes = subtractAll(b.boxes, others)
+		}
+		m.branches = append(m.branches, b)
+	}
+	if why == "" {
+		m.only(false, key.implied())
+	}
+	return nil
+}
+
+// branchVerdict reads the verdict of an element.
+func (m *nftMatch) branchVerdict(b *nftBranch, v any) (Action, *Chain, error) {
+	body, _ := v.(map[string]any)
+	if len(body) != 1 {
+		return 0, nil, m.errorf(m.rule.line, "verdict %s: want one of accept, drop, continue, return, jump, goto", nftValue(v))
+	}
+	kind := slices.Collect(maps.Keys(body))[0]
+	action, target, why, err := m.verdict(kind, body[kind])
+	if why != "" {
+		b.doubts = append(b.doubts, why)
+		action = Obscure
+	}
+	return action, target, err
+}
+
+// branch reads the key of an element.
+func (m *nftMatch) branch(key nftLeft, v any, b *nftBranch) error {
+	boxes, phases, why, err := m.value(key, v)
+	switch {
+	case err != nil:
+		return err
+	case why != "":
+		b.doubts = append(b.doubts, why)
+	case key.kind == nftState || key.kind == nftDirection:
+		b.phases = phases
+	default:
+		b.boxes = boxes
+	}
+	return nil
+}

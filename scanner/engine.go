@@ -19,7 +19,7 @@ import (
 const (
 	DefaultHostRate    = 20 // probes per second
 	DefaultMaxCooldown = 8 * time.Second
-	DefaultBatch       = 64 // performance: 8 to 256 cost the same, 512 costs more
+	DefaultBatch       = 256 // performance: 8 to 256 cost the same to send, and a wait each
 	// MaxRetries is where asking again stops being of use: with half of all
 	// packets lost, fifteen probes still miss one open port in seventy-five.
 	MaxRetries = 14

@@ -157,10 +157,15 @@ func (l *Link) ReadFrames(ctx context.Context, fn func(frame []byte, at time.Tim
 	stop := context.AfterFunc(ctx, l.interrupt)
 	defer stop()
 
-	fds := []unix.PollFd{{Fd: int32(l.wake), Events: unix.POLLIN}}
+	fds := []int{l.wake}
 	for _, r := range l.rings {
-		fds = append(fds, unix.PollFd{Fd: int32(r.fd), Events: unix.POLLIN})
+		fds = append(fds, r.fd)
 	}
+	w, err := newWaiter(fds...)
+	if err != nil {
+		return err
+	}
+	defer w.close()
 	for !l.isClosed() {
 		for _, r := range l.rings {
 			r.read(fn)
@@ -168,15 +173,16 @@ func (l *Link) ReadFrames(ctx context.Context, fn func(frame []byte, at time.Tim
 		if ctx.Err() != nil {
 			break
 		}
-		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("afpacket: wait for frames: %w", err)
+		events, err := w.wait()
+		if err != nil {
+			return err
 		}
-		if fds[0].Revents != 0 {
-			l.drain()
-		}
-		for _, fd := range fds[1:] {
-			if fd.Revents&unix.POLLERR != 0 {
-				if err := socketError(int(fd.Fd)); err != nil {
+		for _, e := range events {
+			switch {
+			case int(e.Fd) == l.wake:
+				l.drain()
+			case e.Events&unix.EPOLLERR != 0:
+				if err := socketError(int(e.Fd)); err != nil {
 					return err
 				}
 			}

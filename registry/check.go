@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -104,7 +105,7 @@ func yamlFaults(name string, err error) []error {
 	position := regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): `)
 	// The decoder counts the lines of its parser's faults from 0, of all others from 1.
 	fromZero := regexp.MustCompile(`^did not find expected (',' or|key|'-' indicator|node content|<)`)
-	unknown := regexp.MustCompile(`^field (.*) not found in type .*$`)
+	unknown := regexp.MustCompile(`^field (.*) not found in type (.*)$`)
 	wrong := regexp.MustCompile("(?s)^cannot unmarshal !!(\\S+)(?: `(.*)`)? into (.*)$")
 	var faults []error
 	for _, text := range texts {
@@ -118,13 +119,35 @@ func yamlFaults(name string, err error) []error {
 			line = strconv.Itoa(n + 1)
 		}
 		if m := unknown.FindStringSubmatch(text); m != nil {
-			text = "unknown key " + strconv.Quote(clip(m[1])) + ": want a key that is described in the package documentation of registry"
+			text = "unknown key " + strconv.Quote(clip(m[1])) + ": want " + keysOf(m[2])
 		} else if m := wrong.FindStringSubmatch(text); m != nil {
 			text = fmt.Sprintf("value %q: want %s", clip(m[2]), kind(m[3]))
 		}
 		faults = append(faults, fmt.Errorf("registry: %s:%s: %s", name, line, text))
 	}
 	return faults
+}
+
+// keysOf lists the keys of a Go type that a file of dossiers is read into.
+func keysOf(goType string) string {
+	var keys []string
+	var add func(t reflect.Type)
+	add = func(t reflect.Type) {
+		for i := range t.NumField() {
+			switch name, options, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); {
+			case options == "inline":
+				add(t.Field(i).Type)
+			case name != "" && name != "-":
+				keys = append(keys, name)
+			}
+		}
+	}
+	for _, v := range []any{document{}, stanza{}, registration{}, transport{}, Fact{}, Event{}, Product{}, Process{}, Check{}, Related{}} {
+		if t := reflect.TypeOf(v); t.String() == goType {
+			add(t)
+		}
+	}
+	return strings.Join(keys, ", ")
 }
 
 // kind says a Go type in the words of somebody who writes YAML.

@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,8 +74,11 @@ func (r *Run) Reasons() []string {
 	if r.Interrupted {
 		why = append(why, "interrupted")
 	}
-	why = append(why, r.Scan.Why...)
-	why = append(why, r.Why...)
+	for _, w := range slices.Concat(r.Scan.Why, r.Why) {
+		if !slices.Contains(why, w) { // the sweep, too, says that it was interrupted
+			why = append(why, w)
+		}
+	}
 	if r.Lost > 0 {
 		why = append(why, plural(r.Lost, "finding")+" lost")
 	}

@@ -252,7 +252,11 @@ func (f Facts) neverScan() Check {
 		c.Status, c.Detail = Fail, n.Err.Error()
 		c.Advice = "repair it: a scan that cannot read its standing exclusions does not start"
 	default:
-		c.Detail = fmt.Sprintf("%s is good and excludes %d IPv4 addresses", n.Path, n.IPv4)
+		addresses := "addresses"
+		if n.IPv4 == 1 {
+			addresses = "address"
+		}
+		c.Detail = fmt.Sprintf("%s is good and excludes %d IPv4 %s", n.Path, n.IPv4, addresses)
 	}
 	return c
 }

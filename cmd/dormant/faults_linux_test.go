@@ -60,7 +60,8 @@ func TestFaultsOfThisHost(t *testing.T) {
 			out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
 			run, said := inside(t, scan, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "0", "--no-identify",
 				"--backend", tt.backend, "--states", "all", "--quiet", "-o", out, "--manifest", manifest)
-			time.Sleep(1300 * time.Millisecond)
+			begins(t, dir)
+			time.Sleep(1200 * time.Millisecond)
 			tt.fault(scan, far)
 			if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), tt.say) {
 				t.Errorf("exit %d, said %q; want 3 and one line with %q", got, said, tt.say)

@@ -77,6 +77,18 @@ func start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	return cmd, &said
 }
 
+// begins waits until the scan of a test's home begins to send.
+func begins(t *testing.T, dir string) {
+	t.Helper()
+	for range 1000 {
+		if runs, _ := filepath.Glob(filepath.Join(dir, "state", "dormant", "runs", "*", "run.json")); len(runs) > 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the scan has not begun within ten seconds")
+}
+
 // code waits for the end and returns the exit code, -1 after a signal.
 func code(t *testing.T, cmd *exec.Cmd) int {
 	t.Helper()
@@ -133,17 +145,21 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	joined := filepath.Join(dir, "joined.csv")
 	kills, got := 0, -1
 	for args := append(args, joined); got == -1 && kills < 6; args = []string{"scan", "--resume", "last", "--quiet"} {
-		if _, err := os.Stat(joined); err == nil {
-			t.Fatal("a killed run has left an output under its final name")
-		}
 		var run *exec.Cmd
 		run, said = start(t, args...)
 		if kills < 5 {
 			time.Sleep(200*time.Millisecond + time.Duration(rand.Int64N(int64(2200*time.Millisecond))))
 			_ = run.Process.Kill() // it may have ended by itself
 		}
-		if got = code(t, run); got == -1 {
-			kills++
+		if got = code(t, run); got != -1 {
+			break
+		}
+		kills++
+		if _, err := os.Stat(joined); err == nil { // an output under its final name is whole: it was at its end
+			if d := cmp.Diff(want, rows(t, joined)); d != "" {
+				t.Errorf("killed at its end (-undisturbed +killed):\n%s", d)
+			}
+			return
 		}
 	}
 	if got != exitOK || kills == 0 {
@@ -162,6 +178,7 @@ func TestInterruptSavesACheckpoint(t *testing.T) {
 	prefix, ports := speakers(t)
 	out := filepath.Join(dir, "out.csv")
 	run, said := start(t, "scan", prefix, "--ports", ports, "--rate", "40", "--no-identify", "-o", out, "--quiet", "--states", "all")
+	begins(t, dir)
 	time.Sleep(1500 * time.Millisecond)
 	if err := run.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -186,19 +203,19 @@ func TestPauseAndContinue(t *testing.T) {
 	dir := home(t)
 	prefix, ports := speakers(t)
 	manifest := filepath.Join(dir, "m.json")
-	begun := time.Now()
-	run, said := start(t, "scan", prefix, "--ports", ports, "--rate", "200", "--no-identify", "--manifest", manifest)
-	time.Sleep(300 * time.Millisecond)
+	run, said := start(t, "scan", prefix, "--ports", ports, "--rate", "80", "--no-identify", "--manifest", manifest)
+	begins(t, dir)
+	paused := time.Now()
 	if err := run.Process.Signal(syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
-	const pause = 3 * time.Second // alone, the run takes about one
+	const pause = 3 * time.Second // alone, the run takes about two
 	time.Sleep(pause)
 	if err := run.Process.Signal(syscall.SIGUSR2); err != nil {
 		t.Fatal(err)
 	}
-	if got := code(t, run); got != exitOK || time.Since(begun) < pause {
-		t.Fatalf("exit %d after %v: %s", got, time.Since(begun), said)
+	if got := code(t, run); got != exitOK || time.Since(paused) < pause {
+		t.Fatalf("exit %d after %v: %s", got, time.Since(paused), said)
 	}
 	b, err := os.ReadFile(manifest)
 	if err != nil {

@@ -3,15 +3,19 @@ package fingerprint
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/tls"
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"dormant/registry"
 	"dormant/scanner"
 )
 
@@ -44,9 +48,9 @@ func hostilePeers() []hostilePeer {
 		{"silent", silent, []string{"silence=timeout", "get10=timeout", "tls=timeout"}},
 		{"never reads", func(net.Conn) { time.Sleep(1500 * time.Millisecond) }, []string{"silence=timeout", "get10=timeout"}},
 		{"closes", closes, []string{"silence=fin"}},
-		{"resets", func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }, []string{"silence=rst"}},
+		{"resets", reset, []string{"silence=rst"}},
 		{"resets on text", func(c net.Conn) {
-			_ = c.(*net.TCPConn).SetLinger(0)
+			reset(c)
 			closesOnText(c)
 		}, []string{"silence=timeout", "get10=rst", "tls=rst"}},
 		{"floods", floods, []string{"silence=full"}},
@@ -91,7 +95,103 @@ func hostilePeers() []hostilePeer {
 				silent(c)
 			}
 		}, []string{"silence=timeout", "get10=fin", "tls=tls_fail"}},
+		{"one byte a second", drops, nil},
+		{"chain of a megabyte", onHello(func([]byte) []byte { return certificateFlood(64, 16000) }), []string{"silence=timeout", "get10=fin", "tls=tls_fail"}},
+		{"hello come back as the server's", onHello(func(hello []byte) []byte {
+			hello = bytes.Clone(hello)
+			hello[5] = messageServerHello
+			return hello
+		}), []string{"silence=timeout", "get10=fin", "tls=tls_fail"}},
+		{"certificate of nonsense", onHello(func([]byte) []byte {
+			return oldFlight(tls.VersionTLS12, 0x0033, []byte("=cmd|'/c calc'!A0<script>\x1b[2J"))
+		}), nil},
+		{"ten thousand headers", answers("HTTP/1.1 200 OK\r\n" + strings.Repeat("X-A: b\r\n", 10000) + "\r\n"), []string{"silence=timeout", "get10=full"}},
+		{"ten thousand redirects", func(c net.Conn) {
+			buf := make([]byte, 2048)
+			if _, err := c.Read(buf); err == nil {
+				_, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 302 Found\r\nLocation: http://10.9.9.9/x\r\nContent-Length: 0\r\n\r\n", 10000))
+			}
+		}, []string{"silence=timeout", "get10=full"}},
+		{"chunks that lie", answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx\r\n" + strings.Repeat("1\r\n\x00\r\n", 5000)), nil},
+		{"a reset in the middle", func(c net.Conn) {
+			buf := make([]byte, 2048)
+			if _, err := c.Read(buf); err == nil {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n<title>ha")
+			}
+			reset(c)
+		}, []string{"silence=timeout", "get10=rst"}},
+		{"formulas", answers("HTTP/1.1 200 OK\r\nServer: =HYPERLINK(\"http://x\")\r\n\r\n<title>=1+1</title>@SUM(A1)"), nil},
+		{"a page of attacks", answers("HTTP/1.1 200 OK\r\nServer: nginx/<script>alert(1)</script>\r\n\r\n<title>\"><img src=x onerror=alert(1)></title>"), nil},
+		{"broken UTF-8", greets("220 \xff\xfe\xc0\xaf\xed\xa0\x80\u202e\u0085 FTP ready\r\n"), nil},
 		{"terminal escapes", greets("\x1b[2J\x1b]0;owned\x07\xff\xfe<script>"), []string{"silence=quiet"}},
+	}
+}
+
+// reset makes the end of the handler a reset, where the connection knows one.
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
+// onHello answers a ClientHello, and closes on anything else.
+func onHello(answer func(hello []byte) []byte) func(net.Conn) {
+	return func(c net.Conn) {
+		buf := make([]byte, 4096)
+		if n, err := c.Read(buf); err == nil && buf[0] == recordHandshake {
+			_, _ = c.Write(answer(buf[:n]))
+		}
+	}
+}
+
+// certificateFlood is a server's flight with n certificates of so many bytes.
+func certificateFlood(n, size int) []byte {
+	var list []byte
+	for range n {
+		list = append(list, 0, byte(size>>8), byte(size))
+		list = append(list, bytes.Repeat([]byte{0x30}, size)...)
+	}
+	length := len(list)
+	body := append([]byte{byte(length >> 16), byte(length >> 8), byte(length)}, list...)
+	length = len(body)
+	message := append([]byte{messageCertificate, byte(length >> 16), byte(length >> 8), byte(length)}, body...)
+	hello := handshakeBytes(oldFlight(tls.VersionTLS12, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, nil))
+	hello = hello[:4+int(hello[3])] // it is shorter than 256 bytes
+	out := append16([]byte{recordHandshake, 3, 3}, hello)
+	for part := range slices.Chunk(message, 1<<14) {
+		out = append16(append(out, recordHandshake, 3, 3), part)
+	}
+	return out
+}
+
+// TestHostilePeersCostBoundedTime gives them all the time in the world, which
+// is virtual: with the usual waits and all rules no dialogue outlasts a minute.
+func TestHostilePeersCostBoundedTime(t *testing.T) {
+	rules, err := Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range hostilePeers() {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := NewIdentifier(rules, Config{Dialer: newFakeNet(t, only(3588, tt.serve)), Deep: true, Connections: maxConnections})
+				o := openPort("10.0.0.1", 3588)
+				ev, err := i.Identify(t.Context(), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ev.Elapsed > time.Minute {
+					t.Errorf("%v: %v", ev.Elapsed, probesOf(ev))
+				}
+				if ev.Connections > maxConnections+jarmHellos {
+					t.Errorf("%d connections", ev.Connections)
+				}
+				if v := rules.Judge(registry.Entry{}, o, ev); v.Class == PossibleC2 {
+					t.Errorf("verdict %+v", v)
+				}
+				time.Sleep(time.Hour) // the peer hears of the end
+			})
+		})
 	}
 }
 

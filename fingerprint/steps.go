@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // get10 is the whole request, without Host: it works with old embedded
@@ -178,7 +179,9 @@ func (d *dialogue) hello(ctx context.Context, w *wire, q question) Exchange {
 	}
 	ex = d.record(w, ex)
 	if ctx.Err() == nil && !w.drop && ex.End != EndFin && ex.End != EndRst && isTLSRecord(ex.Received) {
-		_, _ = w.Write(closeNotify()) // the peer may be gone already
+		if w.SetWriteDeadline(time.Now().Add(drainTime)) == nil {
+			_, _ = w.Write(closeNotify()) // the peer may be gone already
+		}
 	}
 	return ex
 }
@@ -194,6 +197,9 @@ func (d *dialogue) deep(ctx context.Context) (done bool, err error) {
 	d.limit = d.ev.Connections + jarmHellos
 	var answers [jarmHellos][]byte
 	for n, hello := range jarmTen() {
+		if d.broke() { // slow answers ten times are too dear for a hint
+			return false, nil
+		}
 		ok, err := d.on(ctx, ProbeJARM, func(w *wire) {
 			q := d.question(ProbeJARM, hello.encode(d.o.Addr.WithZone("").String()))
 			q.limit = min(q.limit, jarmBytes)

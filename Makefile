@@ -6,6 +6,7 @@ SHELL := /bin/bash
 BIN      := bin/dormant
 ISOLATE  := $(CURDIR)/bin/isolate
 FUZZTIME ?= 30s
+RUNS     ?= 5
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(if $(shell command -v $$(go env CC) 2>/dev/null),-race)
 
@@ -53,6 +54,11 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s)
 
 bench: ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+# JOBS chooses by words in the jobs' names: JOBS=dark,udp.
+bench-peers: $(BIN) $(ISOLATE) ## RUNS=5 alternated runs against Debian's masscan and zmap, in a network of its own: the ratio table (RUNS=1: two minutes)
+	@CGO_ENABLED=0 go build -o bin/benchlab ./cmd/internal/benchlab
+	@$(ISOLATE) bin/benchlab -runs $(RUNS) -dormant $(BIN) -jobs '$(JOBS)'
 
 beside-nmap: $(ISOLATE) ## the table of the README: nmap and this program on the same running programs (minutes)
 	DORMANT_BESIDE_NMAP=1 go test -count=1 -v -exec $(ISOLATE) -run TestBesideNmap ./cmd/dormant

@@ -4,7 +4,7 @@
 //
 //	scan (scan0 10.66.0.1)  –veth–  far (net0 10.66.0.2, the router and all hosts)
 //	10.77.0.0/16  655 addresses answer, three of the six ports open, the others closed; the rest is silent
-//	10.88.0.0/16  nobody
+//	10.88.0.0/14  nobody
 //
 // # Design
 //

@@ -95,7 +95,7 @@ func (t *tail) Write(b []byte) (int, error) {
 func (l *lab) watch(before, expected uint64, ended <-chan error) (rate float64, err error) {
 	var first, last time.Time
 	var atFirst, atLast uint64
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {

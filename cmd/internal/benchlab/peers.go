@@ -28,13 +28,13 @@ func six() []int { return []int{3588, 3712, 3047, 1947, 5093, 475} }
 // jobs is what is measured.
 func jobs() []job {
 	return []job{
-		{name: "dark, tcp, full rate", targets: darkBlock, ports: six(), proto: "tcp", wait: 2},
+		{name: "dark, tcp, full rate", targets: "10.88.0.0/16", ports: six(), proto: "tcp", wait: 2},
 		{name: "sparse, tcp, full rate", targets: sparseBlock, ports: six(), proto: "tcp", wait: 2},
 		{name: "sparse, udp, full rate", targets: sparseBlock, ports: six(), proto: "udp", wait: 2},
-		{name: "one port, tcp, full rate", targets: "10.88.0.0/14", ports: []int{475}, proto: "tcp", wait: 2, one: true},
+		{name: "one port, tcp, full rate", targets: darkBlock, ports: []int{475}, proto: "tcp", wait: 2, one: true},
 		{name: "sparse, tcp, 100,000/s", targets: sparseBlock, ports: six(), proto: "tcp", rate: 100_000, wait: 2},
 		{name: "sparse, tcp, 10,000/s", targets: "10.77.0.0/18", ports: six(), proto: "tcp", rate: 10_000, wait: 2},
-		{name: "sparse, tcp, full rate, own waits", targets: sparseBlock, ports: six(), proto: "tcp"},
+		{name: "sparse, tcp, full rate, own waits and retries", targets: sparseBlock, ports: six(), proto: "tcp"},
 	}
 }
 
@@ -73,9 +73,9 @@ func peers(ours string) []peer {
 				rate = strconv.Itoa(j.rate)
 			}
 			args := []string{"scan", "--quiet", "--backend", backend, "--interface", "scan0", "--ports", join(j.ports, "", "/"+j.proto),
-				"--rate", rate, "--host-rate", "1000", "--no-identify", "--retries", "0", "-o", out, "--yes"}
-			if j.wait > 0 {
-				args = append(args, "--cooldown", strconv.Itoa(j.wait)+"s")
+				"--rate", rate, "--host-rate", "1000", "--no-identify", "--no-history", "-o", out, "--yes"}
+			if j.wait > 0 { // one probe a target, as the others send
+				args = append(args, "--retries", "0", "--cooldown", strconv.Itoa(j.wait)+"s")
 			}
 			return append(args, j.targets)
 		}}

@@ -25,3 +25,6 @@ func WriteFile(path string, write func(w io.Writer) error) error {
 	}
 	return a.Commit()
 }
+
+// Explain returns what the class of a finding means to the person who must act.
+func Explain(f *Finding) Explanation { return explain(f) }

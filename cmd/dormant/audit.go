@@ -23,6 +23,7 @@ type auditOptions struct {
 	policy    string
 	failOn    string
 	tell      tellOptions
+	dueEvery  time.Duration
 }
 
 func (o *auditOptions) addFlags(flags *pflag.FlagSet) {
@@ -30,6 +31,7 @@ func (o *auditOptions) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.noHistory, "no-history", false, "neither store this run nor compare it with earlier ones")
 	flags.StringVar(&o.policy, "policy", "", "hold the findings against the policy in `FILE`, and exit 1 on a breach")
 	flags.StringVar(&o.failOn, "fail-on", "", "exit 1 on any of `WORDS`: breach, change, a verdict such as possible_c2, a severity such as high")
+	flags.DurationVar(&o.dueEvery, "due-every", 0, "this scan comes back after `INTERVAL`: say so when the one before was missed (set by schedule install)")
 	o.tell.addFlags(flags)
 }
 
@@ -61,6 +63,7 @@ type audit struct {
 	now    time.Time // waivers hold or not for the whole run
 	found  outcome
 	teller *teller
+	every  time.Duration // 0: the run belongs to no schedule
 }
 
 var _ reports.Sink = (*audit)(nil)
@@ -68,7 +71,7 @@ var _ reports.Sink = (*audit)(nil)
 // openAudit opens the history, before anything is sent. It returns usage
 // errors.
 func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.Run) (*audit, error) {
-	t := &audit{a: a, run: run, now: time.Now()}
+	t := &audit{a: a, run: run, now: time.Now(), every: o.dueEvery}
 	var err error
 	if t.policy, t.failOn, err = loadPolicy(o.policy, o.failOn); err != nil {
 		return nil, err
@@ -107,8 +110,32 @@ func (t *audit) begin(ctx context.Context, plan history.Plan) error {
 	}
 	var err error
 	t.recorder, err = t.store.Begin(ctx, plan, t.run)
+	if err == nil {
+		err = t.sayMissed(ctx)
+	}
 	if err != nil {
 		return &exitError{exitOutput, err}
+	}
+	return nil
+}
+
+// sayMissed says when the run that should have come before this one did not.
+func (t *audit) sayMissed(ctx context.Context) error {
+	if t.every <= 0 {
+		return nil
+	}
+	run, err := t.store.Find(ctx, t.run().ScanID)
+	if err != nil {
+		return err
+	}
+	last, ok, err := t.store.Base(ctx, run)
+	if err != nil || !ok {
+		return err
+	}
+	gap := run.Started.Sub(last.Started)
+	if missed := int((gap - t.every/2) / t.every); missed > 0 { // half an interval late is late, not missed
+		t.found.missed = fmt.Sprintf("%d scheduled runs were missed since %s", missed, last.Started.Local().Format(time.DateTime))
+		t.a.log.Warn("scheduled runs were missed", "missed", missed, "last", last.ID, "at", last.Started.Local().Format(time.DateTime))
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"dormant/registry"
-	"dormant/reports"
 	"dormant/scanner"
 )
 
@@ -90,9 +89,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	addRegistryFlag(cmd, &o.registryDir)
 	flags.StringVar(&o.rulesDir, "rules", "", "read fingerprint rules of your own from `DIR`")
 
-	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write findings to `FILE`, format by its ending, - is stdout (repeatable)")
-	flags.StringVar(&o.format, "format", "", "format on stdout instead of the table: table, "+strings.Join(reports.FormatNames(), ", "))
-	flags.Var(oneOf(&o.states, "open", "all"), "states", "rows for open ports only, or for every target")
+	addOutputFlags(flags, o)
 	flags.Var(oneOf(&o.progress, "auto", "always", "never"), "progress", "progress line on stderr")
 	flags.StringVar(&o.site, "site", "", "name of the site, for the reports")
 	flags.StringVar(&o.vantage, "vantage", "", "name of the place scanned from (default: the host's name)")

@@ -21,6 +21,7 @@ type outcome struct {
 	changes  map[history.Kind]int
 	lines    []string // the first few, breaches before changes
 	worst    []string
+	missed   string // that runs of a schedule were missed, in words
 }
 
 // maxLines bounds the findings that a message names.
@@ -74,6 +75,9 @@ func (o *outcome) summary() string {
 		if n := o.changes[k]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, k))
 		}
+	}
+	if len(parts) > 0 && o.missed != "" {
+		parts = append(parts, o.missed)
 	}
 	return strings.Join(parts, ", ")
 }

@@ -148,6 +148,8 @@ func (t *teller) end(ctx context.Context, r reports.Run, o *outcome, whole bool)
 	words, result := "scan ended: "+r.Coverage(), "success"
 	if s := o.summary(); s != "" {
 		words += " " + s + "."
+	} else if o.missed != "" {
+		words += " " + o.missed + "."
 	}
 	if !whole {
 		result = "failure"

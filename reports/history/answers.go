@@ -17,7 +17,7 @@ import (
 type answerBatch struct {
 	count int
 	body  []byte
-	last  int64 // microseconds since 1970 of the finding before
+	last  int64 // nanoseconds since 1970 of the finding before
 }
 
 // maxBatch bounds one stored batch, in findings.
@@ -28,9 +28,9 @@ func (a *answerBatch) add(f *reports.Finding) {
 	key := appendKey(nil, target(f))
 	b = append(append(b, byte(len(key))), key...)
 	b = append(b, byte(f.State), byte(f.Reason), f.TTL, byte(min(f.ProbesSent, 255)), byte(min(f.ProbesAnswered, 255)))
-	at := f.ObservedAt.UnixMicro()
+	at := f.ObservedAt.UnixNano()
 	b = binary.AppendVarint(b, at-a.last)
-	b = binary.AppendUvarint(b, uint64(max(f.RTT, 0)/time.Microsecond))
+	b = binary.AppendUvarint(b, uint64(max(f.RTT, 0)))
 	from := ""
 	switch f.ReasonIP {
 	case f.IP:
@@ -97,8 +97,8 @@ func (r *batchReader) next(meta reports.Finding) (reports.Finding, error) {
 	f.IP, f.Transport, f.Port = t.Addr, t.Port.Proto, t.Port.Number
 	f.State, f.Reason, f.TTL = scanner.State(head[0]), scanner.Reason(head[1]), head[2]
 	f.ProbesSent, f.ProbesAnswered = int(head[3]), int(head[4])
-	f.ObservedAt = time.UnixMicro(r.last).UTC()
-	f.RTT = time.Duration(min(rtt, 1<<40)) * time.Microsecond
+	f.ObservedAt = time.Unix(0, r.last).UTC()
+	f.RTT = time.Duration(min(rtt, 1<<50))
 	switch from {
 	case "":
 	case "=":

@@ -1,0 +1,141 @@
+package schedule_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dormant/cmd/internal/schedule"
+)
+
+func job() schedule.Job {
+	return schedule.Job{Name: "hq", Program: "/bin/true", Args: []string{"10.1.0.0/16", "-o", "a b$x%.csv", `it's "q"`}, Every: "daily"}
+}
+
+func TestCheck(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		bad  func(*schedule.Job)
+		want string
+	}{
+		{"sound", func(*schedule.Job) {}, ""},
+		{"name", func(j *schedule.Job) { j.Name = "../x" }, `name "../x"`},
+		{"both", func(j *schedule.Job) { j.Cron = "@daily" }, "either --every or --cron"},
+		{"neither", func(j *schedule.Job) { j.Every = "" }, "either --every or --cron"},
+		{"too often", func(j *schedule.Job) { j.Every = "10s" }, "at least 5m"},
+		{"not a time", func(j *schedule.Job) { j.Every = "often" }, `every "often"`},
+		{"a line end", func(j *schedule.Job) { j.Args = []string{"x\nExecStart=/bin/sh"} }, "no control characters"},
+		{"user", func(j *schedule.Job) { j.User = "a b" }, "name of a user"},
+		{"blackout", func(j *schedule.Job) { j.Blackouts = []string{"2026-12-24..2026-12-01"} }, "blackout"},
+	} {
+		j := job()
+		tt.bad(&j)
+		if err := j.Check(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: Check = %v; want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestCron(t *testing.T) {
+	start := time.Date(2026, 11, 22, 8, 30, 0, 0, time.UTC) // a Sunday
+	for _, tt := range []struct{ in, next string }{
+		{"* * * * *", "2026-11-22 08:31"}, {"0 3 * * *", "2026-11-23 03:00"}, {"*/20 * * * *", "2026-11-22 08:40"},
+		{"30 8 * * 7", "2026-11-29 08:30"}, {"0 0 1 jan *", "2027-01-01 00:00"}, {"0 0 13 * fri", "2026-11-27 00:00"},
+		{"0 0 29 2 *", "2028-02-29 00:00"}, {"5-10/5 9,10 * * mon-fri", "2026-11-23 09:05"}, {"@weekly", "2026-11-29 00:00"},
+	} {
+		c, err := schedule.ParseCron(tt.in)
+		if got := c.Next(start).Format("2006-01-02 15:04"); err != nil || got != tt.next {
+			t.Errorf("%q: next after %v = %s, %v; want %s", tt.in, start, got, err, tt.next)
+		}
+	}
+	for _, in := range []string{"", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "5-1 * * * *", "*/0 * * * *",
+		"0 0 30 2 *", "x * * * *", "* * * * *\n* * * * *", "0 3 * * * root", "-1 * * * *", "+1 * * * *"} {
+		if _, err := schedule.ParseCron(in); err == nil {
+			t.Errorf("ParseCron(%q): no error", in)
+		}
+	}
+	for in, want := range map[string]time.Duration{"0 3 * * *": 24 * time.Hour, "0 3 * * 1": 7 * 24 * time.Hour, "*/15 * * * *": 15 * time.Minute,
+		"0 9 * * 1-5": 72 * time.Hour} {
+		c, err := schedule.ParseCron(in)
+		if err != nil || c.Interval() != want {
+			t.Errorf("%q: Interval = %v, %v; want %v", in, c.Interval(), err, want)
+		}
+	}
+}
+
+func TestBlackout(t *testing.T) {
+	for _, tt := range []struct {
+		in, at string
+		want   bool
+	}{
+		{"sat", "2026-11-21 12:00", true}, {"sat", "2026-11-22 12:00", false}, {"2026-12-24", "2026-12-24 23:59", true},
+		{"2026-12-24", "2026-12-25 00:00", false}, {"2026-12-24..2027-01-02", "2027-01-02 08:00", true}, {"2026-12-24..2027-01-02", "2026-12-23 23:59", false},
+	} {
+		b, err := schedule.ParseBlackout(tt.in)
+		at, terr := time.ParseInLocation("2006-01-02 15:04", tt.at, time.Local)
+		if err != nil || terr != nil || b.Covers(at) != tt.want {
+			t.Errorf("%s at %s: %t, %v; want %t", tt.in, tt.at, b.Covers(at), err, tt.want)
+		}
+	}
+}
+
+// systemd itself reads what is written for it.
+func TestUnitsAreSound(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("no systemd-analyze here")
+	}
+	for _, every := range []string{"daily", "6h", "monthly", "90m"} {
+		dir := t.TempDir()
+		j := job()
+		j.Every, j.Blackouts = every, []string{"sat", "2026-12-24..2027-01-02"}
+		var names []string
+		for _, f := range j.Files() {
+			name := filepath.Join(dir, f.Name)
+			if err := os.WriteFile(name, []byte(f.Text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, name)
+			if got, ok := schedule.NameOf(f.Text); !ok || got != "hq" {
+				t.Errorf("NameOf(%s) = %q, %t", f.Name, got, ok)
+			}
+		}
+		out, err := exec.Command(analyze, append([]string{"verify", "--man=no", "--recursive-errors=no"}, names...)...).CombinedOutput()
+		if err != nil || strings.Contains(string(out), "dormant-hq") {
+			t.Errorf("%s: systemd-analyze verify: %v\n%s", every, err, out)
+		}
+	}
+}
+
+// A shell gets exactly the arguments that were given.
+func TestCronLineQuotes(t *testing.T) {
+	j := job()
+	j.Every, j.Cron = "", "0 3 * * *"
+	j.Args = []string{"[%s]", `it's "q"`, "$HOME", "a b", ""}
+	line := strings.Split(j.Files()[0].Text, "\n")[3]
+	command, ok := strings.CutPrefix(line, "0 3 * * * root ")
+	if !ok {
+		t.Fatalf("line %q", line)
+	}
+	out, err := exec.Command("sh", "-c", "for a in "+strings.ReplaceAll(command, `\%`, "%")+`; do echo "<$a>"; done`).Output()
+	if want := "<--due-every>\n<24h0m0s>\n<[%s]>\n<it's \"q\">\n<$HOME>\n<a b>\n<>\n"; err != nil || !strings.HasSuffix(string(out), want) {
+		t.Errorf("sh read %q, %v; want it to end in %q", out, err, want)
+	}
+}
+
+func FuzzParseCron(f *testing.F) {
+	f.Add("*/5 1-3,7 * jan-mar sun")
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := schedule.ParseCron(s)
+		if err != nil {
+			return
+		}
+		now := time.Date(2026, 11, 22, 8, 30, 0, 0, time.UTC)
+		if n := c.Next(now); !n.After(now) {
+			t.Errorf("%q: next after %v is %v", s, now, n)
+		}
+	})
+}

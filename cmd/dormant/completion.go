@@ -17,13 +17,13 @@ func newCompletion(a *app) *cobra.Command {
 			root := cmd.Root()
 			switch args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(a.stdout, true)
+				return outputFault(root.GenBashCompletionV2(a.stdout, true))
 			case "zsh":
-				return root.GenZshCompletion(a.stdout)
+				return outputFault(root.GenZshCompletion(a.stdout))
 			case "fish":
-				return root.GenFishCompletion(a.stdout, true)
+				return outputFault(root.GenFishCompletion(a.stdout, true))
 			default: // ValidArgs leaves only this one
-				return root.GenPowerShellCompletionWithDesc(a.stdout)
+				return outputFault(root.GenPowerShellCompletionWithDesc(a.stdout))
 			}
 		},
 	}

@@ -50,10 +50,26 @@ func configPath(cmd *cobra.Command, environ func(string) (string, bool)) (string
 		return "", nil // no home, no standing configuration
 	}
 	path := filepath.Join(dir, "dormant", "config.yaml")
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+	_, err = os.Stat(path)
+	use, note := standingConfig(path, err)
+	if quiet, _ := cmd.Flags().GetBool("quiet"); note != "" && !quiet {
+		fmt.Fprintln(cmd.ErrOrStderr(), "dormant:", note)
 	}
-	return path, nil
+	return use, nil
+}
+
+// standingConfig decides about the file that nobody named by what looking for
+// it gave: none is used where there is none, and where HOME is another user's,
+// as after setpriv or sudo -E.
+func standingConfig(path string, err error) (use, note string) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", ""
+	case errors.Is(err, fs.ErrPermission):
+		return "", path + " is out of reach for this user: going on without a configuration file"
+	default: // also what cannot be looked at: reading it says why
+		return path, ""
+	}
 }
 
 // applyEnvironment reads DORMANT_HOST_RATE for --host-rate, and so on.
@@ -65,7 +81,7 @@ func applyEnvironment(flags *pflag.FlagSet, set map[string]bool, environ func(st
 			return
 		}
 		if e := flags.Set(f.Name, value); e != nil {
-			err = usageError("environment %s: value %q: %w", name, value, e)
+			err = usageError("environment %s: value %q: %w", name, value, cause(e))
 			return
 		}
 		set[f.Name] = true
@@ -128,10 +144,19 @@ func applyKey(cmd *cobra.Command, set map[string]bool, name string, value *yaml.
 	}
 	for _, v := range values {
 		if err := cmd.Flags().Set(name, v); err != nil {
-			return fmt.Errorf("value %q: %w", v, err)
+			return fmt.Errorf("value %q: %w", v, cause(err))
 		}
 	}
 	return nil
+}
+
+// cause is what a flag said of its value, without the words about the command
+// line: the value stood elsewhere.
+func cause(err error) error {
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return e.Unwrap()
+	}
+	return err
 }
 
 // scalars returns one value, or the values of a list.

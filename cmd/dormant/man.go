@@ -21,15 +21,15 @@ func newMan(a *app) *cobra.Command {
 			root.DisableAutoGenTag = true // the same source gives the same page
 			if dir != "" {
 				if err := os.MkdirAll(dir, 0o755); err != nil {
-					return &exitError{exitOutput, err}
+					return outputFault(err)
 				}
-				return doc.GenManTree(root, header, dir)
+				return outputFault(doc.GenManTree(root, header, dir))
 			}
 			page, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
 				return usageError("man: no command %q", args)
 			}
-			return doc.GenMan(page, header, a.stdout)
+			return outputFault(doc.GenMan(page, header, a.stdout))
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands into this `FOLDER`")

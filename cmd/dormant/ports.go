@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -104,13 +105,26 @@ func loadRegistry(dir string) (*registry.Registry, error) {
 func statePath(name string) (string, error) {
 	base := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(base) { // the convention: a relative one is ignored
-		home, err := os.UserHomeDir()
+		home, err := homeFolder()
 		if err != nil {
 			return "", err
 		}
 		base = filepath.Join(home, ".local", "state")
 	}
 	return filepath.Join(base, "dormant", name), nil
+}
+
+// homeFolder is $HOME, else what the system's user list says: services and cron
+// often run without the variable.
+func homeFolder() (string, error) {
+	if home, err := os.UserHomeDir(); err == nil {
+		return home, nil
+	}
+	me, err := user.Current()
+	if err != nil || me.HomeDir == "" {
+		return "", fmt.Errorf("no folder to keep state in: set XDG_STATE_HOME, user %d has no home", os.Getuid())
+	}
+	return me.HomeDir, nil
 }
 
 // importIANA checks a whole list before anything is stored.

@@ -16,9 +16,17 @@ func newVersion(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(a.stdout, "dormant", version())
-			return err
+			return outputFault(err)
 		},
 	}
+}
+
+// outputFault is exit 5 for what could not be written, nil for nil.
+func outputFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{exitOutput, err}
 }
 
 // version is the module version or the commit of a build from a checkout, and

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestStandingConfig(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		err       error
+		use, note string
+	}{
+		{"there", nil, "/h/config.yaml", ""},
+		{"not there", &fs.PathError{Err: fs.ErrNotExist}, "", ""},
+		{"in another user's folder", &fs.PathError{Err: fs.ErrPermission}, "",
+			"/h/config.yaml is out of reach for this user: going on without a configuration file"},
+		{"disk fault", &fs.PathError{Err: errors.New("input/output error")}, "/h/config.yaml", ""},
+	} {
+		if use, note := standingConfig("/h/config.yaml", tt.err); use != tt.use || note != tt.note {
+			t.Errorf("%s: %q, %q; want %q, %q", tt.name, use, note, tt.use, tt.note)
+		}
+	}
+}
+
+func TestValueOfTheEnvironmentIsNamedOnce(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("DORMANT_PORTS", "0")
+	var stderr bytes.Buffer
+	code := run(t.Context(), []string{"scan", "127.0.0.1"}, strings.NewReader(""), io.Discard, &stderr)
+	const want = `dormant: environment DORMANT_PORTS: value "0": port "0": want `
+	if got := stderr.String(); code != exitUsage || !strings.HasPrefix(got, want) {
+		t.Errorf("exit %d, %s; want exit 2, %s…", code, got, want)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestOutputThatCannotBeWrittenIsExit5(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	for _, args := range []string{
+		"version", "completion bash", "completion zsh", "completion fish", "completion powershell", "man", "man scan",
+		"ports", "ports 3588", "ports --format json", "ports --format csv", "rules list", "rules show hasp-lm",
+		"man --dir /dev/null/man",
+	} {
+		if got := run(t.Context(), strings.Fields(args), strings.NewReader(""), full{}, io.Discard); got != exitOutput {
+			t.Errorf("dormant %s to a full disk: exit %d, want %d", args, got, exitOutput)
+		}
+	}
+}
+
+func TestStateFolderWithoutHome(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Setenv("HOME", "")
+	t.Setenv("XDG_STATE_HOME", "")
+	want := filepath.Join(me.HomeDir, ".local", "state", "dormant", "runs")
+	if got, err := statePath("runs"); got != want || err != nil {
+		t.Errorf("statePath = %q, %v; want %q, as the user list says", got, err, want)
+	}
+}

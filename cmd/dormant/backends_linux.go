@@ -43,6 +43,9 @@ func openAFXDP(o backendOptions) (backend, string, error) {
 		}
 	}
 	b, err := openWire(o, func(spec wire.LinkSpec) (wire.Link, error) {
+		if spec.ListenOnly {
+			return afpacket.Open(spec)
+		}
 		l, err := afxdp.Open(spec, afxdp.Config{ZeroCopy: o.zeroCopy})
 		if err == nil {
 			use("afxdp")

@@ -45,7 +45,8 @@ type Backend struct {
 	log     *slog.Logger
 	kernel  *kernel
 	routes  *routes
-	ifaces  []*iface
+	ifaces  []*iface // that probes leave by
+	ears    []*iface // all others
 	cookies cookies
 	clock   uint32 // what the timestamps of this run begin with
 	times   sendTimes
@@ -98,7 +99,10 @@ func Open(cfg Config) (b *Backend, err error) {
 	if err := b.findRoutes(cfg); err != nil {
 		return b, err
 	}
-	return b, b.openLinks(cfg.OpenLink)
+	if err := b.openLinks(cfg.OpenLink); err != nil {
+		return b, err
+	}
+	return b, b.openEars(cfg.OpenLink)
 }
 
 // findRoutes fills routes and ifaces.
@@ -208,6 +212,7 @@ func (b *Backend) openLinks(open func(LinkSpec) (Link, error)) error {
 				r.via.Store(&f.mac) // as the kernel addresses frames there
 			}
 		}
+		f.v4, f.v6 = spec.IPv4, spec.IPv6
 		var err error
 		if f.link, err = open(spec); err != nil {
 			return err
@@ -222,7 +227,7 @@ func (b *Backend) Counters() scanner.Counters {
 		SendErrors: b.sendErrors.Load(), SendRetry: b.sendRetries.Load(),
 		ARPSent: b.asked.Load(), ARPAnswer: b.answered.Load(), SharedMAC: b.known.Load().most,
 	}
-	for _, f := range b.ifaces {
+	for _, f := range b.all() {
 		c.Frames += f.received.Load()
 		c.Invalid += f.invalid.Load()
 		if f.link == nil {
@@ -241,7 +246,7 @@ func (b *Backend) Counters() scanner.Counters {
 func (b *Backend) Close() error {
 	var failed []error
 	b.closing.Do(func() {
-		for _, f := range b.ifaces {
+		for _, f := range b.all() {
 			if f.link != nil {
 				failed = append(failed, f.link.Close())
 			}

@@ -25,6 +25,7 @@ type iface struct {
 	mtu    int
 	noARP  bool         // Ethernet on which nobody is asked for an address
 	own    []netip.Addr // IPv6 addresses of this host on it
+	v4, v6 bool         // families that are sent by it
 
 	link Link
 	tx   sync.Mutex // one WriteFrames at a time: Send and Resolve may meet

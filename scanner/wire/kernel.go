@@ -191,11 +191,20 @@ func addrOf(ip net.IP) netip.Addr {
 	return addr
 }
 
-// loopback returns the loopback interface.
-func (k *kernel) loopback() (netlink.Link, error) {
+// links returns all interfaces.
+func (k *kernel) links() ([]netlink.Link, error) {
 	links, err := k.nl.LinkList()
 	if err != nil {
 		return nil, fmt.Errorf("wire: list the interfaces: %w", err)
+	}
+	return links, nil
+}
+
+// loopback returns the loopback interface.
+func (k *kernel) loopback() (netlink.Link, error) {
+	links, err := k.links()
+	if err != nil {
+		return nil, err
 	}
 	for _, l := range links {
 		if l.Attrs().Flags&net.FlagLoopback != 0 {

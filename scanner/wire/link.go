@@ -57,6 +57,9 @@ type LinkSpec struct {
 	// Ports are the source ports of the probes; nothing else needs to be read
 	// but TCP and UDP to them, ICMP errors, and answers to neighbour requests.
 	Ports SourcePorts
+	// ListenOnly is for interfaces that nothing is sent by, but on which answers
+	// may come in. WriteFrames is not called.
+	ListenOnly bool
 }
 
 // The sentinels of a link. They are returned as they are or wrapped.

@@ -11,6 +11,8 @@ import (
 type neighbours struct {
 	slots []neighbourSlot // a power of two
 	most  uint64          // addresses that share the most frequent MAC, when more than one
+	mac   [6]byte         // that one
+	count uint64          // addresses
 }
 
 type neighbourSlot struct {
@@ -24,16 +26,20 @@ func newNeighbours(known map[netip.Addr][6]byte) *neighbours {
 	for size < 2*len(known) {
 		size *= 2
 	}
-	t := &neighbours{slots: make([]neighbourSlot, size)}
+	t := &neighbours{slots: make([]neighbourSlot, size), count: uint64(len(known))}
 	frequency := make(map[[6]byte]uint64)
 	for addr, mac := range known {
 		*t.slot(addr) = neighbourSlot{addr, mac[:]}
-		if frequency[mac]++; frequency[mac] > 1 {
-			t.most = max(t.most, frequency[mac])
+		if frequency[mac]++; frequency[mac] > max(t.most, 1) {
+			t.most, t.mac = frequency[mac], mac
 		}
 	}
 	return t
 }
+
+// proxied reports whether one machine seems to answer for others: a few
+// addresses on one are usual, most of a network is not.
+func (t *neighbours) proxied() bool { return t.most > 8 && 2*t.most > t.count }
 
 // of returns the link-layer address of a neighbour, nil when it is not known.
 func (t *neighbours) of(addr netip.Addr) []byte { return t.slot(addr).mac }

@@ -27,7 +27,7 @@ func (b *Backend) Receive(ctx context.Context, emit func(scanner.Observation)) e
 		emit(o)
 	}
 	group, inner := errgroup.WithContext(ctx)
-	for _, f := range b.ifaces {
+	for _, f := range b.all() {
 		group.Go(func() error { // ends with inner
 			r := receiver{backend: b, iface: f, emit: inTurn}
 			if err := f.link.ReadFrames(inner, r.frame); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"net/netip"
 	"time"
 
@@ -47,7 +48,7 @@ func (b *Backend) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace 
 		clear(queued)
 		return err
 	}
-	defer func() { b.known.Store(newNeighbours(known)) }()
+	defer func() { b.learn(ctx, known) }()
 	for addr := range addrs {
 		r := b.routes.of(addr)
 		if r == nil || !r.onLink() {
@@ -75,6 +76,17 @@ func (b *Backend) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace 
 		}
 	}
 	return ask()
+}
+
+// learn makes known what is known of the neighbours, and says when most of them
+// are one machine.
+func (b *Backend) learn(ctx context.Context, known map[netip.Addr][6]byte) {
+	t := newNeighbours(known)
+	b.known.Store(t)
+	if t.proxied() {
+		b.log.WarnContext(ctx, "one MAC answers for most neighbours: proxy ARP, or one machine with all their addresses; an address that is there may be nobody's",
+			"mac", net.HardwareAddr(t.mac[:]).String(), "addresses", t.most, "neighbours", t.count)
+	}
 }
 
 // question returns the question for a neighbour on the route.

@@ -46,6 +46,9 @@ func Open(spec wire.LinkSpec) (l *Link, err error) {
 	if err := l.openRings(spec); err != nil {
 		return l, err
 	}
+	if spec.ListenOnly {
+		return l, nil
+	}
 	return l, l.openSenders(spec)
 }
 
@@ -62,18 +65,22 @@ func (l *Link) openRings(spec wire.LinkSpec) error {
 		}
 		return err
 	}
+	room := big()
+	if spec.ListenOnly {
+		room = small()
+	}
 	if spec.IPv4 {
-		if err := add(openRing(spec.Index, sockType, unix.ETH_P_IP, filterIPv4(ip, spec.Ports), big())); err != nil {
+		if err := add(openRing(spec.Index, sockType, unix.ETH_P_IP, filterIPv4(ip, spec.Ports), room)); err != nil {
 			return err
 		}
 	}
-	if spec.IPv4 && spec.Medium == wire.Ethernet {
+	if spec.IPv4 && spec.Medium == wire.Ethernet && !spec.ListenOnly {
 		if err := add(openRing(spec.Index, sockType, unix.ETH_P_ARP, filterARP(), small())); err != nil {
 			return err
 		}
 	}
 	if spec.IPv6 {
-		return add(openRing(spec.Index, sockType, unix.ETH_P_IPV6, filterIPv6(ip, spec.Ports), big()))
+		return add(openRing(spec.Index, sockType, unix.ETH_P_IPV6, filterIPv6(ip, spec.Ports), room))
 	}
 	return nil
 }

@@ -17,7 +17,8 @@ import (
 type size struct{ blocks, block, retire int }
 
 // big holds the answers to the probes: 8 MiB, 0.1 s of small answers at a
-// million a second. small holds the answers of neighbours, which are waited for.
+// million a second. small holds the answers of neighbours, which are waited for,
+// and those that come in where nothing is sent.
 func big() size   { return size{blocks: 32, block: 1 << 18, retire: 4} }
 func small() size { return size{blocks: 8, block: 1 << 16, retire: 1} }
 

@@ -1,0 +1,128 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"dormant/registry"
+	"dormant/scanner"
+	"dormant/scanner/netlab"
+	"dormant/scanner/wire"
+)
+
+// TestAnswerByAnotherWay asks by one interface a host whose route back leads to
+// the other one.
+func TestAnswerByAnotherWay(t *testing.T) {
+	scan, far := netlab.Pair(t, "out0", "in0")
+	netlab.Join(scan, "back0", far, "from0")
+	scan.Addr("out0", "10.1.0.1/24")
+	scan.Addr("back0", "10.9.0.1/24")
+	far.Addr("in0", "10.1.0.2/24")
+	far.Addr("from0", "10.9.0.2/24")
+	far.Addr("lo", "10.3.0.9/32")
+	far.Sysctl("net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.in0.rp_filter=0")
+	scan.Route(netlab.Route{Dst: "10.3.0.0/24", Via: "10.1.0.2"})
+	far.Route(netlab.Route{Dst: "10.1.0.1/32", Via: "10.9.0.1"})
+	far.Listen(at("10.3.0.9", openPort))
+	back := scan.Capture("back0")
+
+	b := open(t, scan, wire.Config{Prefixes: prefixes("10.3.0.0/24")})
+	targets := []scanner.Target{
+		target("10.3.0.9", openPort, registry.TCP), target("10.3.0.9", closedPort, registry.TCP), target("10.3.0.9", closedPort, registry.UDP),
+	}
+	got := ask(t, b, 300*time.Millisecond, targets...)
+	for i, want := range []scanner.State{scanner.Open, scanner.Closed, scanner.Closed} {
+		if o := got[targets[i]]; o.State != want || o.From != targets[i].Addr || o.RTT == 0 {
+			t.Errorf("%v: %v from %v after %v; want %v from itself", targets[i], o.State, o.From, o.RTT, want)
+		}
+	}
+	if len(back.Frames()) < len(targets) {
+		t.Errorf("%d frames came in on the other interface: the answers did not take it", len(back.Frames()))
+	}
+}
+
+// TestVLAN asks through a VLAN interface.
+func TestVLAN(t *testing.T) {
+	scan, far := netlab.Pair(t, "eth0", "eth0")
+	for ns, addr := range map[*netlab.NS]string{scan: "10.6.0.1/24", far: "10.6.0.9/24"} {
+		parent, err := ns.Netlink.LinkByName("eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex = "eth0.100", parent.Attrs().Index
+		if err := ns.Netlink.LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: 100}); err != nil {
+			t.Skipf("a VLAN interface cannot be made here: %v", err)
+		}
+		ns.Up("eth0.100")
+		ns.Addr("eth0.100", addr)
+	}
+	far.Listen(at("10.6.0.9", openPort))
+	b := open(t, scan, wire.Config{Prefixes: prefixes("10.6.0.0/24")})
+	asked := target("10.6.0.9", openPort, registry.TCP)
+	o := ask(t, b, 300*time.Millisecond, asked)[asked]
+	if o.State != scanner.Open || !bytes.Equal(o.MAC, far.MAC("eth0.100")) {
+		t.Errorf("%v: %v from MAC %x, want open from %v", asked, o.State, o.MAC, far.MAC("eth0.100"))
+	}
+}
+
+// TestSmallMTU asks over a link that carries no more than IPv4 must
+// (RFC 791: 68 bytes) or IPv6 must (RFC 8200: 1280).
+func TestSmallMTU(t *testing.T) {
+	for _, tt := range []struct {
+		addr, own string
+		mtu       int
+	}{{"10.1.0.9", "10.1.0.1", 68}, {"fd01::9", "fd01::1", 1280}} {
+		t.Run(tt.addr, func(t *testing.T) {
+			scan, far := netlab.Pair(t, "scan0", "net0")
+			for ns, addr := range map[*netlab.NS]string{scan: tt.own, far: tt.addr} {
+				name := map[*netlab.NS]string{scan: "scan0", far: "net0"}[ns]
+				link, err := ns.Netlink.LinkByName(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := ns.Netlink.LinkSetMTU(link, tt.mtu); err != nil {
+					t.Fatal(err)
+				}
+				bits := map[bool]string{true: "/24", false: "/64"}[netip.MustParseAddr(addr).Is4()]
+				ns.Addr(name, addr+bits)
+			}
+			far.Listen(at(tt.addr, openPort))
+			a := netip.MustParseAddr(tt.addr)
+			b := open(t, scan, wire.Config{Prefixes: []netip.Prefix{netip.PrefixFrom(a, a.BitLen())}})
+			asked := target(tt.addr, openPort, registry.TCP)
+			if o := ask(t, b, 300*time.Millisecond, asked)[asked]; o.State != scanner.Open {
+				t.Errorf("%v: %v, %v; want open", asked, o.State, o.Reason)
+			}
+		})
+	}
+}
+
+// TestProxyARP has a router that answers ARP for everybody.
+func TestProxyARP(t *testing.T) {
+	scan, far := netlab.Pair(t, "scan0", "net0")
+	scan.Addr("scan0", "10.1.0.1/24")
+	far.Addr("net0", "10.1.0.2/24")
+	far.Sysctl("net.ipv4.ip_forward=1", "net.ipv4.conf.net0.proxy_arp=1", "net.ipv4.neigh.net0.proxy_delay=0")
+	far.Route(netlab.Route{Dst: "10.1.0.128/25", Dev: "lo"})
+	var log bytes.Buffer
+	b := open(t, scan, wire.Config{Prefixes: prefixes("10.1.0.0/24"), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	var targets []scanner.Target
+	for a := netip.MustParseAddr("10.1.0.128"); a.Compare(netip.MustParseAddr("10.1.0.254")) < 0; a = a.Next() {
+		targets = append(targets, target(a.String(), closedPort, registry.TCP))
+	}
+	ask(t, b, 50*time.Millisecond, targets...)
+	if c := b.Counters(); c.SharedMAC < 100 {
+		t.Errorf("%d addresses share a MAC, want those of the proxy, about 126", c.SharedMAC)
+	}
+	if !bytes.Contains(log.Bytes(), []byte("one MAC")) || !bytes.Contains(log.Bytes(), []byte(far.MAC("net0").String())) {
+		t.Errorf("the log does not tell of the proxy and its MAC %v:\n%s", far.MAC("net0"), log.String())
+	}
+}

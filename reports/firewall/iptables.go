@@ -56,16 +56,38 @@ func parseIptables(p *parser) error {
 		return p.errorf(1, "no table: want the output of iptables-save")
 	}
 	ip.six = slices.ContainsFunc(ip.rules, func(r iptablesRule) bool { return slices.ContainsFunc(r.words, isIPv6Word) })
-	for _, r := range ip.rules {
-		if err := ip.rule(r); err != nil {
-			return err
+	if err := ip.read(nil); err != nil {
+		return err
+	}
+	base := map[*Chain]hooks{}
+	for key, c := range ip.chains {
+		if _, name, _ := strings.Cut(key, "/"); c.Policy != 0 {
+			base[c] = hookOf(strings.ToLower(name))
 		}
+	}
+	if err := ip.read(spread(base)); err != nil {
+		return err
 	}
 	ip.set.Domain = AnyIPv4()
 	if ip.six {
 		ip.set.Domain = AnyIPv6()
 	}
 	ip.paths()
+	return nil
+}
+
+// read reads all rules. Which interfaces packets have depends on where chains
+// are called from, at, and that is known after a first reading.
+func (ip *iptables) read(at map[*Chain]hooks) error {
+	ip.set.Assumed = nil
+	for _, c := range ip.chains {
+		c.Rules = nil
+	}
+	for _, r := range ip.rules {
+		if err := ip.rule(r, at); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -208,13 +230,13 @@ func shellWords(line string) ([]string, error) {
 }
 
 // rule reads one -A line.
-func (ip *iptables) rule(l iptablesRule) error {
+func (ip *iptables) rule(l iptablesRule, at map[*Chain]hooks) error {
 	c := ip.chains[l.table+"/"+l.words[0]]
 	if c == nil {
 		return ip.errorf(l.line, "chain %q of table %s is not declared: want :%s before", shown(l.words[0]), l.table, shown(l.words[0]))
 	}
 	r := &Rule{ID: fmt.Sprintf("%s:%d", c.Name, len(c.Rules)+1), Line: l.line, Text: shown(l.text), Hits: l.hits}
-	m := iptablesMatch{iptables: ip, condition: newCondition(), line: l.line, words: l.words[1:]}
+	m := iptablesMatch{iptables: ip, condition: newCondition(), line: l.line, at: at[c], words: l.words[1:]}
 	if err := m.read(); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ type iptablesMatch struct {
 	*iptables
 	*condition
 	line   int
+	at     hooks // from where packets come to the chain
 	words  []string
 	not    bool // a ! stands before the option
 	target string
@@ -71,7 +72,7 @@ func (m *iptablesMatch) option(word string) error {
 		}
 		m.only(m.not, protoBox(protos))
 	case "-i", "--in-interface", "-o", "--out-interface":
-		m.face(word, m.value())
+		m.interfaceName(word, m.value())
 	case "-f", "--fragment":
 		if !m.not { // what is probed is never fragmented
 			m.never()
@@ -158,24 +159,20 @@ func (m *iptablesMatch) address(option, v string) error {
 	return nil
 }
 
-// face reads -i and -o.
-func (m *iptablesMatch) face(option, name string) {
-	in := option == "-i" || option == "--in-interface"
+// interfaceName reads -i and -o.
+func (m *iptablesMatch) interfaceName(option, name string) {
 	if name == "+" { // every interface
 		if m.not {
 			m.never()
 		}
 		return
 	}
-	addrs, ok := m.behind(name)
-	switch {
-	case !ok:
-		m.doubt("interface " + shown(name) + ": say what lies behind it with --assume zone=" + shown(name) + ":NETWORKS")
-	case in:
-		m.only(m.not, srcBox(addrs))
-	default:
-		m.only(m.not, dstBox(addrs))
+	box, why := m.face(name, option == "-i" || option == "--in-interface", m.at)
+	if why != "" {
+		m.doubt(why)
+		return
 	}
+	m.only(m.not, box)
 }
 
 // ports reads the port options of tcp, udp and multiport.

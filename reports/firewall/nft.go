@@ -48,6 +48,7 @@ type nftChain struct {
 	Dev    any    `json:"dev"`
 
 	chain Chain
+	own   int // rules of ours at the beginning
 }
 
 type nftRule struct {
@@ -110,12 +111,32 @@ func parseNft(p *parser) error {
 			return err
 		}
 	}
+	if err := n.read(nil); err != nil {
+		return err
+	}
+	base := map[*Chain]hooks{}
+	for _, c := range n.order {
+		base[&c.chain] = hookOf(c.Hook)
+	}
+	if err := n.read(spread(base)); err != nil {
+		return err
+	}
+	n.paths()
+	return nil
+}
+
+// read reads all rules. Which interfaces packets have depends on where chains
+// are called from, at, and that is known after a first reading.
+func (n *nft) read(at map[*Chain]hooks) error {
+	n.set.Assumed = nil
+	for _, c := range n.order {
+		c.chain.Rules = c.chain.Rules[:c.own]
+	}
 	for i := range n.rules {
-		if err := n.rule(&n.rules[i]); err != nil {
+		if err := n.rule(&n.rules[i], at); err != nil {
 			return err
 		}
 	}
-	n.paths()
 	return nil
 }
 
@@ -238,6 +259,7 @@ func (n *nft) begin(c *nftChain) error {
 	}
 	if !other.Empty() { // a rule without a name is ours
 		chain.Rules = append(chain.Rules, &Rule{Line: chain.PolicyLine, Boxes: []Box{srcBox(other)}, Phases: AllPhases, Action: Accept})
+		c.own = 1
 	}
 	return nil
 }
@@ -271,7 +293,7 @@ func (n *nft) paths() {
 const trackedFrom = -200
 
 // rule reads one rule. A verdict map becomes several rules of the same name.
-func (n *nft) rule(l *nftRule) error {
+func (n *nft) rule(l *nftRule, at map[*Chain]hooks) error {
 	c := n.chains[nftKey(l.Family, l.Table, l.Chain)]
 	if c == nil {
 		return n.errorf(l.line, "chain %q of table %q is not in the file", shown(l.Chain), shown(l.Table))
@@ -280,7 +302,7 @@ func (n *nft) rule(l *nftRule) error {
 		return nil
 	}
 	r := Rule{ID: fmt.Sprintf("%s handle %d", c.chain.Name, l.Handle), Line: l.line}
-	m := nftMatch{nft: n, rule: l, condition: newCondition()}
+	m := nftMatch{nft: n, rule: l, condition: newCondition(), at: at[&c.chain]}
 	for _, statement := range l.Expr {
 		for kind, body := range statement {
 			if err := m.statement(kind, body, &r); err != nil {

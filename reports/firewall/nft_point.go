@@ -52,7 +52,7 @@ func (m *nftMatch) value(key nftLeft, v any) (boxes []Box, phases Phases, why st
 	case nftFamily:
 		return nftFamilyBox(v), 0, "", nil
 	case nftFace:
-		return m.face(key, v)
+		return m.interfaceName(key, v)
 	case nftState:
 		text, _ := v.(string)
 		phases, ok := statePhases(text)
@@ -95,20 +95,14 @@ func (m *nftMatch) concat(key nftLeft, v any) (boxes []Box, phases Phases, why s
 	return boxes, 0, "", nil
 }
 
-// face reads the name of an interface.
-func (m *nftMatch) face(key nftLeft, v any) (boxes []Box, phases Phases, why string, err error) {
+// interfaceName reads the name of an interface.
+func (m *nftMatch) interfaceName(key nftLeft, v any) (boxes []Box, phases Phases, why string, err error) {
 	name, ok := v.(string)
 	if !ok {
 		return nil, 0, "interface " + nftValue(v), nil
 	}
-	addrs, ok := m.behind(name)
-	if !ok {
-		return nil, 0, "interface " + shown(name) + ": say what lies behind it with --assume zone=" + shown(name) + ":NETWORKS", nil
-	}
-	if key.src {
-		return []Box{srcBox(addrs)}, 0, "", nil
-	}
-	return []Box{dstBox(addrs)}, 0, "", nil
+	box, why := m.face(name, key.src, m.at)
+	return []Box{box}, 0, why, nil
 }
 
 // nftAddrs reads an address, a prefix or a range.

@@ -14,6 +14,7 @@ type nftMatch struct {
 	*nft
 	*condition
 	rule     *nftRule
+	at       hooks       // from where packets come to the chain
 	branches []nftBranch // of a verdict map
 	text     []string    // the statements as nft writes them
 }

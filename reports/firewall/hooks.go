@@ -1,0 +1,73 @@
+package firewall
+
+// hooks is a set of the places where netfilter calls chains, as bits.
+type hooks uint8
+
+const (
+	hookEarly   hooks = 1 << iota // ingress, prerouting, input: no outgoing interface yet
+	hookForward                   //
+	hookOutput                    // no incoming interface
+	hookLate                      // postrouting, egress: the incoming one is forgotten by some kernels
+)
+
+// hookOf returns the bit of a hook by its name in lower case.
+func hookOf(name string) hooks {
+	switch name {
+	case "ingress", "prerouting", "input":
+		return hookEarly
+	case "forward":
+		return hookForward
+	case "output":
+		return hookOutput
+	case "postrouting", "egress":
+		return hookLate
+	default: // foreign input: a chain without a hook
+		return 0
+	}
+}
+
+// spread says for each chain from which hooks packets come to it; base holds
+// the base chains.
+func spread(base map[*Chain]hooks) map[*Chain]hooks {
+	at := map[*Chain]hooks{}
+	var visit func(c *Chain, h hooks)
+	visit = func(c *Chain, h hooks) {
+		if at[c]&h == h {
+			return
+		}
+		at[c] |= h
+		for _, r := range c.Rules {
+			if r.Target != nil {
+				visit(r.Target, h)
+			}
+		}
+	}
+	for c, h := range base {
+		visit(c, h)
+	}
+	return at
+}
+
+// face returns the packets that come in or go out by an interface, in a chain
+// that is called at the given hooks; why is set where that cannot be said.
+func (p *parser) face(name string, in bool, at hooks) (box Box, why string) {
+	missing := hookEarly
+	if in {
+		missing = hookOutput
+	}
+	switch {
+	case name == "lo" || at != 0 && at&^missing == 0: // there is no such interface here
+		return Box{}, ""
+	case at&missing != 0 || in && at&hookLate != 0:
+		return Box{}, "interface " + shown(name) + " in a chain that is also called where packets have none"
+	}
+	addrs, ok := p.behind(name)
+	switch {
+	case !ok:
+		return Box{}, "interface " + shown(name) + ": say what lies behind it with --assume zone=" + shown(name) + ":NETWORKS"
+	case in:
+		return srcBox(addrs), ""
+	default:
+		return dstBox(addrs), ""
+	}
+}

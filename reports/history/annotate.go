@@ -95,23 +95,19 @@ func (a *Annotator) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	moved, err := a.store.moves(ctx, p)
+	moved, walk, err := a.store.walk(ctx, p)
 	if err != nil {
 		return err
 	}
-	a.pull, a.stop = iter.Pull2(a.store.marks(ctx, p, moved))
+	a.pull, a.stop = iter.Pull2(a.store.marks(ctx, p, moved, walk))
 	return a.step()
 }
 
-// marks yields what is not the same. A moved port's old address is not missing.
-func (s *Store) marks(ctx context.Context, p pair, moved map[string]seenAt) iter.Seq2[marked, error] {
-	left := map[string]bool{}
-	for _, m := range moved {
-		left[m.key] = true
-	}
+// marks yields what a finding is marked with, in the order of keys.
+func (s *Store) marks(ctx context.Context, p pair, moved map[string]seenAt, walk func(func(entry) error) error) iter.Seq2[marked, error] {
 	return func(yield func(marked, error) bool) {
-		err := s.compare(ctx, p, func(e entry) error {
-			if e.kind == Same || e.kind == NotScanned || left[string(e.key)] {
+		err := walk(func(e entry) error {
+			if e.kind == NotScanned {
 				return nil
 			}
 			m := marked{key: bytes.Clone(e.key), kind: e.kind, old: e.before}

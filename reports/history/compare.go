@@ -215,9 +215,9 @@ type seenAt struct {
 // moves finds the machines that left one address and came to another: the new
 // key leads to the old one. A name counts only where it stands at one address
 // before and at one after; where both MACs are known they must agree.
-func (s *Store) moves(ctx context.Context, p pair) (map[string]seenAt, error) {
+func (s *Store) moves(ctx context.Context, p pair, entries []entry) (map[string]seenAt, error) {
 	var came, left []seenAt
-	err := s.compare(ctx, p, func(e entry) error {
+	for _, e := range entries {
 		switch e.kind {
 		case New, FirstRun:
 			came = append(came, seenAt{key: string(e.key), before: p.to.row})
@@ -225,16 +225,9 @@ func (s *Store) moves(ctx context.Context, p pair) (map[string]seenAt, error) {
 			left = append(left, seenAt{key: string(e.key), before: e.before})
 		case Same, Changed, Moved, NotScanned:
 		}
-		if len(came) > maxCandidates || len(left) > maxCandidates {
-			return errTooMany
-		}
-		return nil
-	})
-	if err != nil || len(came) == 0 || len(left) == 0 {
-		if errors.Is(err, errTooMany) {
-			err = nil // so much has changed that nobody would read who moved
-		}
-		return nil, err
+	}
+	if len(came) == 0 || len(left) == 0 || len(came) > maxCandidates || len(left) > maxCandidates {
+		return nil, nil
 	}
 	before, err := s.machines(ctx, left)
 	if err != nil {

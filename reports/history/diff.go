@@ -1,7 +1,9 @@
 package history
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -65,24 +67,72 @@ func (s *Store) Diff(ctx context.Context, from, to Run, fn func(Change) error) e
 	if err != nil {
 		return err
 	}
-	moved, err := s.moves(ctx, p)
+	moved, walk, err := s.walk(ctx, p)
 	if err != nil {
 		return err
 	}
-	left := map[string]bool{}
-	for _, m := range moved {
-		left[m.key] = true
-	}
-	return s.compare(ctx, p, func(e entry) error {
-		if e.kind == Same || left[string(e.key)] {
-			return nil
-		}
+	return walk(func(e entry) error {
 		c, ok, err := s.detail(ctx, p, e, moved)
 		if err != nil || !ok {
 			return err
 		}
 		return fn(c)
 	})
+}
+
+// maxHeld bounds the entries that are kept for a second look, some 100 bytes
+// each.
+const maxHeld = 1 << 20
+
+// walk finds what is not the same, and the machines that moved: the new key of
+// one leads to its old one, which is no entry any more. Both runs are read once
+// where the entries can be held, else again.
+func (s *Store) walk(ctx context.Context, p pair) (moved map[string]seenAt, walk func(func(entry) error) error, err error) {
+	var held []entry
+	whole := true
+	err = s.compare(ctx, p, func(e entry) error {
+		switch {
+		case e.kind == Same:
+		case len(held) == maxHeld:
+			whole = false
+			return errTooMany
+		default:
+			e.key = bytes.Clone(e.key)
+			held = append(held, e)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errTooMany) {
+		return nil, nil, err
+	}
+	if whole { // of so many changes nobody would read who moved
+		if moved, err = s.moves(ctx, p, held); err != nil {
+			return nil, nil, err
+		}
+	}
+	left := map[string]bool{}
+	for _, m := range moved {
+		left[m.key] = true
+	}
+	return moved, func(fn func(entry) error) error {
+		if !whole {
+			return s.compare(ctx, p, func(e entry) error {
+				if e.kind == Same {
+					return nil
+				}
+				return fn(e)
+			})
+		}
+		for _, e := range held {
+			if left[string(e.key)] {
+				continue
+			}
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
 }
 
 // detail adds the findings to an entry, and false when they do not differ after

@@ -78,7 +78,9 @@ func (s *sender) send(frames [][]byte) (int, error) {
 			s.msgs[i].hdr.Namelen = s.address(frame, &s.to[i])
 		}
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.msgs[0])),
+	// Raw: the call returns within a tenth of a millisecond, and telling the
+	// runtime of each one would cost a quarter of it.
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.msgs[0])),
 		uintptr(len(frames)), unix.MSG_DONTWAIT, 0, 0)
 	switch errno {
 	case 0:

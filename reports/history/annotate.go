@@ -198,7 +198,7 @@ func (a *Annotator) mark(ctx context.Context, f *reports.Finding) error {
 		if err := a.times(ctx, f); err != nil {
 			return err
 		}
-		old, ok, err := a.store.finding(ctx, a.head.old, a.head.key)
+		old, ok, err := a.store.finding(ctx, a.head.old, a.head.key, false)
 		if err != nil || !ok {
 			return err
 		}

@@ -144,7 +144,7 @@ func (s *Store) detail(ctx context.Context, p pair, e entry, moved map[string]se
 		return c, false, err
 	}
 	load := func(run int64, key []byte) *reports.Finding {
-		f, ok, ferr := s.finding(ctx, run, key)
+		f, ok, ferr := s.finding(ctx, run, key, false)
 		if ferr != nil {
 			err = ferr
 		}

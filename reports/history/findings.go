@@ -79,13 +79,13 @@ func (s *Store) open(ctx context.Context, run Run, fn func(reports.Finding) erro
 // Finding returns the open port of a run, with its evidence, and false when the
 // target was not open in it.
 func (s *Store) Finding(ctx context.Context, run Run, t scanner.Target) (reports.Finding, bool, error) {
-	return s.finding(ctx, run.row, appendKey(nil, t))
+	return s.finding(ctx, run.row, appendKey(nil, t), true)
 }
 
-func (s *Store) finding(ctx context.Context, run int64, key []byte) (reports.Finding, bool, error) {
+// finding returns one finding, its evidence only if it is wanted.
+func (s *Store) finding(ctx context.Context, run int64, key []byte, whole bool) (reports.Finding, bool, error) {
 	var detail, evidence []byte
-	err := s.db.QueryRowContext(ctx, `SELECT d.body, e.evidence FROM finding f JOIN detail d ON d.id = f.detail
-		JOIN detail e ON e.id = f.evidence WHERE f.run = ? AND f.key = ?`, run, key).Scan(&detail, &evidence)
+	err := s.detailOf.QueryRowContext(ctx, run, key, whole).Scan(&detail, &evidence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return reports.Finding{}, false, nil
 	}
@@ -100,8 +100,7 @@ func (s *Store) finding(ctx context.Context, run int64, key []byte) (reports.Fin
 // and vantage; zero times when it never was.
 func (s *Store) Seen(ctx context.Context, run Run, t scanner.Target) (first, last time.Time, err error) {
 	var a, b int64
-	err = s.db.QueryRowContext(ctx, `SELECT first, last FROM sighting WHERE key = ? AND
-		scope = (SELECT id FROM scope WHERE site = ? AND vantage = ?)`, appendKey(nil, t), run.Site, run.Vantage).Scan(&a, &b)
+	err = s.seenAt.QueryRowContext(ctx, appendKey(nil, t), run.Site, run.Vantage).Scan(&a, &b)
 	if errors.Is(err, sql.ErrNoRows) {
 		return first, last, nil
 	}

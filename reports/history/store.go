@@ -43,6 +43,8 @@ const applicationID = 1146048077
 type Store struct {
 	db   *sql.DB
 	path string
+	// Asked for every change of a difference: prepared once.
+	detailOf, seenAt *sql.Stmt
 }
 
 // Open opens the history in path, makes it if it is not there, and brings an
@@ -65,10 +67,24 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, fmt.Errorf("history: %s: %w", path, err)
 	}
 	s := &Store{db: db, path: path}
-	if err := s.migrate(ctx); err != nil {
+	err = s.migrate(ctx)
+	if err == nil {
+		err = s.prepare(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
+}
+
+func (s *Store) prepare(ctx context.Context) (err error) {
+	s.detailOf, err = s.db.PrepareContext(ctx, `SELECT d.body, CASE ?3 WHEN 1 THEN e.evidence END FROM finding f
+		JOIN detail d ON d.id = f.detail JOIN detail e ON e.id = f.evidence WHERE f.run = ?1 AND f.key = ?2`)
+	if err == nil {
+		s.seenAt, err = s.db.PrepareContext(ctx, `SELECT first, last FROM sighting WHERE key = ? AND
+			scope = (SELECT id FROM scope WHERE site = ? AND vantage = ?)`)
+	}
+	return s.explain(err)
 }
 
 // OpenExisting is Open for a file that must be there: fs.ErrNotExist when it is
@@ -84,7 +100,9 @@ func OpenExisting(ctx context.Context, path string) (*Store, error) {
 func (s *Store) Path() string { return s.path }
 
 // Close closes the file.
-func (s *Store) Close() error { return s.explain(s.db.Close()) }
+func (s *Store) Close() error {
+	return s.explain(errors.Join(s.detailOf.Close(), s.seenAt.Close(), s.db.Close()))
+}
 
 // dsn names the file and what every connection to it sets: a commit is on the
 // disk when it returns, and whoever finds the file locked waits up to 20

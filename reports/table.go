@@ -166,7 +166,7 @@ func (t *Table) writeOpen(b *strings.Builder) {
 	w.AppendHeader(table.Row{"ADDRESS", "PORT", "STATE", "VERDICT", "CONF", "PRODUCT/SERVICE", "VERSION", "EVIDENCE"}[:len(widths)])
 	configs := make([]table.ColumnConfig, len(widths))
 	for i, n := range widths {
-		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: n, WidthMaxEnforcer: snip}
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMax: n, WidthMaxEnforcer: snip, Hidden: n == 0}
 		if i == 4 {
 			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
 		}
@@ -192,19 +192,32 @@ func (t *Table) writeOpen(b *strings.Builder) {
 		fmt.Fprintf(b, "and %s more; write a report to see all of them (-o audit.csv)\n", plural(t.moreOpen, "open port"))
 	}
 	if own {
-		t.writeEvidence(b)
+		t.writeEvidence(b, rows, widths)
 	}
 }
 
-// writeEvidence prints the evidence below the table, for narrow terminals.
-func (t *Table) writeEvidence(b *strings.Builder) {
+// writeEvidence prints the evidence below the table, for narrow terminals, with
+// what the table had no room for.
+func (t *Table) writeEvidence(b *strings.Builder, rows [][8]string, widths []int) {
 	t.section(b, "Evidence:")
 	for i := range t.open {
-		f := &t.open[i]
-		if f.Evidence == "" {
+		var facts []string
+		if widths[2] == 0 && t.open[i].Confirmed == ConfirmedNo {
+			facts = append(facts, "open? (a SYN-ACK only)")
+		}
+		if widths[4] == 0 && rows[i][4] != "" {
+			facts = append(facts, "confidence "+rows[i][4])
+		}
+		if widths[6] == 0 && rows[i][6] != "" {
+			facts = append(facts, "version "+rows[i][6])
+		}
+		if rows[i][7] != "" {
+			facts = append(facts, rows[i][7])
+		}
+		if len(facts) == 0 {
 			continue
 		}
-		for k, part := range wrap(endpoint(f)+"  "+escape(f.Evidence, maxEvidence), t.lineWidth()-2) {
+		for k, part := range wrap(endpoint(&t.open[i])+"  "+strings.Join(facts, ", "), t.lineWidth()-2) {
 			b.WriteString(strings.Repeat("  ", min(k, 1)) + part + "\n")
 		}
 	}
@@ -237,7 +250,8 @@ func cells(f *Finding) [8]string {
 
 // columnWidths fits the rows into the terminal: address to confidence keep
 // their width, product and version are bounded, the evidence takes the rest. If
-// that is too little, own is true and there is no column of the evidence.
+// that is too little, own is true and there is no column of the evidence; what
+// then is still too wide goes without confidence, state and version: width 0.
 func (t *Table) columnWidths(rows [][8]string) (widths []int, own bool) {
 	widths = []int{7, 4, 5, 7, 4, 15, 7, 8} // the header's
 	for _, r := range rows {
@@ -258,7 +272,14 @@ func (t *Table) columnWidths(rows [][8]string) (widths []int, own bool) {
 		widths[5], widths[7] = product, min(widths[7], left)
 		return widths, false
 	}
-	widths[5] = min(widths[5], max(15, rest-widths[6]+2)) // the gap before the evidence is free
+	rest += 4 - widths[6] // the gaps around the evidence are free
+	for _, k := range []int{4, 2, 6} {
+		if rest >= 15 {
+			break
+		}
+		rest, widths[k] = rest+widths[k]+2, 0
+	}
+	widths[5] = min(widths[5], max(15, rest))
 	return widths[:7], true
 }
 

@@ -47,6 +47,7 @@ const (
 	ICMPPrecedenceViolation // icmp-3-14
 	ICMPPrecedenceCutoff    // icmp-3-15
 	ICMPTimeExceeded        // icmp-11-0: a routing loop or a TTL that was too small
+	LocalSocket             // local-socket: this host's own table of sockets, no packet
 )
 
 // Observation is what one target answered, or that it did not.

@@ -34,12 +34,12 @@ func (s *State) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-func reasonNames() [24]string {
+func reasonNames() [25]string {
 	return [...]string{
 		"", "syn-ack", "rst", "udp-reply", "no-response", "arp-no-reply", "local-error",
 		"icmp-3-0", "icmp-3-1", "icmp-3-2", "icmp-3-3", "icmp-3-4", "icmp-3-5", "icmp-3-6", "icmp-3-7",
 		"icmp-3-8", "icmp-3-9", "icmp-3-10", "icmp-3-11", "icmp-3-12", "icmp-3-13", "icmp-3-14", "icmp-3-15",
-		"icmp-11-0",
+		"icmp-11-0", "local-socket",
 	}
 }
 
@@ -59,7 +59,7 @@ func ParseReason(word string) (Reason, error) {
 			return Reason(r), nil
 		}
 	}
-	return 0, fmt.Errorf("scanner: reason %q is not one of syn-ack, rst, udp-reply, no-response, arp-no-reply, local-error, icmp-TYPE-CODE", word)
+	return 0, fmt.Errorf("scanner: reason %q is not one of syn-ack, rst, udp-reply, no-response, arp-no-reply, local-error, local-socket, icmp-TYPE-CODE", word)
 }
 
 // MarshalText returns the word.

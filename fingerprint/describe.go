@@ -133,8 +133,24 @@ func (c *weighing) allSigns(v Verdict) []Sign {
 		s := &signs[i]
 		s.Decided = s.Rule == v.RuleID || v.Class == PossibleC2 && s.Class == PossibleC2 && s.Family == v.Family && s.Points >= medium
 		if !s.Decided {
-			s.Lost = c.lost[s.Rule]
+			s.Lost = cmp.Or(c.lost[s.Rule], lostTo(*s, v))
 		}
 	}
 	return signs
+}
+
+// lostTo says why a sign did not decide where no step of the decision did.
+func lostTo(s Sign, v Verdict) string {
+	switch {
+	case s.Class == v.Class && s.Product == v.Product && s.Product != "":
+		return "says the same, and agrees"
+	case s.Reason == "generic_http" || s.Reason == "generic_tls":
+		return "says what is spoken, not who speaks"
+	case s.Points < medium:
+		return "weak: a hint, never a verdict"
+	case v.RuleID == "":
+		return "not enough for a name"
+	default:
+		return "weaker than " + v.RuleID
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -395,4 +396,53 @@ func TestJSONRoundTripOfADialogue(t *testing.T) {
 			t.Errorf("JSON changed on the way: %s, then %s (%v)", text, again, err)
 		}
 	})
+}
+
+// TestConfirm: a doubtful license manager is asked once more, a clear one not.
+func TestConfirm(t *testing.T) {
+	rules := defaults(t)
+	for _, tt := range []struct {
+		name   string
+		port   uint16
+		server string
+		want   []string
+	}{
+		{"version on its port", 1947, "HASP LM/25.02", []string{"get10=fin"}},
+		{"no version", 1947, "HASP LM", []string{"get10=fin", "hasp_options=fin"}},
+		{"another port", 3588, "HASP LM/25.02", []string{"silence=timeout", "get10=fin", "hasp_options=fin"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := newFakeNet(t, only(tt.port, func(c net.Conn) {
+					buf := make([]byte, 2048)
+					n, err := c.Read(buf)
+					if err != nil {
+						return
+					}
+					status := "HTTP/1.0 403 Forbidden"
+					if bytes.HasPrefix(buf[:n], []byte("OPTIONS")) {
+						status = "HTTP/0.0 501 Not Implemented"
+					}
+					_, _ = io.WriteString(c, status+"\r\nServer: "+tt.server+"\r\nContent-Type: text/html\r\n\r\n")
+				}))
+				o := openPort("10.0.0.1", tt.port)
+				ev, err := NewIdentifier(rules, Config{Dialer: network}).Identify(t.Context(), o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := cmp.Diff(tt.want, probesOf(ev)); d != "" {
+					t.Errorf("exchanges (-want +got):\n%s", d)
+				}
+				v := rules.Judge(registry.Entry{}, o, ev)
+				rule := "hasp-acc-denied"
+				if len(tt.want) > 1 {
+					rule = "hasp-options-501"
+				}
+				if v.Class != LicenseManager || v.RuleID != rule {
+					t.Errorf("verdict %v by %s, want %s", v.Class, v.RuleID, rule)
+				}
+				network.wg.Wait()
+			})
+		})
+	}
 }

@@ -25,6 +25,7 @@
 //	  - {field: "header:server", pattern: '(?i)\Anginx(?:/(?P<version>[0-9.]+))?'}
 //	flags: [web_server]            # facts beside the verdict
 //	severity: info                 # info, low, medium, high; default by the class
+//	confirm: hasp_options          # opener that is said once more where there is no version, or on another port
 //	hint: one sentence a reader should know
 //	settle: one sentence that says what would settle it
 //	note: from documentation, not recorded

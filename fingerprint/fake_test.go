@@ -112,6 +112,8 @@ func (fakeRules) Named(ev Evidence) bool {
 	return slices.ContainsFunc(ev.Exchanges, func(ex Exchange) bool { return bytes.Contains(ex.Received, []byte("STRONG")) })
 }
 
+func (fakeRules) Confirm(Evidence) (Opener, bool, bool) { return Opener{}, false, false }
+
 func (fakeRules) Signs(ev Evidence) []Sign {
 	for _, ex := range ev.Exchanges {
 		if bytes.Contains(ex.Received, []byte("BEACON")) {

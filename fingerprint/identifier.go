@@ -91,6 +91,7 @@ type guide interface {
 	Strong(ex Exchange) (Sign, bool)
 	Signs(ev Evidence) []Sign
 	Named(ev Evidence) bool
+	Confirm(ev Evidence) (op Opener, inside, ok bool)
 }
 
 // Identifier holds dialogues. It is safe for any number of goroutines: to each
@@ -178,7 +179,7 @@ func (i *Identifier) talk(ctx context.Context, o scanner.Observation) (ev Eviden
 	d := i.begin(o, Evidence{Target: o.Target, Started: time.Now()})
 	err = d.run(ctx, d.canaries, d.license, d.listen, d.further)
 	if err == nil && d.ev.Status != StatusCancelled {
-		err = d.run(ctx, d.deep)
+		err = d.run(ctx, d.confirm, d.deep)
 	}
 	again = err == nil && d.ev.Status == StatusDone && i.cfg.RepeatAfter > 0 && d.indicator() != nil
 	return d.ev, again, err

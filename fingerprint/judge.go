@@ -268,7 +268,7 @@ func (c *weighing) unidentified() Verdict {
 	switch c.rules.ShapeOf(c.ev) {
 	case ShapeSilent:
 		s.Reason, s.Service = "silent", "silent"
-	case ShapeClosesOnText, ShapeResetsOnText, ShapeResetsOnTLS:
+	case ShapeClosesOnText, ShapeResetsOnText, ShapeResetsOnTLS, ShapeClosesOnTLS:
 		s.Reason, s.Service = "closes_on_text", "silent"
 	case ShapeClosesAfterSilence, ShapeClosesAtOnce:
 		s.Reason, s.Service = "needs_opener", "silent"

@@ -96,7 +96,7 @@ func TestOpenerFaults(t *testing.T) {
 		{name: "transport", text: "openers:\n  - id: x\n    transport: sctp\n    text: x\n    sources: [s]",
 			want: `fingerprint: openers.yaml:3: transport "sctp": want tcp or udp`},
 		{name: "shape", text: "openers: [{id: x, transport: tcp, text: x, shapes: [round], sources: [s]}]",
-			want: `fingerprint: openers.yaml:1: shape "round": want speaks, http, tls, answers, closes_on_text, resets_on_text, resets_on_tls, closes_after_silence, closes_at_once, silent`},
+			want: `fingerprint: openers.yaml:1: shape "round": want speaks, http, tls, answers, closes_on_text, resets_on_text, resets_on_tls, closes_on_tls, closes_after_silence, closes_at_once, silent`},
 		{name: "wait", text: "openers: [{id: x, transport: tcp, text: x, wait: 1h, sources: [s]}]",
 			want: `fingerprint: openers.yaml:1: wait "1h": want a duration from 100ms to 10s`},
 		{name: "twice", text: "openers:\n- {id: x, transport: tcp, text: x, sources: [s]}\n- {id: x, transport: tcp, text: y, sources: [s]}",

@@ -128,6 +128,23 @@ func (r *Rules) StageTwo(shape Shape) []Opener {
 	return list
 }
 
+// Confirm returns the opener that settles a doubtful proof: the strongest rule
+// asks for it, and names the port without a version, or on a port that is not
+// one of its own. It runs where that rule's answer came from.
+func (r *Rules) Confirm(ev Evidence) (op Opener, inside, ok bool) {
+	hits := r.hits(ev, nil)
+	if len(hits) == 0 || hits[0].rule.Confirm == "" {
+		return Opener{}, false, false
+	}
+	h := hits[0]
+	if h.sign.Version != "" && slices.Contains(h.rule.Ports, ev.Target.Port) ||
+		slices.ContainsFunc(ev.Exchanges, func(ex Exchange) bool { return ex.Probe == h.rule.Confirm }) {
+		return Opener{}, false, false
+	}
+	op, ok = r.Opener(h.rule.Confirm)
+	return op, ev.Exchanges[h.exchanges[0]].Inside, ok
+}
+
 // Opener returns the opener of that id.
 func (r *Rules) Opener(id string) (Opener, bool) {
 	for _, o := range r.openers {

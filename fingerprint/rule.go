@@ -27,6 +27,9 @@ type Rule struct {
 	On      []string        // the probes whose answers are looked at, empty for all
 	Inside  string          // "", "tls" or "plain"
 	Flags   []string
+	// Confirm is the opener that is said once more where the rule's proof is
+	// doubtful: on a port that is not its own, or without a version. "" for none.
+	Confirm string
 	// Severity is info, low, medium or high; "" leaves it to the class.
 	Severity string
 	Hint     string // what a reader should know about this answer
@@ -67,6 +70,7 @@ type ruleFile struct {
 	Inside   string          `yaml:"inside"`
 	Match    []conditionFile `yaml:"match"`
 	Flags    []string        `yaml:"flags"`
+	Confirm  string          `yaml:"confirm"`
 	Severity string          `yaml:"severity"`
 	Hint     string          `yaml:"hint"`
 	Settle   string          `yaml:"settle"`
@@ -132,7 +136,7 @@ func (f ruleFile) rule(openers map[string]bool) (*Rule, []fault) {
 	r := &Rule{
 		ID: f.ID, Service: f.Service, Product: f.Product, Version: f.Version, CPE: f.CPE,
 		Reason: f.Reason, Family: f.Family, Kind: Kind(f.Evidence.Kind), Points: f.Evidence.Points,
-		On: f.On, Inside: f.Inside, Flags: f.Flags, Severity: f.Severity,
+		On: f.On, Inside: f.Inside, Flags: f.Flags, Confirm: f.Confirm, Severity: f.Severity,
 		Hint: f.Hint, Settle: f.Settle, Note: f.Note, Sources: f.Sources,
 	}
 	if !isID(f.ID) {
@@ -169,6 +173,9 @@ func (f ruleFile) rule(openers map[string]bool) (*Rule, []fault) {
 		if !genericProbe(id) && !openers[id] {
 			bad(fmt.Sprintf("on[%d]", i), "probe %q: want silence, get10, get11, get404, tls, udp or the id of an opener", id)
 		}
+	}
+	if f.Confirm != "" && !openers[f.Confirm] {
+		bad("confirm", "confirm %q: want the id of an opener", f.Confirm)
 	}
 	switch f.Inside {
 	case "", "any":

@@ -22,6 +22,9 @@ const (
 	// proxies read those and reset on the longer ClientHello.
 	ShapeResetsOnText Shape = "resets_on_text"
 	ShapeResetsOnTLS  Shape = "resets_on_tls"
+	// ShapeClosesOnTLS took the GET in silence, as the beginning of something
+	// longer, and closed on the ClientHello: LDAP servers do.
+	ShapeClosesOnTLS Shape = "closes_on_tls"
 	// ShapeClosesAfterSilence waited, then closed before anything was sent:
 	// JDWP and sslh do so after 2.0 s.
 	ShapeClosesAfterSilence Shape = "closes_after_silence"
@@ -32,7 +35,7 @@ const (
 func shapes() []Shape {
 	return []Shape{
 		ShapeSpeaks, ShapeHTTP, ShapeTLS, ShapeAnswers, ShapeClosesOnText, ShapeResetsOnText, ShapeResetsOnTLS,
-		ShapeClosesAfterSilence, ShapeClosesAtOnce, ShapeSilent,
+		ShapeClosesOnTLS, ShapeClosesAfterSilence, ShapeClosesAtOnce, ShapeSilent,
 	}
 }
 
@@ -48,7 +51,7 @@ func (r *Rules) ShapeOf(ev Evidence) Shape {
 		return ""
 	}
 	var answered, tls, http, quiet bool
-	var closedText, resetText, resetTLS bool
+	var closedText, closedGet, resetText, resetTLS bool
 	closedSilent, lateClose := 0, 0
 	for i := range ev.Exchanges {
 		ex := &ev.Exchanges[i]
@@ -76,6 +79,7 @@ func (r *Rules) ShapeOf(ev Evidence) Shape {
 			closedSilent++
 		case closed && !ex.Inside:
 			closedText = true
+			closedGet = closedGet || ex.Probe != ProbeTLS
 			resetTLS = resetTLS || ex.Probe == ProbeTLS && ex.End == EndRst
 			resetText = resetText || ex.Probe == ProbeGet10 && ex.End == EndRst
 		case ex.End == EndTimeout || ex.End == EndQuiet:
@@ -97,6 +101,8 @@ func (r *Rules) ShapeOf(ev Evidence) Shape {
 		return ShapeResetsOnText
 	case resetTLS:
 		return ShapeResetsOnTLS
+	case closedText && !closedGet && quiet:
+		return ShapeClosesOnTLS
 	case closedText:
 		return ShapeClosesOnText
 	case quiet:

@@ -24,6 +24,7 @@ func TestShapeOf(t *testing.T) {
 		{"TLS without HTTP", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}, End: EndReply}}, ShapeTLS},
 		{"HTTP inside TLS", []Exchange{silence, {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}}, inside(answer(2, ProbeGet11, plainPage))}, ShapeHTTP},
 		{"answers", []Exchange{silence, answer(1, ProbeGet10, "-ERR x\r\n")}, ShapeAnswers},
+		{"closes on TLS", []Exchange{silence, nothing(1, ProbeGet10, EndTimeout, 0), nothing(2, ProbeTLS, EndFin, 0)}, ShapeClosesOnTLS},
 		{"closes on text", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), nothing(2, ProbeTLS, EndFin, 0)}, ShapeClosesOnText},
 		{"resets on text", []Exchange{silence, nothing(1, ProbeGet10, EndRst, 0), nothing(2, ProbeTLS, EndRst, 0)}, ShapeResetsOnText},
 		{"resets on the longer hello", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), nothing(2, ProbeTLS, EndRst, 0)}, ShapeResetsOnTLS},
@@ -121,7 +122,8 @@ func TestStageTwo(t *testing.T) {
 		ShapeClosesOnText:       {"pg_sslrequest", "mqtt_connect", "socks5_greeting", "x11_setup", "amqp091", "rdp_x224_cr"},
 		ShapeResetsOnText:       {"mqtt_connect", "rdp_x224_cr"},
 		ShapeResetsOnTLS:        {"socks5_greeting"},
-		ShapeSilent:             {"smb2_negotiate", "dns_tcp_root_ns", "rdp_x224_cr"},
+		ShapeSilent:             {"dns_tcp_root_ns", "smb2_negotiate", "rdp_x224_cr"},
+		ShapeClosesOnTLS:        {"ldap_rootdse", "pg_sslrequest", "mqtt_connect"},
 		ShapeClosesAfterSilence: {"jdwp_handshake"},
 	} {
 		var got []string

@@ -186,6 +186,21 @@ func (d *dialogue) hello(ctx context.Context, w *wire, q question) Exchange {
 	return ex
 }
 
+// confirm asks once more what the best rule wants to be sure of.
+func (d *dialogue) confirm(ctx context.Context) (done bool, err error) {
+	op, inside, ok := d.rules.Confirm(d.ev)
+	if !ok || d.ev.Connections >= maxConnections || d.ev.Host.AnswersEverywhere() {
+		return false, nil
+	}
+	d.limit = d.ev.Connections + 1
+	if inside {
+		_, err = d.secure(ctx, []string{"http/1.1"}, op.ID, op.Send)
+	} else {
+		_, err = d.open(ctx, op)
+	}
+	return false, err
+}
+
 // deep takes a JARM of a TLS server that nothing has named, or that showed a
 // sign of command and control. It is a hint that never decides, and costs ten
 // connections: only on request.

@@ -244,7 +244,7 @@ func TestServerThatGoCannotFinishWith(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &TLSInfo{Version: "TLS 1.0", Cipher: "0x0016", Chain: [][]byte{[]byte("not a certificate at all")}, WantCert: true}
+	want := &TLSInfo{Version: "TLS 1.0", Cipher: "TLS_DHE_RSA_WITH_3DES_EDE_CBC_SHA", Chain: [][]byte{[]byte("not a certificate at all")}, WantCert: true}
 	if d := cmp.Diff(want, ev.Exchanges[2].TLS); d != "" || ev.Exchanges[2].End != EndTLSFail {
 		t.Errorf("%s, TLS (-want +got):\n%s", ev.Exchanges[2].End, d)
 	}

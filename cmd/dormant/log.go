@@ -13,20 +13,23 @@ import (
 
 // logOptions are the flags of every command that say how much goes to stderr.
 type logOptions struct {
-	level  slog.Level
+	level  string
 	format string
 	quiet  bool
 }
 
 func (o *logOptions) addFlags(flags *pflag.FlagSet) {
-	flags.TextVar(&o.level, "log-level", slog.LevelInfo, "least level of the log on stderr: debug, info, warn or error")
-	flags.Var(oneOf(&o.format, "text", "json"), "log-format", "form of the log: text or json")
+	flags.Var(oneOf(&o.level, "info", "debug", "warn", "error"), "log-level", "least level of the log on stderr")
+	flags.Var(oneOf(&o.format, "text", "json"), "log-format", "form of the log on stderr")
 	flags.BoolVarP(&o.quiet, "quiet", "q", false, "only errors on stderr, no progress line, no table beside an output file")
 }
 
 // logger writes to w, never to stdout.
 func (o logOptions) logger(w io.Writer) *slog.Logger {
-	level := o.level
+	var level slog.Level
+	if level.UnmarshalText([]byte(o.level)) != nil { // the flag takes no other word
+		level = slog.LevelInfo
+	}
 	if o.quiet {
 		level = max(level, slog.LevelError)
 	}

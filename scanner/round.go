@@ -143,6 +143,7 @@ type outlook struct {
 	first   uint64 // place of targets[0] in scan order
 	seen    int    // of targets
 	n       int
+	touched int64 // keeps the compiler from leaving the looks out
 }
 
 // ahead returns the natural index of the target at a place of this shard in
@@ -160,7 +161,7 @@ func (r *run) ahead(place uint64) uint64 {
 		for _, j := range o.targets[:o.n] {
 			sum |= r.pacer.look(r.addr(j)) | int64(r.states.get(j))
 		}
-		_ = sum
+		o.touched = sum
 	}
 	o.seen++
 	return o.targets[o.seen-1]

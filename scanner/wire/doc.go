@@ -15,7 +15,7 @@
 //	decode, iphdr, icmp  frames, by hand and within bounds
 //	kernel, routes       which way, by netlink
 //	solicit, asking, neighbours, resolve   who is on the link
-//	backend, iface, send, receive          the whole
+//	backend, iface, ears, send, receive    the whole
 //	link                 what carries frames: afpacket, or another
 //
 // What a probe costs beside the kernel's part of sending it is in BenchmarkSend,
@@ -51,6 +51,10 @@
 // over older ones. Low bits of the sequence number would do without the table,
 // but cost half the cookie for a clock of a millisecond, and UDP has no such
 // number. An entry that is gone means an unknown time, nothing else.
+//
+// Ears. An answer takes the way that its sender's routes say. So every interface
+// with an address is listened on, also those that nothing is sent by, with small
+// rings; on hosts with hundreds of interfaces sixteen of them.
 //
 // Payloads are not part of the templates. Copying and summing 40 bytes costs
 // some 10 ns, a template for each port and route would have to be looked up.

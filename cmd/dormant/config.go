@@ -139,8 +139,11 @@ func applyKey(cmd *cobra.Command, set map[string]bool, name string, value *yaml.
 	if set[name] { // the command line and the environment win, but a wrong value is still wrong
 		return nil
 	}
-	if _, list := flag.Value.(pflag.SliceValue); !list && len(values) != 1 {
-		return fmt.Errorf("a list of %d values; want one value", len(values))
+	if _, list := flag.Value.(pflag.SliceValue); !list {
+		if len(values) == 0 {
+			return errors.New("an empty list; want a value")
+		}
+		values = []string{strings.Join(values, ",")} // as --ports takes several
 	}
 	for _, v := range values {
 		if err := cmd.Flags().Set(name, v); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"os/user"
 	"path/filepath"
 	"strings"
@@ -69,5 +70,29 @@ func TestStateFolderWithoutHome(t *testing.T) {
 	want := filepath.Join(me.HomeDir, ".local", "state", "dormant", "runs")
 	if got, err := statePath("runs"); got != want || err != nil {
 		t.Errorf("statePath = %q, %v; want %q, as the user list says", got, err, want)
+	}
+}
+
+func TestConfigTakesPortsAsAList(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	for _, tt := range []struct {
+		name, text string
+		code       int
+		want       string
+	}{
+		{"list of ports", "ports: [1947/tcp, 3588/udp]\n", exitOK, "ports      1947/tcp\n           3588/udp\n"},
+		{"bad port in the list", "ports: [1947/tcp, 0]\n", exitUsage, `config.yaml:1: key "ports": value "1947/tcp,0": port "0": want`},
+		{"list for one value", "rate: [5, 6]\n", exitUsage, `config.yaml:1: key "rate": value "5,6": want a whole number`},
+		{"empty list", "ports: []\n", exitUsage, `config.yaml:1: key "ports": an empty list; want a value`},
+	} {
+		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		code := run(t.Context(), []string{"--config", file, "scan", "127.0.0.1", "--dry-run"}, strings.NewReader(""), &out, &out)
+		if got := out.String(); code != tt.code || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: exit %d, %s; want exit %d with %q", tt.name, code, got, tt.code, tt.want)
+		}
 	}
 }

@@ -10,10 +10,10 @@ RUNS     ?= 5
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(if $(shell command -v $$(go env CC) 2>/dev/null),-race)
 
-.PHONY: help build demo test net vet fuzz bench beside-nmap rules golden cover clean FORCE
+.PHONY: help build demo test net vet fuzz bench beside-nmap beside-nmap-programs rules golden cover clean FORCE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: $(BIN) ## bin/dormant, one static binary
 $(BIN): FORCE
@@ -62,6 +62,9 @@ bench-peers: $(BIN) $(ISOLATE) ## RUNS=5 alternated runs against Debian's massca
 
 beside-nmap: $(ISOLATE) ## the table of the README: nmap and this program on the same running programs (minutes)
 	DORMANT_BESIDE_NMAP=1 go test -count=1 -v -exec $(ISOLATE) -run TestBesideNmap ./cmd/dormant
+
+beside-nmap-programs: $(ISOLATE) ## nmap -sV and this program on every installed server of the catalog (minutes); DORMANT_NPM lists folders of npm's commands
+	DORMANT_BESIDE_NMAP=1 go test -count=1 -v -timeout 30m -exec $(ISOLATE) -run TestBesideNmapPrograms ./cmd/dormant
 
 rules: $(BIN) ## every example of every fingerprint rule against all rules
 	$(BIN) rules test

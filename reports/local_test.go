@@ -51,11 +51,13 @@ func TestJoinHost(t *testing.T) {
 	host := []Finding{
 		localRow(me, 1, fingerprint.DevServer), localRow(me, 2, fingerprint.DevServer), localRow(me, 3, fingerprint.DevServer), localRow(me, 4, fingerprint.DevServer),
 		localRow("127.0.0.1", 5, fingerprint.DevServer), localRow(me, 9, fingerprint.LicenseManager), localRow(me, 10, fingerprint.Unidentified),
+		localRow("172.17.0.2", 11, fingerprint.DevServer), localRow("172.17.0.3", 12, fingerprint.DevServer),
 	}
 	scan := []Finding{
 		network(me, 1, scanner.Open, fingerprint.KnownService), network(me, 2, scanner.Filtered, 0), network(me, 4, scanner.OpenFiltered, 0),
 		network(me, 6, scanner.Open, fingerprint.LicenseManager), network(other, 7, scanner.Open, 0), network(me, 8, scanner.Closed, 0),
 		network(me, 9, scanner.Open, fingerprint.OpenShell), network(me, 10, scanner.Open, fingerprint.OpenShell),
+		network("172.17.0.3", 12, scanner.Open, fingerprint.DevServer),
 	}
 	// through the CSV that a scan writes
 	var b bytes.Buffer
@@ -79,7 +81,7 @@ func TestJoinHost(t *testing.T) {
 	for _, j := range JoinHost(host, read, []netip.Addr{netip.MustParseAddr(me)}) {
 		got[j.Target.Port.Number] = j.Result
 	}
-	want := map[uint16]Agreement{1: Agree, 2: Blocked, 3: NotSeen, 4: NotSeen, 5: LocalOnly, 6: NotHere, 9: Contrary, 10: Agree}
+	want := map[uint16]Agreement{1: Agree, 2: Blocked, 3: NotSeen, 4: NotSeen, 5: LocalOnly, 6: NotHere, 9: Contrary, 10: Agree, 11: NotScanned, 12: Agree}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("agreements by port (-want +got):\n%s", d)
 	}

@@ -95,16 +95,19 @@ type Agreement string
 
 // The agreements.
 const (
-	Agree     Agreement = "agree"      // both say that somebody is there, and nothing contradicts
-	Contrary  Agreement = "contradict" // what answers is not what the process looks like
-	Blocked   Agreement = "blocked"    // somebody listens, and the scan was kept from it
-	NotSeen   Agreement = "not_seen"   // somebody listens, and the scan tells nothing of it
-	LocalOnly Agreement = "local_only" // somebody listens on the loopback address only, as it should be unseen
-	NotHere   Agreement = "not_here"   // the network has an answer, and nobody is seen to listen
+	Agree    Agreement = "agree"      // both say that somebody is there, and nothing contradicts
+	Contrary Agreement = "contradict" // what answers is not what the process looks like
+	Blocked  Agreement = "blocked"    // somebody listens, and the scan was kept from it
+	NotSeen  Agreement = "not_seen"   // somebody listens, and the scan tells nothing of it
+	// NotScanned is a listener at an address of another namespace, as a
+	// container's, that the scan says nothing of.
+	NotScanned Agreement = "not_scanned"
+	LocalOnly  Agreement = "local_only" // somebody listens on the loopback address only, as it should be unseen
+	NotHere    Agreement = "not_here"   // the network has an answer, and nobody is seen to listen
 )
 
 // Differs reports whether an agreement is none.
-func (a Agreement) Differs() bool { return a != Agree && a != LocalOnly }
+func (a Agreement) Differs() bool { return a != Agree && a != LocalOnly && a != NotScanned }
 
 // Joined is one port in both views; one of them may be nil.
 type Joined struct {
@@ -115,7 +118,8 @@ type Joined struct {
 }
 
 // JoinHost holds what a scan says of this host's addresses against what the
-// host says, by address and port. addrs are the host's.
+// host says, by address and port. addrs are the host's own; addresses at which
+// it has listeners in other namespaces count too.
 func JoinHost(host, network []Finding, addrs []netip.Addr) []Joined {
 	at := map[scanner.Target]int{}
 	var all []Joined
@@ -128,17 +132,26 @@ func JoinHost(host, network []Finding, addrs []netip.Addr) []Joined {
 		}
 		return &all[i]
 	}
+	ours, scanned := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+	for _, a := range addrs {
+		ours[a], scanned[a] = true, true
+	}
 	for i := range host {
 		row(&host[i]).Host = &host[i]
+		ours[host[i].IP] = true
 	}
 	for i := range network {
-		if f := &network[i]; slices.Contains(addrs, f.IP) {
+		if f := &network[i]; ours[f.IP] {
 			row(f).Network = f
+			scanned[f.IP] = true
 		}
 	}
 	all = slices.DeleteFunc(all, func(j Joined) bool { return j.Host == nil && j.Network.State != scanner.Open })
 	for i := range all {
 		all[i].Result = agreement(all[i].Host, all[i].Network)
+		if all[i].Result == NotSeen && !scanned[all[i].Target.Addr] {
+			all[i].Result = NotScanned
+		}
 	}
 	slices.SortFunc(all, func(a, b Joined) int { return a.Target.Compare(b.Target) })
 	return all

@@ -45,7 +45,8 @@ from, and who holds one of the ports as a client.
 With --scan it holds the host's view against the CSV of a scan: agree, contradict
 (what answers is not what the process looks like), blocked (somebody listens, and
 the scan was kept from it), not_seen (the scan tells nothing of it), local_only,
-not_here (the network has an answer, and nobody is seen to listen).
+not_scanned (in a container or namespace that the scan says nothing of), not_here
+(the network has an answer, and nobody is seen to listen).
 
 Without root the processes of other users stay hidden: exit code 3, and the log
 says how many. A difference from the scan is exit code 1.`,

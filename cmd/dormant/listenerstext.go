@@ -133,7 +133,7 @@ func advice(a reports.Agreement) string {
 		return "the scan has no answer for it: not scanned, silent over UDP, filtered and not listed, or the listener is newer"
 	case reports.NotHere:
 		return "nobody here is seen to listen: a forwarded port, a container, a listener that has ended, or one that hides"
-	case reports.Agree, reports.LocalOnly:
+	case reports.Agree, reports.LocalOnly, reports.NotScanned:
 		return ""
 	default: // none
 		return ""

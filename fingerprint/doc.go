@@ -95,7 +95,12 @@
 //	license    1947 and 475: the license manager's own opener
 //	listen     connect, 3 s of silence; if nothing came, GET / HTTP/1.0 on the same connection
 //	further    what Rules.NextProbe says (GET / HTTP/1.1, TLS with the GET inside, the page
-//	           that is not there), then one of Rules.StageTwo, as connections are left
+//	           that is not there), then one of Rules.StageTwo, as connections are left; a TLS
+//	           server without a cipher suite in common is sent a hello of older ones
+//	confirm    one opener more where the best rule wants it: a license manager without a
+//	           version, or on a port that is not its own
+//	deep       on request, ten hellos of a JARM, where TLS has no name or shows a sign of
+//	           command and control
 //	again      a minute later, only after a sign of command and control
 //
 // Run holds many dialogues at a time: a line for each host, and no worker that
@@ -150,8 +155,26 @@
 // that offers only HTTP/1.1. Speaking HTTP/2 would save it, but its compressed
 // headers are nothing that a rule or a reader of the transcript can read.
 //
-// A failed TLS handshake is not tried again with another hello. What can be
-// known of such a server is in the clear: its version, suite and certificate
-// are read from the wire, also where Go refuses the key or cannot parse the
-// certificate.
+// A failed TLS handshake is not tried again, with one exception: a server that
+// says that no cipher suite is common gets a hello of our own bytes, which
+// offers what Go cannot do, finite-field Diffie-Hellman above all. No session
+// can come of it, and none is needed: version, suite and certificate of old
+// servers are in the clear, and are read from the wire, as they are where Go
+// refuses the key or cannot parse the certificate. Offering those suites in the
+// first hello would have meant a TLS stack of our own.
+//
+// A JARM is taken with hellos of the same kind, by the published description,
+// and held against the values that others have published: it is worth something
+// only as long as it is the same number. The ten answers are evidence, and no
+// rule reads them one by one.
+//
+// Default leaves the examples of the built-in rules unread, and patterns are
+// compiled when a value first holds their literal. A command that scans three
+// hosts should not pay for 600 files before its first packet; what is wrong
+// with a pattern is still found when it is loaded. One file with all rules, or
+// generated code, would be faster and could not be reviewed rule by rule.
+//
+// A silent port is asked for DNS before SMB: of servers that take both a GET
+// and a ClientHello for the beginning of something longer, DNS was the most
+// frequent among those recorded.
 package fingerprint

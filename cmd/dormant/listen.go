@@ -138,7 +138,7 @@ func runListen(ctx context.Context, a *app, o *listenOptions) error {
 	} else {
 		err = l.hear(ctx)
 	}
-	if e, ok := errors.AsType[*exitError](err); ok && e.code == exitUsage {
+	if e, ok := errors.AsType[*exitError](err); ok && (e.code == exitUsage || e.code == exitPrivilege) {
 		return err // nothing was heard
 	}
 	if e := errors.Join(l.writeFiles(), l.print()); e != nil {

@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestStandingConfig(t *testing.T) {
@@ -94,5 +96,15 @@ func TestConfigTakesPortsAsAList(t *testing.T) {
 		if got := out.String(); code != tt.code || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: exit %d, %s; want exit %d with %q", tt.name, code, got, tt.code, tt.want)
 		}
+	}
+}
+
+func TestManualPageHasTheDateOfTheCommit(t *testing.T) {
+	at := timeOf([]debug.BuildSetting{{Key: "vcs", Value: "git"}, {Key: "vcs.time", Value: "2026-03-04T05:06:07Z"}})
+	if want := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC); !at.Equal(want) {
+		t.Errorf("timeOf = %v, want %v", at, want)
+	}
+	if at := timeOf(nil); !at.IsZero() {
+		t.Errorf("timeOf without a commit = %v, want zero", at)
 	}
 }

@@ -17,6 +17,9 @@ func newMan(a *app) *cobra.Command {
   dormant man --dir /usr/local/share/man/man1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			header := &doc.GenManHeader{Title: "DORMANT", Section: "1", Source: "dormant", Manual: "dormant"}
+			if at := commitTime(); !at.IsZero() { // else the page has today's date
+				header.Date = &at
+			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true // the same source gives the same page
 			if dir != "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -54,4 +55,25 @@ func shortVersion() string {
 		}
 	}
 	return v
+}
+
+// commitTime is when the source was committed, the zero time where the build
+// does not know it.
+func commitTime() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	return timeOf(info.Settings)
+}
+
+func timeOf(settings []debug.BuildSetting) time.Time {
+	for _, s := range settings {
+		if s.Key == "vcs.time" {
+			if at, err := time.Parse(time.RFC3339, s.Value); err == nil {
+				return at
+			}
+		}
+	}
+	return time.Time{}
 }

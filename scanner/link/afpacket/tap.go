@@ -108,14 +108,17 @@ func filterPorts(ip uint32, ports []uint16) []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: 0x1fff, SkipTrue: drop},
 		bpf.LoadMemShift{Off: ip},
 		bpf.LoadAbsolute{Off: ip + 9, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: 7},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 6, SkipFalse: drop},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: 10},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 9, SkipFalse: drop},
 		bpf.LoadConstant{Dst: bpf.RegX, Val: 40}, // ipv6: no extension header, or all passes
 		bpf.LoadAbsolute{Off: ip + 6, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: 3},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_UDP, SkipTrue: 5},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_HOPOPTS, SkipTrue: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMPV6, SkipTrue: drop},
-		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: 60, SkipTrue: pass, SkipFalse: drop},
+		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: unix.IPPROTO_DSTOPTS, SkipTrue: pass, SkipFalse: drop},
+		bpf.LoadAbsolute{Off: ip + 40, Size: 1}, // behind hop-by-hop options: not the reports of multicast listeners
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_ICMPV6, SkipTrue: drop, SkipFalse: pass},
 	}
 	return append(head, comparePorts(ip, ports)...)
 }

@@ -10,6 +10,7 @@ type installed struct {
 	kind    string // a pattern of protocol names that are right, and no more
 	base    string // a pattern of what the program is built on: true, and no name
 	user    bool   // refuses root
+	port    uint16 // of a program that takes it on every address; 0 for one of three
 }
 
 // catalog is what Debian, npm and PyPI have and what starts in seconds.
@@ -27,7 +28,7 @@ func catalog() []installed {
 		{name: "Caddy", command: "caddy file-server --listen {at} --root {dir}", class: web, product: "caddy", kind: "http"},
 		{name: "HAProxy", command: "haproxy -db -f {dir}/conf", class: web, product: "haproxy", kind: "http",
 			file: "defaults\n mode http\n timeout client 9s\n timeout server 9s\n timeout connect 3s\nfrontend f\n bind {at}\n http-request deny\n"},
-		{name: "Squid", command: "squid -N -f {dir}/conf", class: "known_service tunnel_or_proxy", product: "squid", kind: "http",
+		{name: "Squid", command: "sh -c 'rm -f /dev/shm/squid-dormant*; exec squid -N -n dormant -f {dir}/conf'", class: "known_service tunnel_or_proxy", product: "squid", kind: "http",
 			file: "http_port {at}\ncache_log {dir}/log\naccess_log none\npid_filename {dir}/pid\ncache_effective_user nobody\n"},
 		{name: "Privoxy", command: "privoxy --no-daemon {dir}/conf", class: "known_service tunnel_or_proxy", product: "privoxy", kind: "http",
 			file: "confdir /etc/privoxy\nlisten-address {at}\n"},
@@ -54,15 +55,15 @@ func catalog() []installed {
 		{name: "Dovecot", command: "dovecot -F -c {dir}/conf", class: known, product: "dovecot", kind: "imap",
 			file: "protocols = imap\nbase_dir = {dir}/run\nlog_path = {dir}/log\nssl = no\nlisten = {addr}\nservice imap-login {\n inet_listener imap {\n port = {port}\n }\n inet_listener imaps {\n port = 0\n }\n}\npassdb {\n driver = static\n args = nopassword\n}\n"},
 		{name: "BIND", command: "named -f -c {dir}/conf", class: known, product: "bind|dns", kind: "domain|dns",
-			file: "options { directory \"{dir}\"; listen-on port {port} { {addr}; }; listen-on-v6 { none; }; pid-file none; recursion no; };\ncontrols {};\n"},
+			file: "options { directory \"{dir}\"; listen-on port {port} { {addr}; }; listen-on-v6 { none; }; pid-file none; recursion no; };\ncontrols {};\n", user: true},
 		{name: "dnsmasq", command: "dnsmasq -d -C /dev/null --no-resolv --no-hosts --port={port} --listen-address={addr} --bind-interfaces -u root", class: known, product: "dnsmasq|dns", kind: "domain|dns"},
 		{name: "Unbound", command: "unbound -d -c {dir}/conf", class: known, product: "unbound|dns", kind: "domain|dns",
 			file: "server:\n interface: {addr}\n port: {port}\n username: \"\"\n chroot: \"\"\n directory: \"{dir}\"\n pidfile: \"{dir}/pid\"\n use-syslog: no\n access-control: 127.0.0.0/8 allow\nremote-control:\n control-enable: no\n"},
 		{name: "OpenLDAP", command: "slapd -d 0 -h ldap://{at} -f {dir}/conf", class: known, product: "ldap", kind: "ldap", file: "pidfile {dir}/pid\n"},
 		{name: "Samba", command: "smbd -F --no-process-group -p {port} -s {dir}/conf", class: known, product: "smb|samba", kind: "smb|netbios|microsoft-ds",
-			file: "[global]\nlock dir={dir}\nstate directory={dir}\ncache directory={dir}\nprivate dir={dir}\npid directory={dir}\nncalrpc dir={dir}/rpc\nlog file={dir}/log\ninterfaces={addr}\nbind interfaces only=yes\n"},
+			file: "[global]\nlock dir={dir}\nstate directory={dir}\ncache directory={dir}\nprivate dir={dir}\npid directory={dir}\nncalrpc dir={dir}/rpc\nlog file={dir}/log\ninterfaces={addr}/8\nbind interfaces only=yes\n"},
 		{name: "xrdp", command: "xrdp --nodaemon --config {dir}/conf", class: known, product: "xrdp|rdp|terminal", kind: "rdp|ms-wbt-server",
-			file: "[Globals]\naddress={addr}\nport={port}\nsecurity_layer=negotiate\ncertificate={cert}\nkey_file={cert}\n[Logging]\nLogFile={dir}/log\n[Xorg]\nname=Xorg\n"},
+			file: "[Globals]\nport=tcp://{addr}:{port}\nsecurity_layer=negotiate\ncertificate={cert}\nkey_file={cert}\n[Logging]\nLogFile={dir}/log\n[Xorg]\nname=Xorg\n"},
 		{name: "TigerVNC", command: "Xvnc :77 -rfbport {port} -interface {addr} -SecurityTypes None", class: known, product: "vnc", kind: "vnc|rfb"},
 		{name: "stunnel", command: "stunnel {dir}/conf", class: known, product: "^$", kind: "ssl|tls", file: "foreground=yes\npid=\n[s]\naccept={at}\nconnect=127.88.255.1:9\ncert={cert}\n"},
 		{name: "echo", command: "socat TCP-LISTEN:{port},bind={addr},fork,reuseaddr EXEC:/bin/cat", class: known, product: "^$", kind: "echo"},
@@ -73,12 +74,12 @@ func catalog() []installed {
 		{name: "distccd", command: "distccd --no-detach --daemon --allow 127.0.0.0/8 --listen {addr} -p {port}", class: "known_service unidentified", product: "distcc", kind: "distcc", user: true},
 		{name: "iperf3", command: "iperf3 -s -B {addr} -p {port}", class: "known_service unidentified", product: "iperf", kind: "iperf"},
 		{name: "Transmission", command: "transmission-daemon -f -g {dir} -p {port} -r {addr} --no-auth", class: known, product: "transmission", kind: "http"},
-		{name: "aria2", command: "aria2c --enable-rpc --rpc-listen-all --rpc-listen-port={port} -d {dir}", class: web, product: "aria2", kind: "http"},
+		{name: "aria2", command: "aria2c --enable-rpc --rpc-listen-all --rpc-listen-port={port} -d {dir}", class: web, product: "aria2", kind: "http", port: 5093},
 		{name: "node_exporter", command: "prometheus-node-exporter --web.listen-address={at}", class: known, product: "node.exporter", kind: "http"},
 		{name: "Prometheus", command: "prometheus --config.file={dir}/conf --web.listen-address={at} --storage.tsdb.path={dir}/d", class: known, product: "prometheus", kind: "http", base: "golang|^go ", file: "global: {}\n"},
 		{name: "CUPS", command: "cupsd -f -c {dir}/conf -s {dir}/files", class: known, product: "cups", kind: "ipp|http", file: "Listen {at}\n"},
 		{name: "Tor SOCKS", command: "tor -f {dir}/conf --quiet", class: "tunnel_or_proxy known_service", product: "tor", kind: "socks", file: "SocksPort {at}\nDataDirectory {dir}/d\n"},
-		{name: "gpsd", command: "gpsd -N -n -G -S {port} /dev/null", class: known, product: "gpsd"},
+		{name: "gpsd", command: "gpsd -N -G -S {port} -F {dir}/sock", class: known, product: "gpsd", port: 475},
 		{name: "ngIRCd", command: "ngircd -n -f {dir}/conf", class: known, product: "ngircd", kind: "irc",
 			file: "[Global]\nName=irc.test.example\nListen={addr}\nPorts={port}\nServerUID=nobody\nServerGID=nogroup\n[Options]\nPAM=no\nIdent=no\n"},
 		{name: "BitlBee", command: "bitlbee -D -n -i {addr} -p {port} -d {dir}", class: known, product: "bitlbee", kind: "irc", user: true},
@@ -109,7 +110,7 @@ func catalog() []installed {
 		{name: "Parcel", command: "sh -c 'cd {dir}; echo hi > index.html; exec parcel serve --no-cache --host {addr} --port {port} index.html'", class: dev, product: "parcel", kind: "http"},
 		{name: "live-server", command: "sh -c 'echo \"<html><head></head><body>x</body></html>\" > {dir}/index.html; exec live-server --no-browser --host={addr} --port={port} {dir}'", class: dev, product: "live.server", kind: "http", base: "serve-index|node"},
 		{name: "BrowserSync", command: "browser-sync start --server {dir} --no-open --no-ui --host {addr} --listen {addr} --port {port}", class: dev, product: "browser.?sync", kind: "http"},
-		{name: "esbuild", command: "esbuild --serve={at} --servedir={dir} --log-level=info", class: dev, product: "esbuild", kind: "http"},
+		{name: "esbuild", command: "sh -c 'sleep 3600 | esbuild --serve={at} --servedir={dir}'", class: dev, product: "esbuild", kind: "http"},
 		{name: "Node-RED", command: "node-red -u {dir} -p {port} -D uiHost={addr}", class: web, product: "node.red", kind: "http"},
 		{name: "Hugo", command: "sh -c 'hugo new site {dir}/s >/dev/null; exec hugo server -s {dir}/s --bind {addr} -p {port}'", class: dev, product: "hugo", kind: "http"},
 		{name: "Jekyll", command: "jekyll serve -s {dir} -d {dir}/_site -H {addr} -P {port}", class: dev, product: "jekyll", base: "webrick", kind: "http"},

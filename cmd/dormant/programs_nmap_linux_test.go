@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -57,7 +58,7 @@ func TestBesideNmapPrograms(t *testing.T) {
 		if !only.MatchString(p.name) {
 			continue
 		}
-		port := []uint16{3588, 3712, 3047}[n%3]
+		port := cmp.Or(p.port, []uint16{3588, 3712, 3047}[n%3])
 		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 88, 0, byte(n + 1)}), port)
 		r := &running{installed: p, at: at}
 		if why := r.begin(t, ns, cert); why != "" {

@@ -48,10 +48,6 @@ func escape(s string, limit int) string {
 	return b.String()[:fits] + cutMark
 }
 
-// Escape is escape for the packages beside this one: hostile text as printable
-// ASCII on one line, at most limit bytes, at least 4.
-func Escape(s string, limit int) string { return escape(s, limit) }
-
 func printable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {

@@ -152,8 +152,5 @@ func (p *parser) check() error {
 	return errors.Join(errs...)
 }
 
-// maxRuleText bounds the text of a rule in reports, in bytes.
-const maxRuleText = 300
-
 // shown is a text of the file as reports may show it.
-func shown(s string) string { return reports.Escape(strings.TrimSpace(s), maxRuleText) }
+func shown(s string) string { return reports.Line(strings.TrimSpace(s)) }

@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"net/netip"
 	"slices"
 
 	"dormant/scanner"
@@ -141,25 +142,35 @@ func union(a, b []Reason) []Reason {
 	return a
 }
 
-// who returns the clients with an effect.
-func who(all []Access, e Effect) Addrs {
-	var out Addrs
+// with returns the clients that have the effect.
+func with(all []Access, e Effect) Addrs {
+	var spans []Span[netip.Addr]
 	for _, a := range all {
 		if a.Effect == e {
-			out = out.Union(a.Clients)
+			spans = append(spans, a.Clients.spans...)
 		}
 	}
-	return out
+	return NewSet(spans...)
 }
 
-// find returns the access of one client.
-func find(all []Access, client Addrs) []Access {
-	var out []Access
+// of returns what becomes of one client.
+func of(all []Access, client netip.Addr) Access {
 	for _, a := range all {
-		if both := a.Clients.Intersect(client); !both.Empty() {
-			a.Clients = both
-			out = append(out, a)
+		if a.Clients.Contains(client) {
+			return a
 		}
 	}
-	return out
+	return Access{Clients: oneAddr(client), Effect: Unknown, Phase: First, Why: []Reason{{Text: "the client was not asked about"}}}
+}
+
+// rule names what decided, and its line; "" where nothing did.
+func (a *Access) rule() (id string, line int) {
+	switch {
+	case a.Rule != nil && a.Rule.ID != "":
+		return a.Rule.ID, a.Rule.Line
+	case a.Chain != nil:
+		return a.Chain.Name + " policy", a.Chain.PolicyLine
+	default:
+		return "", 0
+	}
 }

@@ -148,6 +148,8 @@ type RuleSet struct {
 	// Assumed says in words what was taken for granted, Notes what was not read.
 	Assumed []string
 	Notes   []Note
+
+	columns []string // of a simple CSV, for exceptions
 }
 
 // Rules counts the rules of all chains.

@@ -174,6 +174,7 @@ func parseCSV(p *parser) error {
 		}
 	}
 	s := simple{parser: p}
+	p.set.columns = header
 	for {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {

@@ -1,0 +1,260 @@
+package firewall
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dormant/registry"
+)
+
+// exception fills in what would keep the clients that a rule cuts off: the
+// fewest networks that hold just them, to just the services that they use.
+func (r *RuleImpact) exception(rs *RuleSet) {
+	if len(r.gaps) == 0 {
+		return
+	}
+	w := exceptionWriter{set: rs, rule: r.rule, chain: r.chain}
+	if r.rule != nil {
+		w.chain = rs.chainOf(r.rule)
+	}
+	for _, g := range r.gaps {
+		w.add(g)
+	}
+	r.Exception, r.Where = w.lines, w.where()
+}
+
+// chainOf returns the chain in which a rule stands.
+func (rs *RuleSet) chainOf(r *Rule) *Chain {
+	for _, c := range rs.Chains {
+		if slices.Contains(c.Rules, r) {
+			return c
+		}
+	}
+	return nil
+}
+
+// exceptionWriter writes exceptions in the syntax of a file.
+type exceptionWriter struct {
+	set   *RuleSet
+	rule  *Rule // before which they go; nil: at the end of chain
+	chain *Chain
+	lines []string
+}
+
+// exceptionSources is how many networks one line names where the syntax allows
+// several.
+const exceptionSources = 20
+
+func (w *exceptionWriter) add(g gap) {
+	networks := Prefixes(g.clients)
+	if w.set.Format == "cisco" {
+		for _, p := range networks {
+			w.cisco(p, g)
+		}
+		return
+	}
+	for part := range slices.Chunk(networks, exceptionSources) {
+		switch w.set.Format {
+		case "yaml", "csv":
+			w.simple(part, g)
+		case "iptables":
+			w.iptables(part, g)
+		case "nft":
+			w.nft(part, g)
+		case "aws":
+			w.aws(part, g)
+		}
+	}
+}
+
+// where says in words where the lines go.
+func (w *exceptionWriter) where() string {
+	name := ""
+	if w.chain != nil {
+		name = w.chain.Name
+	}
+	switch {
+	case w.set.Format == "aws":
+		return "to IpPermissions of a group that the server carries"
+	case w.set.Format == "nft" && w.rule != nil:
+		return "with nft -f, before the rule"
+	case w.set.Format == "nft":
+		return "with nft -f, at the end of chain " + name
+	case w.rule != nil:
+		return fmt.Sprintf("before line %d", w.rule.Line)
+	default:
+		return "at the end of " + name
+	}
+}
+
+// joined writes networks with sep between, single addresses without a length.
+func joined(list []netip.Prefix, sep string) string {
+	words := make([]string, len(list))
+	for i, p := range list {
+		words[i] = prefixWord(p)
+	}
+	return strings.Join(words, sep)
+}
+
+func prefixWord(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// simple writes a rule of simple YAML or CSV. The answer is a rule of its own
+// where replies do not pass by themselves.
+func (w *exceptionWriter) simple(from []netip.Prefix, g gap) {
+	t := g.service
+	id := fmt.Sprintf("keep-%d", len(w.lines)+1)
+	if w.rule != nil {
+		id = w.rule.ID + "-" + id
+	}
+	fields := map[string]string{"id": id, "action": "allow", "proto": t.Port.Proto.String(),
+		"src": joined(from, " "), "dst": t.Addr.String(), "dport": strconv.Itoa(int(t.Port.Number))}
+	if g.phase == Reply {
+		fields["src"], fields["dst"], fields["sport"], fields["dport"] = fields["dst"], fields["src"], fields["dport"], ""
+	}
+	if w.set.Format == "csv" {
+		cells := make([]string, len(w.set.columns))
+		for i, name := range w.set.columns {
+			cells[i] = fields[name]
+		}
+		w.lines = append(w.lines, strings.Join(cells, ","))
+		return
+	}
+	var words []string
+	for _, name := range simpleFields() {
+		v := fields[name]
+		if v == "" {
+			continue
+		}
+		if strings.ContainsAny(v, " :") || name == "id" { // a list, or IPv6
+			quoted := strings.Fields(v)
+			for i := range quoted {
+				quoted[i] = strconv.Quote(quoted[i])
+			}
+			v = strings.Join(quoted, ", ")
+			if len(quoted) > 1 {
+				v = "[" + v + "]"
+			}
+		}
+		words = append(words, name+": "+v)
+	}
+	w.lines = append(w.lines, "- {"+strings.Join(words, ", ")+"}")
+}
+
+func (w *exceptionWriter) iptables(from []netip.Prefix, g gap) {
+	t := g.service
+	chain := w.chain.Name
+	if _, plain, ok := strings.Cut(chain, "/"); ok {
+		chain = plain
+	}
+	src, dst, side := joined(from, ","), t.Addr.String(), "--dport"
+	if g.phase == Reply {
+		src, dst, side = dst, src, "--sport"
+	}
+	w.lines = append(w.lines, fmt.Sprintf("-A %s -s %s -d %s -p %s -m %s %s %d -j ACCEPT", chain, src, dst, t.Port.Proto, t.Port.Proto, side, t.Port.Number))
+}
+
+func (w *exceptionWriter) nft(from []netip.Prefix, g gap) {
+	t := g.service
+	family := "ip"
+	if t.Addr.Is6() {
+		family = "ip6"
+	}
+	who, side, other, port := "{ "+joined(from, ", ")+" }", "saddr", "daddr", "dport"
+	if len(from) == 1 {
+		who = prefixWord(from[0])
+	}
+	if g.phase == Reply {
+		side, other, port = "daddr", "saddr", "sport"
+	}
+	verb, at := "add", w.chain.Name
+	if w.rule != nil {
+		verb = "insert"
+		at = w.rule.ID // "inet t forward handle 7"
+	}
+	w.lines = append(w.lines, fmt.Sprintf("%s rule %s %s %s %s %s %s %s %s %d accept", verb, at, family, side, who, family, other, t.Addr, t.Port.Proto.String()+" "+port, t.Port.Number))
+}
+
+// cisco writes an entry for one network, with the number where it goes if the
+// list has room for it there.
+func (w *exceptionWriter) cisco(from netip.Prefix, g gap) {
+	t := g.service
+	name := w.chain.Name
+	who, server := ciscoAddr(from, w.set.Stateful), "host "+t.Addr.String()
+	entry := fmt.Sprintf("permit %s %s %s eq %d", t.Port.Proto, who, server, t.Port.Number)
+	number := 0
+	if w.rule != nil {
+		_, after, _ := strings.Cut(strings.TrimPrefix(w.rule.ID, name), ":")
+		number, _ = strconv.Atoi(after)
+	}
+	switch {
+	case w.set.Stateful && number > 0: // ASA: the later entries move down
+		entry = fmt.Sprintf("access-list %s line %d extended %s", name, number, entry)
+	case w.set.Stateful:
+		entry = fmt.Sprintf("access-list %s extended %s", name, entry)
+	}
+	w.lines = append(w.lines, entry)
+}
+
+// ciscoAddr writes a network with the mask of ASA, or the wildcard of IOS.
+func ciscoAddr(p netip.Prefix, asa bool) string {
+	switch {
+	case p.IsSingleIP():
+		return "host " + p.Addr().String()
+	case p.Addr().Is6():
+		return p.String()
+	}
+	mask := net.CIDRMask(p.Bits(), 32)
+	if !asa {
+		for i := range mask {
+			mask[i] = ^mask[i]
+		}
+	}
+	return p.Addr().String() + " " + net.IP(mask).String()
+}
+
+// aws writes a permission as describe-security-groups shows it.
+func (w *exceptionWriter) aws(from []netip.Prefix, g gap) {
+	type v4 struct {
+		CIDR string `json:"CidrIp"`
+	}
+	type v6 struct {
+		CIDR string `json:"CidrIpv6"`
+	}
+	permission := struct {
+		Protocol string `json:"IpProtocol"`
+		From     uint16 `json:"FromPort"`
+		To       uint16 `json:"ToPort"`
+		Ranges   []v4   `json:"IpRanges,omitempty"`
+		Ranges6  []v6   `json:"Ipv6Ranges,omitempty"`
+	}{Protocol: g.service.Port.Proto.String(), From: g.service.Port.Number, To: g.service.Port.Number}
+	for _, p := range from {
+		if p.Addr().Is4() {
+			permission.Ranges = append(permission.Ranges, v4{p.String()})
+		} else {
+			permission.Ranges6 = append(permission.Ranges6, v6{p.String()})
+		}
+	}
+	text, err := json.Marshal(permission)
+	if err != nil { // strings and numbers only
+		return
+	}
+	w.lines = append(w.lines, string(text))
+}
+
+// otherTransport is the same number on the other transport.
+func otherTransport(p registry.Port) registry.Port {
+	if p.Proto == registry.TCP {
+		return registry.Port{Number: p.Number, Proto: registry.UDP}
+	}
+	return registry.Port{Number: p.Number, Proto: registry.TCP}
+}

@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"net"
@@ -188,6 +189,48 @@ func TestOldServer(t *testing.T) {
 			}
 			if got := certFields(last.TLS.Chain[0])["cert:subject"]; got != "CN=old.example" {
 				t.Errorf("subject %q", got)
+			}
+		})
+	}
+}
+
+// TestNothingInCommon: only a refusal for want of a cipher suite leads to the
+// older hello, once, and a server that refuses that too is left alone.
+func TestNothingInCommon(t *testing.T) {
+	alert := func(description byte) []byte { return []byte{recordAlert, 3, 3, 0, 2, 2, description} }
+	offersDHE := func(hello []byte) bool { return bytes.Contains(hello, []byte{0x00, 0x39, 0x00, 0x33}) }
+	for _, tt := range []struct {
+		name   string
+		answer func(hello []byte) []byte
+		want   []string
+		suite  string
+	}{
+		{"handshake_failure, then a certificate", func(hello []byte) []byte {
+			if offersDHE(hello) {
+				return oldFlight(tls.VersionTLS10, 0x0039, []byte("der"))
+			}
+			return alert(40)
+		}, []string{"silence=timeout", "get10=fin", "tls=tls_fail", "old_tls=fin"}, "TLS_DHE_RSA_WITH_AES_256_CBC_SHA"},
+		{"handshake_failure twice", func([]byte) []byte { return alert(40) },
+			[]string{"silence=timeout", "get10=fin", "tls=tls_fail", "old_tls=fin"}, ""},
+		{"unrecognized_name", func([]byte) []byte { return alert(112) },
+			[]string{"silence=timeout", "get10=fin", "tls=tls_fail"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ev, err := hurried(fakeRules{}).Identify(t.Context(), serveLoopback(t, onHello(tt.answer)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.want, probesOf(ev)); d != "" {
+				t.Errorf("exchanges (-want +got):\n%s", d)
+			}
+			suite := ""
+			if last := ev.Exchanges[len(ev.Exchanges)-1]; last.TLS != nil {
+				suite = last.TLS.Cipher
+			}
+			if suite != tt.suite {
+				t.Errorf("suite %q, want %q", suite, tt.suite)
 			}
 		})
 	}

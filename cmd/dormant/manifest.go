@@ -57,6 +57,6 @@ func budget(o *scanOptions) reports.Budget {
 	}
 	return reports.Budget{
 		ConnectionsPerPort: o.talk.connections(), JARM: o.talk.deep,
-		HostTime: fingerprint.HostTime, HostBytes: fingerprint.HostBytes, Fragile: o.talk.fragileFiles,
+		HostTime: fingerprint.HostTime, HostBytes: fingerprint.HostBytes, Fragile: o.talk.lists,
 	}
 }

@@ -24,6 +24,7 @@ type talkOptions struct {
 	deep         bool
 	fragileFiles []string
 	fragile      *scanner.Spared // read from the files
+	lists        []string        // those files, and the standing one if it is there
 }
 
 func (o *talkOptions) addFlags(flags *pflag.FlagSet) {
@@ -41,6 +42,7 @@ func (o *talkOptions) connections() int {
 
 // read reads the lists of fragile hosts. It returns usage errors.
 func (o *talkOptions) read(ctx context.Context, standing string) error {
+	o.lists = nil
 	var lists []scanner.List
 	var files []io.Closer
 	defer func() {
@@ -57,6 +59,7 @@ func (o *talkOptions) read(ctx context.Context, standing string) error {
 			return usageError("--fragile: %w", err)
 		}
 		files = append(files, f)
+		o.lists = append(o.lists, path)
 		lists = append(lists, scanner.List{Name: path, Reader: f})
 	}
 	var err error

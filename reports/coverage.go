@@ -15,10 +15,13 @@ import (
 )
 
 // Coverage writes what was covered, as CSV: one record for each /24 (IPv6:
-// /120) and port. It counts the findings that it is given, so it must be given
-// those of silent targets too. Its memory does not grow with the run.
+// /120) and port, counted from the findings, of which it must be given those of
+// silent targets too. With Options.Subnets it is one record for each subnet, as
+// the engine counted it, and the port is empty: all that were asked. Its memory
+// does not grow with the run.
 type Coverage struct {
 	w      *csv.Writer
+	o      Options
 	subnet netip.Prefix
 	any    Finding // of the subnet, for site and vantage
 	counts map[registry.Port]*coverCount
@@ -37,8 +40,8 @@ func coverageHeader() []string {
 }
 
 // NewCoverage writes the header to w and returns the sink of the records.
-func NewCoverage(w io.Writer) (*Coverage, error) {
-	c := &Coverage{w: csv.NewWriter(w), counts: map[registry.Port]*coverCount{}}
+func NewCoverage(w io.Writer, o Options) (*Coverage, error) {
+	c := &Coverage{w: csv.NewWriter(w), o: o, counts: map[registry.Port]*coverCount{}}
 	c.w.UseCRLF = true
 	if err := c.w.Write(coverageHeader()); err != nil {
 		return nil, fmt.Errorf("reports: write coverage: %w", err)
@@ -48,6 +51,9 @@ func NewCoverage(w io.Writer) (*Coverage, error) {
 
 // Write counts the finding; a subnet is written when the next one begins.
 func (c *Coverage) Write(_ context.Context, f Finding) error {
+	if c.o.Subnets {
+		return nil
+	}
 	subnet, err := f.IP.WithZone("").Prefix(max(0, f.IP.BitLen()-8))
 	if err != nil {
 		return fmt.Errorf("reports: coverage of %s: %w", endpoint(&f), err)
@@ -84,19 +90,38 @@ func (c *Coverage) Write(_ context.Context, f Finding) error {
 func (c *Coverage) flush() error {
 	for _, port := range slices.SortedFunc(maps.Keys(c.counts), registry.Port.Compare) {
 		n := c.counts[port]
-		complete := "yes"
-		if n.local > 0 {
-			complete = "no"
-		}
-		err := c.w.Write([]string{
-			cell(c.any.Site, maxText), cell(c.any.Vantage, maxText), c.subnet.String(), strconv.Itoa(int(port.Number)), port.Proto.String(),
-			count(n.targets), count(n.probed), "", count(n.answered), count(n.unreachable), count(n.local), "", complete,
-		})
-		if err != nil {
-			return fmt.Errorf("reports: write coverage: %w", err)
+		if err := c.record(c.any.Site, c.any.Vantage, c.subnet, strconv.Itoa(int(port.Number)), port.Proto.String(), n); err != nil {
+			return err
 		}
 	}
 	clear(c.counts)
+	return nil
+}
+
+func (c *Coverage) record(site, vantage string, subnet netip.Prefix, port, transport string, n *coverCount) error {
+	complete := "yes"
+	if n.local > 0 || n.probed+n.unreachable < n.targets {
+		complete = "no"
+	}
+	err := c.w.Write([]string{
+		cell(site, maxText), cell(vantage, maxText), subnet.String(), port, transport,
+		count(n.targets), count(n.probed), "", count(n.answered), count(n.unreachable), count(n.local), "", complete,
+	})
+	if err != nil {
+		return fmt.Errorf("reports: write coverage: %w", err)
+	}
+	return nil
+}
+
+// subnets writes what the engine counted.
+func (c *Coverage) subnets() error {
+	run := c.o.run()
+	for _, s := range run.Scan.Subnets {
+		n := &coverCount{targets: s.Targets, probed: s.Probed, answered: s.Answered, unreachable: s.Unreachable, local: s.LocalErrors}
+		if err := c.record(run.Site, run.Vantage, s.Prefix, "", "", n); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -104,7 +129,11 @@ func count(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // Close writes the last subnet.
 func (c *Coverage) Close() error {
-	if err := c.flush(); err != nil {
+	write := c.flush
+	if c.o.Subnets {
+		write = c.subnets
+	}
+	if err := write(); err != nil {
 		return err
 	}
 	c.w.Flush()

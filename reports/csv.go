@@ -23,6 +23,12 @@ type CSVOptions struct {
 	Preset string
 }
 
+// Check says what is wrong with the options, before anything is written.
+func (o CSVOptions) Check() error {
+	_, _, err := o.layout()
+	return err
+}
+
 // ParseComma reads a delimiter as users write it: "," ";" "|" or "tab".
 func ParseComma(s string) (rune, error) {
 	switch s {

@@ -39,6 +39,11 @@
 // which every reader of that format shows or skips; the service element is only
 // written for what was proved.
 //
+// What breaks the policy stands first wherever a person reads: in the table, the
+// page, Markdown and the sheet Attention, also when the bound of one is reached.
+// The rows of CSV, JSON and nmap's XML keep the order of addresses, by which
+// other programs join them; the column expected says no there.
+//
 // Sink.Close takes no context, so Sorted delivers under one of its own: what
 // was found is written also when the run was interrupted.
 //

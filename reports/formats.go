@@ -27,6 +27,12 @@ type Options struct {
 	// Dossier returns what the registry knows of a port, for the formats that
 	// explain; (*registry.Registry).Lookup is one. Nil when there is nothing.
 	Dossier func(p registry.Port) (registry.Entry, bool)
+	// Keep says which findings become rows of a format that is given all of them
+	// and has a sheet of rows. Nil means all.
+	Keep func(f *Finding) bool
+	// Subnets is true when Run will tell what was covered of each subnet, because
+	// silent targets do not come as findings.
+	Subnets bool
 }
 
 func (o Options) run() Run {
@@ -66,12 +72,14 @@ func Formats() map[string]Format {
 		"evidence": {Extensions: []string{".evidence.jsonl"}, Streams: true,
 			New: func(w io.Writer, _ Options) (Sink, error) { return NewEvidence(w), nil }},
 		"coverage": {Extensions: []string{".coverage.csv"}, All: true, Streams: true,
-			New: func(w io.Writer, _ Options) (Sink, error) { return NewCoverage(w) }},
+			New: func(w io.Writer, o Options) (Sink, error) { return NewCoverage(w, o) }},
+		"changes": {Extensions: []string{".changes.csv"}, All: true, Streams: true,
+			New: func(w io.Writer, o Options) (Sink, error) { return NewChanges(w, o.CSV) }},
 		"nmap": {Extensions: []string{".xml"}, Streams: true,
 			New: func(w io.Writer, o Options) (Sink, error) { return NewNmapXML(w, o) }},
 		"markdown": {Extensions: []string{".md", ".markdown"}, All: true,
 			New: func(w io.Writer, o Options) (Sink, error) { return NewMarkdown(w, o), nil }},
-		"xlsx": {Extensions: []string{".xlsx"}, // rows beyond some megabytes wait on the disk
+		"xlsx": {Extensions: []string{".xlsx"}, All: true, // rows beyond some megabytes wait on the disk
 			New: func(w io.Writer, o Options) (Sink, error) { return NewXLSX(w, o) }},
 		"html": {Extensions: []string{".html", ".htm"}, All: true,
 			New: func(w io.Writer, o Options) (Sink, error) { return NewHTML(w, o) }},

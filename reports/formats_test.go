@@ -79,6 +79,7 @@ func readers() map[string]reader {
 		"ecs":      {count: countLines},
 		"evidence": {count: countEvidence, want: dialogues},
 		"coverage": {count: countCoverage},
+		"changes":  {count: countRecords, want: differing},
 		"nmap":     {count: countPorts},
 		"markdown": {count: countRows, want: open},
 		"html":     {count: countHTML},
@@ -121,6 +122,21 @@ func countEvidence(out []byte) (int, error) {
 		n++
 	}
 	return n, nil
+}
+
+// differing counts what is not as it was in the last run.
+func differing(findings []reports.Finding) (n int) {
+	for i := range findings {
+		if slices.Contains([]string{"new", "gone", "missing", "changed", "moved"}, findings[i].Change) {
+			n++
+		}
+	}
+	return n
+}
+
+func countRecords(out []byte) (int, error) {
+	records, err := csv.NewReader(bytes.NewReader(out)).ReadAll()
+	return len(records) - 1, err
 }
 
 func countCoverage(out []byte) (int, error) {

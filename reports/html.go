@@ -31,16 +31,12 @@ type HTML struct {
 	o     Options
 	page  *template.Template
 	tally *tally
-	cards []card
-	more  uint64   // open ports beyond maxCards
+	cards ranked[card]
 	blind []string // what could not be measured, the first few
 
 	changes     []change // against the last run, the first few
 	moreChanges uint64
 }
-
-// change is one line of what differs from the last run.
-type change struct{ Word, Endpoint, What string }
 
 var _ Sink = (*HTML)(nil)
 
@@ -55,7 +51,7 @@ type card struct {
 	Confidence                      string
 	Product, Version, Service       string
 	Evidence, EvidenceID            string
-	Severity, Change, Owner, Note   string
+	Severity, Change, Who, Note     string
 	State, Reason, At, RTT          string
 	Flags                           []string
 	Title, Why, Else, Advice        string
@@ -75,7 +71,7 @@ func NewHTML(w io.Writer, o Options) (*HTML, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reports: HTML page: %w", err)
 	}
-	return &HTML{w: w, o: o, page: t, tally: newTally()}, nil
+	return &HTML{w: w, o: o, page: t, tally: newTally(), cards: ranked[card]{limit: maxCards}}, nil
 }
 
 // Write keeps what the page will show.
@@ -83,19 +79,15 @@ func (h *HTML) Write(_ context.Context, f Finding) error {
 	h.tally.add(&f)
 	if changed(&f) {
 		if len(h.changes) < maxChanges {
-			h.changes = append(h.changes, change{escape(f.Change, maxText), endpoint(&f), sentence(&f)})
+			h.changes = append(h.changes, newChange(&f))
 		} else {
 			h.moreChanges++
 		}
 	}
 	switch f.State {
 	case scanner.Open:
-		if len(h.cards) == maxCards {
-			h.more++
-			break
-		}
 		_, known := h.o.dossier(target(&f).Port)
-		h.cards = append(h.cards, newCard(len(h.cards)+1, &f, known))
+		h.cards.add(newCard(int(h.tally.states[scanner.Open]), &f, known), breach(&f))
 	case scanner.Unknown:
 		if len(h.blind) < maxClosedRows {
 			h.blind = append(h.blind, endpoint(&f)+" ("+f.Reason.String()+")")
@@ -114,7 +106,7 @@ func newCard(id int, f *Finding, known bool) card {
 		Verdict: strings.ReplaceAll(f.Verdict.String(), "_", " "), Mark: markOf(f), Need: need, Confidence: confidence(f),
 		Product: escape(name(f), maxText), Version: escape(f.Version, maxText), Service: escape(f.Service, maxText),
 		Evidence: escape(f.Evidence, maxEvidence), EvidenceID: escape(f.EvidenceID, maxText),
-		Severity: escape(f.Severity, maxText), Change: escape(f.Change, maxText), Owner: escape(f.Owner, maxText),
+		Severity: escape(f.Severity, maxText), Change: escape(f.Change, maxText), Who: concerns(f),
 		Note:  escape(f.Note, maxNote),
 		State: f.State.String(), Reason: f.Reason.String(), At: moment(f.ObservedAt), RTT: milliseconds(f.RTT),
 		Flags: escapeAll(f.Flags), Title: e.Title, Why: e.Why, Else: e.Else, Advice: e.Advice, Dossier: known, gravity: gravity(f),
@@ -262,14 +254,14 @@ func (h *HTML) document() (*document, error) {
 		Style:  template.CSS(style), // both are files of this package
 		Script: template.JS(script),
 		Answer: t.answer(&run), Run: run, Started: moment(run.Scan.Started), Ended: moment(run.Scan.Finished),
-		Cards: h.cards, More: unlessNone(h.more), Changes: h.changes, MoreChanges: unlessNone(h.moreChanges), Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
+		Cards: h.cards.all(), More: unlessNone(h.cards.more), Changes: h.changes, MoreChanges: unlessNone(h.moreChanges), Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
 		Verdicts: verdictBars(t), Ports: portBars(t),
 	}
 	d.Heat, d.MoreHeat = heatMap(t)
-	d.Need, d.NeedMore = h.first()
+	d.Need, d.NeedMore = first(d.Cards)
 	d.Facts = []fact{
 		{number(run.Scan.Targets), "targets asked"},
-		{number(max(run.Scan.HostsAlive, uint64(len(h.hosts())))), "hosts answered"},
+		{number(max(run.Scan.HostsAlive, uint64(len(hosts(d.Cards))))), "hosts answered"},
 		{number(t.states[scanner.Open]), "ports open"},
 		{number(t.needAttention()), "need attention"},
 	}
@@ -286,17 +278,17 @@ func (h *HTML) document() (*document, error) {
 
 // first returns the gravest findings and how many more need attention. Their
 // cards are unfolded.
-func (h *HTML) first() (need []card, more string) {
+func first(cards []card) (need []card, more string) {
 	var at []int
-	for i := range h.cards {
-		if h.cards[i].Need != "" {
+	for i := range cards {
+		if cards[i].Need != "" {
 			at = append(at, i)
 		}
 	}
-	slices.SortStableFunc(at, func(a, b int) int { return h.cards[a].gravity - h.cards[b].gravity })
+	slices.SortStableFunc(at, func(a, b int) int { return cards[a].gravity - cards[b].gravity })
 	for _, i := range at[:min(len(at), maxFirst)] {
-		h.cards[i].Unfolded = true
-		need = append(need, h.cards[i])
+		cards[i].Unfolded = true
+		need = append(need, cards[i])
 	}
 	return need, unlessNone(uint64(len(at) - len(need)))
 }
@@ -310,10 +302,10 @@ func unlessNone(n uint64) string {
 }
 
 // hosts returns the distinct addresses of the cards.
-func (h *HTML) hosts() map[string]bool {
+func hosts(cards []card) map[string]bool {
 	all := map[string]bool{}
-	for i := range h.cards {
-		all[h.cards[i].IP] = true
+	for i := range cards {
+		all[cards[i].IP] = true
 	}
 	return all
 }

@@ -19,27 +19,34 @@ type Markdown struct {
 	w     io.Writer
 	o     Options
 	tally *tally
-	open  []Finding
-	more  uint64
+	open  ranked[Finding]
+
+	changes     []change // against the last run, the first few
+	moreChanges uint64
 }
 
 var _ Sink = (*Markdown)(nil)
 
 // NewMarkdown returns the sink that writes to w.
-func NewMarkdown(w io.Writer, o Options) *Markdown { return &Markdown{w: w, o: o, tally: newTally()} }
+func NewMarkdown(w io.Writer, o Options) *Markdown {
+	return &Markdown{w: w, o: o, tally: newTally(), open: ranked[Finding]{limit: maxMarkdown}}
+}
 
 // Write keeps what the report will show.
 func (m *Markdown) Write(_ context.Context, f Finding) error {
 	m.tally.add(&f)
+	if changed(&f) {
+		if len(m.changes) < maxChanges {
+			m.changes = append(m.changes, newChange(&f))
+		} else {
+			m.moreChanges++
+		}
+	}
 	if f.State != scanner.Open {
 		return nil
 	}
-	if len(m.open) == maxMarkdown {
-		m.more++
-		return nil
-	}
 	f.Flags, f.Full, f.Dialogue = escapeAll(f.Flags), nil, nil
-	m.open = append(m.open, f)
+	m.open.add(f, breach(&f))
 	return nil
 }
 
@@ -48,8 +55,10 @@ func (m *Markdown) Close() error {
 	run := m.o.run()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Dormant ports\n\n**%s**\n", plain(m.tally.answer(&run)))
-	m.attention(&b)
-	m.table(&b)
+	open := m.open.all()
+	m.attention(&b, open)
+	m.changed(&b)
+	m.table(&b, open)
 	fmt.Fprintf(&b, "\n## Coverage\n\n%s\n", plain(run.Coverage()))
 	for _, g := range gaps(&run, m.tally) {
 		fmt.Fprintf(&b, "- %s %s\n", g.Value, plain(g.Name))
@@ -60,20 +69,32 @@ func (m *Markdown) Close() error {
 	return nil
 }
 
-func (m *Markdown) attention(b *strings.Builder) {
-	shown := 0
-	for i := range m.open {
-		f := &m.open[i]
-		why, need := attention(f)
-		if !need {
-			continue
-		}
-		if shown++; shown == 1 {
+// changed lists what differs from the last run.
+func (m *Markdown) changed(b *strings.Builder) {
+	if len(m.changes) == 0 {
+		return
+	}
+	b.WriteString("\n## Changed since last time\n\n")
+	for _, c := range m.changes {
+		fmt.Fprintf(b, "- **%s** %s\n", plain(c.Word), plain(c.What))
+	}
+	if m.moreChanges > 0 {
+		fmt.Fprintf(b, "\nand %s more.\n", number(m.moreChanges))
+	}
+}
+
+func (m *Markdown) attention(b *strings.Builder, open []Finding) {
+	for i, f := range byAttention(open) {
+		why, _ := attention(f)
+		if i == 0 {
 			b.WriteString("\n## Needs attention\n")
 		}
 		e := explain(f)
 		fmt.Fprintf(b, "\n### %s: %s\n\n", code(endpoint(f)), plain(e.Title))
 		fmt.Fprintf(b, "- **Reason:** %s\n", plain(why))
+		if who := concerns(f); who != "" {
+			fmt.Fprintf(b, "- **Who:** %s\n", plain(who))
+		}
 		if f.Evidence != "" {
 			fmt.Fprintf(b, "- **What was seen:** %s\n", code(f.Evidence))
 		}
@@ -85,16 +106,16 @@ func (m *Markdown) attention(b *strings.Builder) {
 	}
 }
 
-func (m *Markdown) table(b *strings.Builder) {
+func (m *Markdown) table(b *strings.Builder, open []Finding) {
 	b.WriteString("\n## Open ports\n\n")
-	if len(m.open) == 0 {
+	if len(open) == 0 {
 		b.WriteString("None.\n")
 		return
 	}
 	b.WriteString("| Address | Port | Verdict | Confidence | Product or service | Version | Evidence |\n")
 	b.WriteString("|---|---|---|---:|---|---|---|\n")
-	for i := range m.open {
-		f := &m.open[i]
+	for i := range open {
+		f := &open[i]
 		verdict := f.Verdict.String()
 		if _, need := attention(f); need {
 			verdict += " (!)"
@@ -102,8 +123,8 @@ func (m *Markdown) table(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %d/%s | %s | %s | %s | %s | %s |\n", code(address(f.IP)), f.Port, transport(f), plain(verdict),
 			confidence(f), plain(name(f)), plain(f.Version), code(f.Evidence))
 	}
-	if m.more > 0 {
-		fmt.Fprintf(b, "\n%s more open ports are not shown here; the CSV of the run has all of them.\n", number(m.more))
+	if more := m.open.more; more > 0 {
+		fmt.Fprintf(b, "\n%s more open ports are not shown here; the CSV of the run has all of them.\n", number(more))
 	}
 }
 

@@ -33,8 +33,7 @@ type Table struct {
 	width int
 	color bool
 
-	open     []Finding
-	moreOpen uint64
+	open ranked[Finding]
 
 	host       hostCount // the host whose findings are coming
 	closed     []hostCount
@@ -52,7 +51,7 @@ type hostCount struct {
 // NewTable returns the table for a terminal of width columns. Colour only
 // repeats what the words say. A width of 0 or less is one without a bound.
 func NewTable(w io.Writer, width int, color bool) *Table {
-	return &Table{w: w, width: width, color: color}
+	return &Table{w: w, width: width, color: color, open: ranked[Finding]{limit: maxOpenRows}}
 }
 
 // Write remembers what the table will show of the finding.
@@ -64,15 +63,11 @@ func (t *Table) Write(_ context.Context, f Finding) error {
 	switch f.State {
 	case scanner.Open:
 		t.host.open++
-		if len(t.open) == maxOpenRows {
-			t.moreOpen++
-			break
-		}
 		f.Dialogue, f.Flags = nil, append([]string(nil), f.Flags...)
 		if f.Full != nil { // all that the name of a row needs of it
 			f.Full = &fingerprint.Verdict{Reason: f.Full.Reason}
 		}
-		t.open = append(t.open, f)
+		t.open.add(f, breach(&f))
 	case scanner.Closed:
 		t.host.closed++
 	case scanner.Filtered:
@@ -100,8 +95,9 @@ func (t *Table) endHost() {
 func (t *Table) Close() error {
 	t.endHost()
 	var b strings.Builder
-	t.writeOpen(&b)
-	t.writeAttention(&b)
+	open := t.open.all()
+	t.writeOpen(&b, open)
+	t.writeAttention(&b, open)
 	t.writeClosed(&b)
 	if t.Run != nil {
 		run := t.Run()
@@ -149,14 +145,14 @@ func style() table.Style {
 	return s
 }
 
-func (t *Table) writeOpen(b *strings.Builder) {
-	if len(t.open) == 0 {
+func (t *Table) writeOpen(b *strings.Builder, open []Finding) {
+	if len(open) == 0 {
 		t.section(b, "No open port.")
 		return
 	}
-	rows := make([][8]string, 0, len(t.open))
-	for i := range t.open {
-		rows = append(rows, cells(&t.open[i]))
+	rows := make([][8]string, 0, len(open))
+	for i := range open {
+		rows = append(rows, cells(&open[i]))
 	}
 	var out strings.Builder
 	w := table.NewWriter()
@@ -177,7 +173,7 @@ func (t *Table) writeOpen(b *strings.Builder) {
 		for k := range row {
 			row[k] = r[k]
 		}
-		if _, need := attention(&t.open[i]); need && t.color {
+		if _, need := attention(&open[i]); need && t.color {
 			row[3] = colour(snip(r[3], widths[3]), text.FgRed)
 		}
 		w.AppendRow(row)
@@ -188,21 +184,21 @@ func (t *Table) writeOpen(b *strings.Builder) {
 		lines[i] = strings.TrimRight(lines[i], " ")
 	}
 	t.section(b, strings.Join(lines, "\n"))
-	if t.moreOpen > 0 {
-		fmt.Fprintf(b, "and %s more; write a report to see all of them (-o audit.csv)\n", plural(t.moreOpen, "open port"))
+	if more := t.open.more; more > 0 {
+		fmt.Fprintf(b, "and %s more; write a report to see all of them (-o audit.csv)\n", plural(more, "open port"))
 	}
 	if own {
-		t.writeEvidence(b, rows, widths)
+		t.writeEvidence(b, open, rows, widths)
 	}
 }
 
 // writeEvidence prints the evidence below the table, for narrow terminals, with
 // what the table had no room for.
-func (t *Table) writeEvidence(b *strings.Builder, rows [][8]string, widths []int) {
+func (t *Table) writeEvidence(b *strings.Builder, open []Finding, rows [][8]string, widths []int) {
 	t.section(b, "Evidence:")
-	for i := range t.open {
+	for i := range open {
 		var facts []string
-		if widths[2] == 0 && t.open[i].Confirmed == ConfirmedNo {
+		if widths[2] == 0 && open[i].Confirmed == ConfirmedNo {
 			facts = append(facts, "open? (a SYN-ACK only)")
 		}
 		if widths[4] == 0 && rows[i][4] != "" {
@@ -217,7 +213,7 @@ func (t *Table) writeEvidence(b *strings.Builder, rows [][8]string, widths []int
 		if len(facts) == 0 {
 			continue
 		}
-		for k, part := range wrap(endpoint(&t.open[i])+"  "+strings.Join(facts, ", "), t.lineWidth()-2) {
+		for k, part := range wrap(endpoint(&open[i])+"  "+strings.Join(facts, ", "), t.lineWidth()-2) {
 			b.WriteString(strings.Repeat("  ", min(k, 1)) + part + "\n")
 		}
 	}
@@ -296,19 +292,18 @@ func snip(s string, n int) string {
 }
 
 // writeAttention says in words what a person should look at.
-func (t *Table) writeAttention(b *strings.Builder) {
+func (t *Table) writeAttention(b *strings.Builder, open []Finding) {
 	var out strings.Builder
 	shown := 0
-	for i := range t.open {
-		f := &t.open[i]
-		why, need := attention(f)
-		if !need {
-			continue
-		}
+	for _, f := range byAttention(open) {
+		why, _ := attention(f)
 		if shown++; shown > maxClosedRows {
 			continue
 		}
 		line := fmt.Sprintf("%s  %s: %s", endpoint(f), why, explain(f).Title)
+		if who := concerns(f); who != "" && breach(f) {
+			line += " (" + who + ")"
+		}
 		for k, part := range wrap(line, t.lineWidth()-2) {
 			if k == 0 {
 				out.WriteString(t.paint("! "+part, false) + "\n")

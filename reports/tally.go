@@ -21,6 +21,7 @@ type tally struct {
 	verdicts  map[fingerprint.Class]uint64 // of open ports; 0: not judged
 	ports     map[registry.Port]*portTally
 	attention map[Explanation]uint64
+	breaches  uint64 // of the policy
 	networks  map[netip.Prefix]*networkTally
 }
 
@@ -71,6 +72,9 @@ func (t *tally) add(f *Finding) {
 		p.verdicts[f.Verdict]++
 		if _, need := attention(f); need {
 			t.attention[explain(f)]++
+		}
+		if breach(f) {
+			t.breaches++
 		}
 	}
 	t.place(f)
@@ -139,12 +143,26 @@ func (t *tally) answer(r *Run) string {
 		if need == 1 {
 			verb = "needs"
 		}
-		s = fmt.Sprintf("%s of %s %s attention: %s.", number(need), plural(open, "open port"), verb, countList(t.attention))
+		s = fmt.Sprintf("%s of %s %s attention%s: %s.", number(need), plural(open, "open port"), verb, t.forbidden(need), countList(t.attention))
 	}
 	if why := r.Reasons(); len(why) > 0 {
 		s += " The run is incomplete: " + strings.Join(why, "; ") + "."
 	}
 	return s
+}
+
+// forbidden says how many of those that need attention break the policy.
+func (t *tally) forbidden(need uint64) string {
+	switch {
+	case t.breaches == 0:
+		return ""
+	case t.breaches < need:
+		return fmt.Sprintf(", %s of them against the policy", number(t.breaches))
+	case need == 1:
+		return ", against the policy"
+	default:
+		return ", all against the policy"
+	}
 }
 
 // makeUp lists the verdicts, the most frequent first.

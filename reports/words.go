@@ -119,6 +119,22 @@ func explanations() map[fingerprint.Class]Explanation {
 // attention reports whether a person should look at the finding, and the word
 // for the reason.
 func attention(f *Finding) (why string, ok bool) {
+	why, ok = suspicion(f)
+	switch {
+	case !breach(f):
+		return why, ok
+	case ok:
+		return "against the policy, " + why, true
+	default:
+		return "against the policy", true
+	}
+}
+
+// breach reports whether the policy forbids the finding.
+func breach(f *Finding) bool { return f.Expected == "no" }
+
+// suspicion is attention without the policy.
+func suspicion(f *Finding) (why string, ok bool) {
 	switch {
 	case f.Verdict == fingerprint.PossibleC2:
 		return "possible C2", true
@@ -126,12 +142,10 @@ func attention(f *Finding) (why string, ok bool) {
 		return "open shell", true
 	case slices.Contains(f.Flags, "debugger"):
 		return "debugger", true
-	case f.Expected == "no":
-		return "not expected", true
 	case slices.ContainsFunc(f.Flags, exposes):
 		flag := f.Flags[slices.IndexFunc(f.Flags, exposes)]
 		return "exposed (" + escape(flag, maxText) + ")", true
-	case f.Severity == "high" || f.Severity == "critical":
+	case !breach(f) && (f.Severity == "high" || f.Severity == "critical"): // a breach's own severity is no second reason
 		return "severity " + f.Severity, true
 	default:
 		return "", false
@@ -152,7 +166,7 @@ func exposes(flag string) bool {
 // the policy forbids comes before everything that is only suspicious.
 func gravity(f *Finding) int {
 	switch {
-	case f.Expected == "no":
+	case breach(f):
 		return 0
 	case f.Verdict == fingerprint.PossibleC2:
 		return 1
@@ -165,12 +179,41 @@ func gravity(f *Finding) int {
 	}
 }
 
+// concerns says whom a finding is for, as far as the policy knows, in printable
+// ASCII. A ticket alone is that of the scan.
+func concerns(f *Finding) string {
+	if f.Owner == "" && !breach(f) {
+		return ""
+	}
+	var parts []string
+	if f.Owner != "" {
+		parts = append(parts, "owner "+f.Owner)
+	}
+	if f.Ticket != "" {
+		parts = append(parts, "ticket "+f.Ticket)
+	}
+	return escape(strings.Join(parts, ", "), maxText)
+}
+
+// byAttention returns the findings that a person should look at, the gravest
+// first.
+func byAttention(all []Finding) []*Finding {
+	var list []*Finding
+	for i := range all {
+		if _, need := attention(&all[i]); need {
+			list = append(list, &all[i])
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *Finding) int { return gravity(a) - gravity(b) })
+	return list
+}
+
 // changed reports whether the finding differs from the last comparable run.
 func changed(f *Finding) bool {
 	switch f.Change {
 	case "", "same", "first_run", "not_scanned":
 		return false
-	default: // new, gone, changed, moved
+	default: // new, gone, missing, changed, moved
 		return true
 	}
 }

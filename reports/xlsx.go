@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,14 +27,27 @@ type XLSX struct {
 	o      Options
 	book   *excelize.File
 	all    *sheet
-	urgent *sheet
 	sheets int
 	cols   []column
-	tally  *tally
-	styles styles
+	urgent ranked[urgent] // they stand before the findings and are known after them
+	// changed holds what differs from the last run, of which missing ports are
+	// a part; it stands behind the findings.
+	changed     *sheet
+	changedCols []column
+	tally       *tally
+	styles      styles
 }
 
 var _ Sink = (*XLSX)(nil)
+
+// urgent is one row of the sheet Attention.
+type urgent struct {
+	gravity int
+	row     []any
+}
+
+// maxUrgent bounds the rows of the sheet Attention, which wait in memory.
+const maxUrgent = 10_000
 
 // styles are the numbers of the book's cell styles.
 type styles struct{ header, date, wrap int }
@@ -48,7 +62,7 @@ type sheet struct {
 
 // NewXLSX returns the sink that writes to w.
 func NewXLSX(w io.Writer, o Options) (*XLSX, error) {
-	x := &XLSX{w: w, o: o, book: excelize.NewFile(), cols: columns(), tally: newTally()}
+	x := &XLSX{w: w, o: o, book: excelize.NewFile(), cols: columns(), tally: newTally(), urgent: ranked[urgent]{limit: maxUrgent}}
 	if err := x.open(); err != nil {
 		_ = x.book.Close()
 		return nil, fmt.Errorf("reports: XLSX: %w", err)
@@ -72,30 +86,42 @@ func (x *XLSX) open() (err error) {
 	if err := x.book.SetSheetName("Sheet1", "Summary"); err != nil {
 		return err
 	}
-	if x.urgent, err = x.newSheet("Attention", attentionHeader(), []float64{28, 22, 44, 60, 60, 80}); err != nil {
+	if _, err = x.book.NewSheet("Attention"); err != nil { // its place
 		return err
 	}
-	return x.nextFindings()
-}
-
-func attentionHeader() []string {
-	return []string{"target", "reason", "what it is", "evidence", "what else it could be", "what to do"}
+	if err := x.nextFindings(); err != nil {
+		return err
+	}
+	if x.changedCols, err = chosen(changeColumns()); err != nil {
+		return err
+	}
+	x.changed, err = x.columnSheet("Changes", x.changedCols)
+	return err
 }
 
 // nextFindings begins a sheet of findings: the first, or another when it is full.
 func (x *XLSX) nextFindings() (err error) {
 	x.sheets++
-	name := "Findings"
-	if x.sheets > 1 {
-		name += " " + strconv.Itoa(x.sheets)
-	}
-	names := make([]string, len(x.cols))
-	widths := make([]float64, len(x.cols))
-	for i := range x.cols {
-		names[i], widths[i] = x.cols[i].name, columnWidth(&x.cols[i])
-	}
-	x.all, err = x.newSheet(name, names, widths)
+	x.all, err = x.columnSheet(findingsName(x.sheets), x.cols)
 	return err
+}
+
+// findingsName is the name of the i-th sheet of findings, counted from 1.
+func findingsName(i int) string {
+	if i == 1 {
+		return "Findings"
+	}
+	return "Findings " + strconv.Itoa(i)
+}
+
+// columnSheet begins a sheet of the given columns.
+func (x *XLSX) columnSheet(name string, cols []column) (*sheet, error) {
+	names := make([]string, len(cols))
+	widths := make([]float64, len(cols))
+	for i := range cols {
+		names[i], widths[i] = cols[i].name, columnWidth(&cols[i])
+	}
+	return x.newSheet(name, names, widths)
 }
 
 // columnWidth is in characters.
@@ -172,6 +198,20 @@ func (x *XLSX) Write(_ context.Context, f Finding) error {
 }
 
 func (x *XLSX) add(f *Finding) error {
+	if changed(f) && x.changed.rows <= maxSheetRows {
+		if err := x.changed.add(x.row(x.changedCols, f)); err != nil {
+			return err
+		}
+	}
+	if x.o.Keep != nil && !x.o.Keep(f) {
+		return nil
+	}
+	if why, need := attention(f); need && f.State == scanner.Open {
+		e := explain(f)
+		row := []any{endpoint(f), why, title(f), escape(f.Evidence, maxEvidence), e.Else, e.Advice, escape(f.Owner, maxText), escape(f.Ticket, maxText),
+			escape(f.Note, maxNote)}
+		x.urgent.add(urgent{gravity(f), row}, breach(f))
+	}
 	if x.all.rows > maxSheetRows {
 		if err := x.all.finish(); err != nil {
 			return err
@@ -180,19 +220,15 @@ func (x *XLSX) add(f *Finding) error {
 			return err
 		}
 	}
-	row := make([]any, len(x.cols))
-	for i := range x.cols {
-		row[i] = x.typed(&x.cols[i], f)
+	return x.all.add(x.row(x.cols, f))
+}
+
+func (x *XLSX) row(cols []column, f *Finding) []any {
+	row := make([]any, len(cols))
+	for i := range cols {
+		row[i] = x.typed(&cols[i], f)
 	}
-	if err := x.all.add(row); err != nil {
-		return err
-	}
-	why, need := attention(f)
-	if !need || f.State != scanner.Open || x.urgent.rows > maxSheetRows {
-		return nil
-	}
-	e := explain(f)
-	return x.urgent.add([]any{endpoint(f), why, title(f), escape(f.Evidence, maxEvidence), e.Else, e.Advice})
+	return row
 }
 
 // typed is a cell in the column's type; nil is an empty one.
@@ -232,13 +268,50 @@ func (x *XLSX) Close() error {
 }
 
 func (x *XLSX) finish() error {
-	for _, step := range []func() error{x.all.finish, x.urgent.finish, x.verdicts, x.ports, x.summary} {
+	for _, step := range []func() error{x.all.finish, x.changed.finish, x.attention, x.verdicts, x.coverage, x.summary, x.order} {
 		if err := step(); err != nil {
 			return err
 		}
 	}
 	_, err := x.book.WriteTo(x.w)
 	return err
+}
+
+// attention writes what a person should look at, the gravest first.
+func (x *XLSX) attention() error {
+	header := []string{"target", "reason", "what it is", "evidence", "what else it could be", "what to do", "owner", "ticket", "note"}
+	s, err := x.newSheet("Attention", header, []float64{28, 28, 44, 60, 60, 80, 16, 16, 60})
+	if err != nil {
+		return err
+	}
+	rows := x.urgent.all()
+	slices.SortStableFunc(rows, func(a, b urgent) int { return a.gravity - b.gravity })
+	for _, u := range rows {
+		if err := s.add(u.row); err != nil {
+			return err
+		}
+	}
+	if x.urgent.more > 0 {
+		if err := s.add([]any{"and " + number(x.urgent.more) + " more, in the sheet Findings"}); err != nil {
+			return err
+		}
+	}
+	return s.finish()
+}
+
+// order brings the sheets in the order of the questions: what was found, by
+// verdict, what was covered, what changed.
+func (x *XLSX) order() error {
+	names := []string{"By verdict", "Coverage"}
+	for i := x.sheets; i > 1; i-- {
+		names = slices.Insert(names, 0, findingsName(i))
+	}
+	for _, name := range names {
+		if err := x.book.MoveSheet(name, "Changes"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verdicts writes the sheet that counts by verdict.
@@ -258,25 +331,44 @@ func (x *XLSX) verdicts() error {
 	return s.finish()
 }
 
-// ports writes the sheet that counts states by port.
-func (x *XLSX) ports() error {
-	states := []scanner.State{scanner.Open, scanner.Closed, scanner.Filtered, scanner.OpenFiltered, scanner.Unreachable, scanner.Unknown}
-	header := []string{"port", "transport", "registered for"}
-	for _, state := range states {
-		header = append(header, state.String())
+// coverage writes the sheet that counts states by port, and of the whole run.
+// Where the targets of a state came as a number only, the ports do not have it.
+func (x *XLSX) coverage() error {
+	scan := x.o.run().Scan
+	states := []struct {
+		state scanner.State
+		run   uint64 // what the engine counted
+	}{
+		{scanner.Open, scan.Open}, {scanner.Closed, scan.Closed}, {scanner.Filtered, scan.Filtered}, {scanner.OpenFiltered, scan.OpenFiltered},
+		{scanner.Unreachable, scan.Unreachable}, {scanner.Unknown, scan.Unknown},
 	}
-	s, err := x.newSheet("By port", header, []float64{10, 12, 36, 14, 14, 14, 14, 14, 14})
+	header := []string{"port", "transport", "registered for"}
+	for _, s := range states {
+		header = append(header, s.state.String())
+	}
+	s, err := x.newSheet("Coverage", header, []float64{10, 12, 36, 14, 14, 14, 14, 14, 14})
 	if err != nil {
 		return err
 	}
 	for _, p := range x.tally.sortedPorts() {
 		row := []any{int(p.Number), p.Proto.String(), x.registered(p)}
-		for _, state := range states {
-			row = append(row, x.tally.ports[p].states[state])
+		for _, s := range states {
+			var n any
+			if s.run <= x.tally.states[s.state] {
+				n = x.tally.ports[p].states[s.state]
+			}
+			row = append(row, n)
 		}
 		if err := s.add(row); err != nil {
 			return err
 		}
+	}
+	all := []any{nil, nil, "all ports"}
+	for _, s := range states {
+		all = append(all, max(s.run, x.tally.states[s.state]))
+	}
+	if err := s.add(all); err != nil {
+		return err
 	}
 	return s.finish()
 }

@@ -15,7 +15,7 @@ func TestXLSXTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff([]string{"Summary", "Attention", "Findings", "By verdict", "By port"}, book.GetSheetList()); d != "" {
+	if d := cmp.Diff([]string{"Summary", "Attention", "Findings", "By verdict", "Coverage", "Changes"}, book.GetSheetList()); d != "" {
 		t.Errorf("sheets (-want +got):\n%s", d)
 	}
 	type got struct {

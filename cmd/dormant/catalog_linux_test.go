@@ -35,7 +35,7 @@ func catalog() []installed {
 		{name: "Tinyproxy", command: "tinyproxy -d -c {dir}/conf", class: "known_service tunnel_or_proxy", product: "tinyproxy", kind: "http",
 			file: "Port {port}\nListen {addr}\nTimeout 60\n"},
 		{name: "mini-httpd", command: "mini_httpd -D -h {addr} -p {port} -d {dir} -u nobody", class: web, product: "mini.httpd", kind: "http"},
-		{name: "nghttpx", command: "nghttpd --no-tls -a {addr} {port} -d {dir}", class: web, product: "nghttp", kind: "h2c|http2?"},
+		{name: "nghttpd", command: "nghttpd --no-tls -a {addr} {port} -d {dir}", class: web, product: "nghttp", kind: "h2c|http2?", base: "^http/2"},
 		{name: "Redis", command: "redis-server --bind {addr} --port {port} --save '' --protected-mode no", class: known, product: "redis"},
 		{name: "memcached", command: "memcached -l {addr} -p {port} -U 0 -u nobody", class: known, product: "memcached"},
 		{name: "Mosquitto", command: "mosquitto -c {dir}/conf", class: known, product: "mosquitto", kind: "mqtt", base: "mqtt", file: "listener {port} {addr}\nallow_anonymous true\nuser root\n"},

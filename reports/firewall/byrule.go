@@ -151,6 +151,7 @@ func Shadows(rs *RuleSet, place Place) []Shadow {
 		return out
 	}
 	parts := map[string][]*Rule{} // a verdict map is several rules of one name
+	home := map[string]*Chain{}
 	var order []string
 	for _, c := range path.chains() {
 		for _, r := range c.Rules {
@@ -161,11 +162,11 @@ func Shadows(rs *RuleSet, place Place) []Shadow {
 			if parts[key] == nil {
 				order = append(order, key)
 			}
-			parts[key] = append(parts[key], r)
+			parts[key], home[key] = append(parts[key], r), c
 		}
 	}
 	for _, key := range order {
-		if s, dead := shadow(path, parts[key]); dead {
+		if s, dead := shadow(path, home[key], parts[key]); dead {
 			out = append(out, s)
 		}
 	}
@@ -184,8 +185,9 @@ func (p Path) chains() []*Chain {
 	})
 }
 
-// shadow says what takes the packets of a rule, and whether all of them.
-func shadow(path Path, parts []*Rule) (s Shadow, dead bool) {
+// shadow says what takes the packets of a rule, and whether all of them. home is
+// its chain.
+func shadow(path Path, home *Chain, parts []*Rule) (s Shadow, dead bool) {
 	r := parts[0]
 	s = Shadow{Rule: r.ID, Line: r.Line, Text: r.Text, By: []string{}}
 	for _, part := range parts {
@@ -201,28 +203,25 @@ func shadow(path Path, parts []*Rule) (s Shadow, dead bool) {
 				reached := false
 				w := &walker{phase: phase, visit: func(v *Rule, _ Box) { reached = reached || slices.Contains(parts, v) }}
 				outcomes := w.through(chains, box)
-				if reached || w.steps > maxSteps || slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Effect == Unknown }) {
+				if reached || w.lost {
 					return s, false
 				}
-				s.takenBy(outcomes, part)
+				s.takenBy(outcomes, part, home)
 			}
 		}
 	}
 	return s, len(s.By) > 0
 }
 
-// takenBy adds the rules that decide instead.
-func (s *Shadow) takenBy(outcomes []Outcome, part *Rule) {
+// takenBy adds the rules of the chain, and of the chains before it, that decide
+// instead. What a policy decides never came to the chain.
+func (s *Shadow) takenBy(outcomes []Outcome, part *Rule, home *Chain) {
 	for _, o := range outcomes {
-		name := ""
-		switch {
-		case o.Rule != nil && o.Rule.ID != "":
-			name = o.Rule.ID
-		case o.Chain != nil:
-			name = o.Chain.Name + " policy"
+		if o.Rule == nil || o.Rule.ID == "" || home.Policy == 0 && !slices.Contains(home.Rules, o.Rule) {
+			continue
 		}
-		if name != "" && !slices.Contains(s.By, name) {
-			s.By = append(s.By, name)
+		if !slices.Contains(s.By, o.Rule.ID) {
+			s.By = append(s.By, o.Rule.ID)
 		}
 		s.Opposite = s.Opposite || part.Action == Accept && o.Effect == Deny || part.Action == Drop && o.Effect == Allow
 	}

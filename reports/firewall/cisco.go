@@ -20,6 +20,7 @@ type cisco struct {
 	*parser
 	acls   map[string]*ciscoACL
 	groups map[string]*ciscoGroup // objects and object groups by name
+	said   map[string]int         // remarks of an ASA list before its first entry
 	in     any                    // what the following lines belong to: *ciscoACL, *ciscoGroup or nil
 	n      int                    // the line
 	asa    bool
@@ -45,7 +46,7 @@ type ciscoEntry struct {
 }
 
 func parseCisco(p *parser) error {
-	c := &cisco{parser: p, acls: map[string]*ciscoACL{}, groups: map[string]*ciscoGroup{}}
+	c := &cisco{parser: p, acls: map[string]*ciscoACL{}, groups: map[string]*ciscoGroup{}, said: map[string]int{}}
 	for line := range bytes.Lines(p.text) {
 		c.n++
 		if err := c.line(strings.TrimRight(string(line), "\r\n \t")); err != nil {
@@ -175,12 +176,15 @@ func (c *cisco) accessList(words []string, indented bool) error {
 	switch rest[0] {
 	case "extended":
 		acl := c.acl(name)
-		acl.asa = true
+		if !acl.asa {
+			acl.asa, acl.number = true, c.said[name]
+		}
 		return c.ace(acl, number, rest[1:], text, indented && number > 0)
 	case "remark":
 		if acl := c.acls[name]; acl != nil && acl.asa {
 			acl.number++
 		}
+		c.said[name]++
 		return nil
 	case "permit", "deny":
 		n, err := strconv.Atoi(name)

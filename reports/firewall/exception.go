@@ -25,7 +25,7 @@ func (r *RuleImpact) exception(rs *RuleSet) {
 	for _, g := range r.gaps {
 		w.add(g)
 	}
-	r.Exception, r.Where = w.lines, w.where()
+	r.Exception, r.Where = w.numbered(), w.where()
 }
 
 // chainOf returns the chain in which a rule stands.
@@ -85,6 +85,8 @@ func (w *exceptionWriter) where() string {
 		return "with nft -f, before the rule"
 	case w.set.Format == "nft":
 		return "with nft -f, at the end of chain " + name
+	case w.set.Format == "cisco" && w.rule != nil && !w.set.Stateful:
+		return fmt.Sprintf("before entry %d (ip access-list resequence makes room where numbers are missing)", w.entry(w.rule))
 	case w.rule != nil:
 		return fmt.Sprintf("before line %d", w.rule.Line)
 	default:
@@ -184,25 +186,50 @@ func (w *exceptionWriter) nft(from []netip.Prefix, g gap) {
 	w.lines = append(w.lines, fmt.Sprintf("%s rule %s %s %s %s %s %s %s %s %d accept", verb, at, family, side, who, family, other, t.Addr, t.Port.Proto.String()+" "+port, t.Port.Number))
 }
 
-// cisco writes an entry for one network, with the number where it goes if the
-// list has room for it there.
+// cisco writes an entry for one network.
 func (w *exceptionWriter) cisco(from netip.Prefix, g gap) {
 	t := g.service
+	w.lines = append(w.lines, fmt.Sprintf("permit %s %s host %s eq %d", t.Port.Proto, ciscoAddr(from, w.set.Stateful), t.Addr, t.Port.Number))
+}
+
+// numbered gives the entries of an access list the numbers that put them before
+// the rule: on ASA the later ones move down, on IOS there must be room.
+func (w *exceptionWriter) numbered() []string {
+	if w.set.Format != "cisco" {
+		return w.lines
+	}
 	name := w.chain.Name
-	who, server := ciscoAddr(from, w.set.Stateful), "host "+t.Addr.String()
-	entry := fmt.Sprintf("permit %s %s %s eq %d", t.Port.Proto, who, server, t.Port.Number)
-	number := 0
-	if w.rule != nil {
-		_, after, _ := strings.Cut(strings.TrimPrefix(w.rule.ID, name), ":")
-		number, _ = strconv.Atoi(after)
+	number, before := w.entry(w.rule), 0
+	if i := slices.Index(w.chain.Rules, w.rule); i > 0 {
+		before = w.entry(w.chain.Rules[i-1])
 	}
-	switch {
-	case w.set.Stateful && number > 0: // ASA: the later entries move down
-		entry = fmt.Sprintf("access-list %s line %d extended %s", name, number, entry)
-	case w.set.Stateful:
-		entry = fmt.Sprintf("access-list %s extended %s", name, entry)
+	out := make([]string, 0, len(w.lines)+1)
+	if !w.set.Stateful {
+		out = append(out, "ip access-list extended "+name)
 	}
-	w.lines = append(w.lines, entry)
+	for i, entry := range w.lines {
+		switch first := number - len(w.lines); {
+		case w.set.Stateful && w.rule != nil:
+			entry = fmt.Sprintf("access-list %s line %d extended %s", name, number, entry)
+		case w.set.Stateful:
+			entry = fmt.Sprintf("access-list %s extended %s", name, entry)
+		case w.rule != nil && first > before:
+			entry = fmt.Sprintf(" %d %s", first+i, entry)
+		default:
+			entry = " " + entry
+		}
+		out = append(out, entry)
+	}
+	return out
+}
+
+// entry returns the number of an entry, 0 for none.
+func (w *exceptionWriter) entry(r *Rule) int {
+	if r == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(strings.TrimPrefix(r.ID, w.chain.Name+":")) // we wrote it
+	return n
 }
 
 // ciscoAddr writes a network with the mask of ASA, or the wildcard of IOS.

@@ -54,6 +54,9 @@ type walker struct {
 	phase Phases
 	done  []verdict
 	steps int
+	// lost is true when packets went where nobody can follow: they may have
+	// come to any rule.
+	lost bool
 	// visit is told which packets a rule matched, nil for nobody.
 	visit func(r *Rule, box Box)
 }
@@ -81,8 +84,8 @@ func (w *walker) through(chains []*Chain, box Box) []Outcome {
 			for _, v := range w.base(c, p.box) {
 				effect, why := v.settle(c)
 				rule, chain := v.rule, c
-				if rule == nil && p.rule != nil && effect != Deny { // a policy says less than a rule
-					rule, chain = p.rule, p.chain
+				if effect != Deny && (p.doubt != nil || why == nil && rule == nil && p.rule != nil) {
+					rule, chain = p.rule, p.chain // what is unknown stays so; a policy says less than a rule
 				}
 				switch {
 				case effect == Deny:
@@ -113,7 +116,7 @@ func (v *verdict) settle(c *Chain) (e Effect, why *doubt) {
 	for d := v.doubt; d != nil; d = d.before {
 		allow = allow || d.effect != Deny
 		deny = deny || d.effect != Allow
-		if d.effect != v.effect {
+		if d.effect != v.effect || d.effect == Unknown {
 			why = &doubt{d.effect, d.why, d.beyond, why}
 		}
 	}
@@ -218,6 +221,7 @@ func (w *walker) chain(c *Chain, in []piece) (out []piece) {
 
 // giveUp ends the evaluation of pieces that would take too long.
 func (w *walker) giveUp(r *Rule, in []piece) {
+	w.lost = true
 	for _, p := range in {
 		p.doubt = &doubt{Unknown, Reason{r.ID, r.Line, "the rules are too intertwined from here on"}, true, p.doubt}
 		w.done = append(w.done, verdict{piece: p, effect: Unknown, rule: r})
@@ -239,6 +243,7 @@ func (w *walker) act(r *Rule, p piece) (stay, leave []piece) {
 	case Drop:
 		w.done = append(w.done, verdict{p, Deny, r})
 	case Obscure:
+		w.lost = true
 		for _, text := range r.Doubts {
 			p.doubt = &doubt{Unknown, Reason{r.ID, r.Line, text}, true, p.doubt}
 		}

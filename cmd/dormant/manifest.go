@@ -10,11 +10,15 @@ import (
 // checkManifest finds out before the first probe whether the manifest can be
 // written.
 func (s *scan) checkManifest() error {
-	path := s.o.control.manifest
-	if path == "" {
-		return nil
+	path, err := s.manifestPath()
+	if err != nil || path == "" {
+		return err
 	}
-	if slices.Contains(s.o.outputs, path) {
+	outputs, err := s.o.paths()
+	if err != nil {
+		return err
+	}
+	if slices.Contains(outputs, path) {
 		return usageError("--manifest %s: is an output already", path)
 	}
 	if err := reports.Check(path); err != nil {
@@ -25,16 +29,37 @@ func (s *scan) checkManifest() error {
 
 // writeManifest writes what the run was, and the digests of its outputs.
 func (s *scan) writeManifest() error {
-	path := s.o.control.manifest
-	if path == "" {
-		return nil
+	path, err := s.manifestPath()
+	if err != nil || path == "" {
+		return err
 	}
-	files := slices.DeleteFunc(slices.Clone(s.o.outputs), func(o string) bool { return o == "-" })
-	m, err := reports.NewManifest(s.run, files...)
+	return writeManifestFile(path, &s.o.outputOptions, s.run, s.settings())
+}
+
+// manifestPath is --manifest, else the companion of the outputs, else "".
+func (s *scan) manifestPath() (string, error) {
+	if s.o.control.manifest != "" {
+		return s.o.control.manifest, nil
+	}
+	stem, err := s.o.stem()
+	if err != nil || stem == "" {
+		return "", err
+	}
+	return stem + ".manifest.json", nil
+}
+
+// writeManifestFile writes the manifest with the digests of all outputs.
+func writeManifestFile(path string, o *outputOptions, run reports.Run, settings reports.Settings) error {
+	paths, err := o.paths()
 	if err != nil {
 		return err
 	}
-	m.Settings = s.settings()
+	files := slices.DeleteFunc(slices.Clone(paths), func(o string) bool { return o == "-" })
+	m, err := reports.NewManifest(run, files...)
+	if err != nil {
+		return err
+	}
+	m.Settings = settings
 	return m.WriteFile(path)
 }
 

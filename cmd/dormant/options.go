@@ -43,9 +43,7 @@ type scanOptions struct {
 	registryDir string
 	rulesDir    string
 
-	outputs  []string
-	format   string
-	states   string
+	outputOptions
 	progress string
 	site     string
 	vantage  string
@@ -89,7 +87,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	addRegistryFlag(cmd, &o.registryDir)
 	flags.StringVar(&o.rulesDir, "rules", "", "read fingerprint rules of your own from `DIR`")
 
-	addOutputFlags(flags, o)
+	o.outputOptions.addFlags(flags)
 	flags.Var(oneOf(&o.progress, "auto", "always", "never"), "progress", "progress line on stderr")
 	flags.StringVar(&o.site, "site", "", "name of the site, for the reports")
 	flags.StringVar(&o.vantage, "vantage", "", "name of the place scanned from (default: the host's name)")

@@ -20,7 +20,7 @@ var _ reports.Sink = (*outputs)(nil)
 // openOutputs opens every output before the first probe, so that one that
 // cannot be written is found out in time. Nothing is left behind on an error.
 // stage makes the sink between the sorted findings and the formats.
-func openOutputs(a *app, o *scanOptions, opts reports.Options, stage func(reports.Sink) reports.Sink) (*outputs, error) {
+func openOutputs(a *app, o *outputOptions, opts reports.Options, stage func(reports.Sink) reports.Sink) (*outputs, error) {
 	out := &outputs{}
 	var sinks []reports.Sink
 	rows := func(s reports.Sink, format string) reports.Sink {
@@ -28,6 +28,17 @@ func openOutputs(a *app, o *scanOptions, opts reports.Options, stage func(report
 			return s
 		}
 		return reports.Filter(s, reports.OpenOnly)
+	}
+	var err error
+	if opts.CSV, err = o.csv.read(); err != nil {
+		return nil, err
+	}
+	if o.states != "all" {
+		opts.Keep = reports.OpenOnly
+	}
+	paths, err := o.paths()
+	if err != nil {
+		return nil, err
 	}
 	stdout, err := stdoutFormat(a, o)
 	if err != nil {
@@ -47,11 +58,11 @@ func openOutputs(a *app, o *scanOptions, opts reports.Options, stage func(report
 		}
 		sinks = append(sinks, rows(&flushed{s, w}, stdout))
 	}
-	for i, path := range o.outputs {
+	for i, path := range paths {
 		if path == "-" {
 			continue
 		}
-		if slices.Contains(o.outputs[:i], path) {
+		if slices.Contains(paths[:i], path) {
 			return nil, errors.Join(usageError("--output %s is given twice", path), out.abort())
 		}
 		format, err := opts.FormatOf(path)
@@ -70,7 +81,7 @@ func openOutputs(a *app, o *scanOptions, opts reports.Options, stage func(report
 }
 
 // stdoutFormat is what goes to stdout: "table", a format, or "" for nothing.
-func stdoutFormat(a *app, o *scanOptions) (string, error) {
+func stdoutFormat(a *app, o *outputOptions) (string, error) {
 	named := slices.Contains(o.outputs, "-")
 	switch {
 	case o.format == "" && named:

@@ -2,11 +2,9 @@ package main
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"dormant/reports"
 	"dormant/reports/history"
@@ -14,8 +12,8 @@ import (
 
 // newReport renders a stored run again.
 func newReport(a *app) *cobra.Command {
-	var o scanOptions
-	var db, policyFile string
+	var o outputOptions
+	var db, policyFile, registryDir string
 	cmd := &cobra.Command{
 		Use:   "report RUN",
 		Short: "render a stored run again, in any format",
@@ -26,7 +24,7 @@ against the run before it. A policy is applied as it is today.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			reg, err := loadRegistry(o.registryDir)
+			reg, err := loadRegistry(registryDir)
 			if err != nil {
 				return err
 			}
@@ -36,7 +34,7 @@ against the run before it. A policy is applied as it is today.`,
 			}
 			return withRun(ctx, db, args[0], func(s *history.Store, r history.Run) error {
 				facts := func() reports.Run { return r.Facts }
-				out, err := openOutputs(a, &o, reports.Options{Run: facts, Dossier: reg.Lookup},
+				out, err := openOutputs(a, &o, reports.Options{Run: facts, Dossier: reg.Lookup, Subnets: len(r.Facts.Scan.Subnets) > 0},
 					func(next reports.Sink) reports.Sink { return s.Annotate(r, next) })
 				if err != nil {
 					return err
@@ -51,7 +49,11 @@ against the run before it. A policy is applied as it is today.`,
 				if err != nil {
 					return &exitError{exitOutput, errors.Join(err, out.abort())}
 				}
-				if err := out.Close(); err != nil {
+				err = out.Close()
+				if err == nil {
+					err = writeCompanion(&o, r.Facts)
+				}
+				if err != nil {
 					return &exitError{exitOutput, err}
 				}
 				return nil
@@ -60,15 +62,18 @@ against the run before it. A policy is applied as it is today.`,
 	}
 	flags := cmd.Flags()
 	addDBFlag(flags, &db)
-	addRegistryFlag(cmd, &o.registryDir)
-	addOutputFlags(flags, &o)
+	addRegistryFlag(cmd, &registryDir)
+	o.addFlags(flags)
 	flags.StringVar(&policyFile, "policy", "", "hold the findings against the policy in `FILE`")
 	return cmd
 }
 
-// addOutputFlags adds the flags of everything that writes findings.
-func addOutputFlags(flags *pflag.FlagSet, o *scanOptions) {
-	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write findings to `FILE`, format by its ending, - is stdout (repeatable)")
-	flags.StringVar(&o.format, "format", "", "format on stdout instead of the table: table, "+strings.Join(reports.FormatNames(), ", "))
-	flags.Var(oneOf(&o.states, "open", "all"), "states", "rows for open ports only, or for every target")
+// writeCompanion writes the manifest of a run that is rendered again. The
+// bounds that it was made within are not known any more.
+func writeCompanion(o *outputOptions, facts reports.Run) error {
+	stem, err := o.stem()
+	if err != nil || stem == "" {
+		return err
+	}
+	return writeManifestFile(stem+".manifest.json", o, facts, reports.Settings{})
 }

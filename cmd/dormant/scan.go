@@ -90,7 +90,7 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 		return err
 	}
 	defer audit.release()
-	out, err := openOutputs(a, o, reports.Options{Run: s.facts, Dossier: s.registry.Lookup}, audit.columns)
+	out, err := openOutputs(a, &o.outputOptions, reports.Options{Run: s.facts, Dossier: s.registry.Lookup, Subnets: o.states == "open"}, audit.columns)
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (s *scan) engineConfig(guard *scanner.Guard) scanner.Config {
 		Rate: rate.Limit(s.o.rate), HostRate: rate.Limit(s.o.hostRate), Retries: int(s.o.retries),
 		Cooldown: s.o.cooldown, Payload: s.rules.Payload, Guard: guard.Contains,
 		Shard: s.o.shard.Index - 1, Shards: s.o.shard.Count,
-		Silent: s.o.states == "all", Subnets: s.o.control.manifest != "",
+		Silent: s.o.states == "all", Subnets: s.o.control.manifest != "" || s.o.companions || s.o.needs("coverage"),
 		StateBudget: s.o.control.stateBudget, Hold: s.hold.wait, Log: s.a.log,
 	}
 }

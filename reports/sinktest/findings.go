@@ -128,9 +128,12 @@ func Findings() []reports.Finding {
 	socks := judged(17, "2001:db8::6", "3047/tcp", "hlserver", "socks", "\x05\x00", fingerprint.Verdict{
 		Class: fingerprint.TunnelOrProxy, Reason: "open_socks", Confidence: 85, Service: "socks5", Flags: []string{"open_socks"}, Severity: "medium",
 	})
+	gone := bare(11, "10.0.1.28", "1947/tcp", "sentinelsrm", scanner.Closed, scanner.Rst)
+	gone.Change, gone.FirstSeen, gone.LastSeen, gone.Note = "gone", at(-86400), at(-43200), "was license_manager HASP"
+	known.Change, dev.Change, dev.FirstSeen = "changed", "new", at(7)
 	return []reports.Finding{
 		license, shell, c2, known, dev, unknown, rms, proxy,
-		bare(11, "10.0.1.28", "1947/tcp", "sentinelsrm", scanner.Closed, scanner.Rst),
+		gone,
 		bare(12, "10.0.1.28", "5093/udp", "sentinel-lm", scanner.Closed, scanner.ICMPPortUnreachable),
 		refused,
 		bare(14, "10.0.1.29", "5093/udp", "sentinel-lm", scanner.OpenFiltered, scanner.NoResponse),

@@ -1,14 +1,17 @@
 package reports
 
-import "io"
+import (
+	"io"
+	"strings"
+)
 
 // change is one line of what differs from the last run, in printable ASCII.
 type change struct{ Word, Endpoint, What string }
 
 func newChange(f *Finding) change {
-	what := sentence(f)
+	what := strings.TrimSuffix(strings.TrimPrefix(sentence(f), endpoint(f)+" "), ".")
 	if f.Note != "" {
-		what += " " + escape(f.Note, maxNote)
+		what += "; " + escape(f.Note, maxNote)
 	}
 	return change{escape(f.Change, maxText), endpoint(f), what}
 }

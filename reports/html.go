@@ -120,6 +120,9 @@ func newCard(id int, f *Finding, known bool) card {
 	if f.Full != nil {
 		c.Signs = cleanSigns(f.Full.Signs)
 		c.Hints, c.Settle = escapeAll(f.Full.Hints), escapeAll(f.Full.Settle)
+		for i := range c.Hints { // the page makes sentences of them
+			c.Hints[i] = strings.TrimSuffix(c.Hints[i], ".")
+		}
 	}
 	if f.Dialogue != nil {
 		c.Talk = talk(f.Dialogue)

@@ -76,7 +76,7 @@ func (m *Markdown) changed(b *strings.Builder) {
 	}
 	b.WriteString("\n## Changed since last time\n\n")
 	for _, c := range m.changes {
-		fmt.Fprintf(b, "- **%s** %s\n", plain(c.Word), plain(c.What))
+		fmt.Fprintf(b, "- **%s** %s %s\n", plain(c.Word), code(c.Endpoint), plain(c.What))
 	}
 	if m.moreChanges > 0 {
 		fmt.Fprintf(b, "\nand %s more.\n", number(m.moreChanges))

@@ -2,6 +2,7 @@ package reports_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,5 +124,26 @@ func TestManifest(t *testing.T) {
 	}
 	if _, err := reports.NewManifest(run(), filepath.Join(dir, "none")); err == nil {
 		t.Error("a file that is not there has a digest")
+	}
+}
+
+// TestNdiff compares two of our XML files with nmap's own tool: the same run is
+// no difference, and a port that went away is named.
+func TestNdiff(t *testing.T) {
+	if _, err := exec.LookPath("ndiff"); err != nil {
+		t.Skip("no ndiff here")
+	}
+	all := sinktest.Findings()
+	before := save(t, "before.xml", all)
+	if out := stranger(t, "", "ndiff", before, save(t, "same.xml", all)); out != "" {
+		t.Errorf("ndiff of the same findings says %q", out)
+	}
+	cmd := exec.CommandContext(t.Context(), "ndiff", before, save(t, "after.xml", all[1:]))
+	out, err := cmd.Output() // it exits 1 on a difference
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
+		t.Fatalf("ndiff: %v, want exit 1\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "-10.0.1.20") || !strings.Contains(string(out), "-1947/tcp open  hasp-acc") {
+		t.Errorf("ndiff does not name the port that went away:\n%s", out)
 	}
 }

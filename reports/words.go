@@ -165,18 +165,20 @@ func exposes(flag string) bool {
 // gravity orders findings that need attention: the gravest is the lowest. What
 // the policy forbids comes before everything that is only suspicious.
 func gravity(f *Finding) int {
+	const forbidden = -10 // before all that is only suspicious
+	n := 4
 	switch {
-	case breach(f):
-		return 0
 	case f.Verdict == fingerprint.PossibleC2:
-		return 1
+		n = 1
 	case f.Verdict == fingerprint.OpenShell:
-		return 2
+		n = 2
 	case slices.Contains(f.Flags, "debugger"):
-		return 3
-	default:
-		return 4
+		n = 3
 	}
+	if breach(f) {
+		n += forbidden
+	}
+	return n
 }
 
 // concerns says whom a finding is for, as far as the policy knows, in printable

@@ -71,26 +71,36 @@ func (o *outcome) summary() string {
 	if o.breaches > 0 {
 		parts = append(parts, fmt.Sprintf("%d against the policy", o.breaches))
 	}
-	for _, k := range []history.Kind{history.New, history.Gone, history.Changed, history.Moved} {
-		if n := o.changes[k]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, k))
-		}
-	}
+	parts = append(parts, o.differences()...)
 	if len(parts) > 0 && o.missed != "" {
 		parts = append(parts, o.missed)
 	}
 	return strings.Join(parts, ", ")
 }
 
+// differences counts the changes in words.
+func (o *outcome) differences() (parts []string) {
+	for _, k := range []history.Kind{history.New, history.Gone, history.Changed, history.Moved} {
+		if n := o.changes[k]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, k))
+		}
+	}
+	return parts
+}
+
 // forbidden says why the run must exit 1, "" if it need not.
 func (o *outcome) forbidden() string {
+	findings := "findings"
+	if o.failed == 1 {
+		findings = "finding"
+	}
 	switch {
 	case o.failed > 0 && o.breaches > 0:
-		return fmt.Sprintf("%d findings are not to be, %d of them against the policy", o.failed, o.breaches)
+		return fmt.Sprintf("%d %s must not be there, %d against the policy", o.failed, findings, o.breaches)
 	case o.failed > 0:
-		return fmt.Sprintf("%d findings are not to be (--fail-on)", o.failed)
+		return fmt.Sprintf("%d %s must not be there (--fail-on)", o.failed, findings)
 	case o.failOn.Change && o.changed() > 0:
-		return "changed since the last run: " + o.summary()
+		return "changed since the last run: " + strings.Join(o.differences(), ", ")
 	default:
 		return ""
 	}

@@ -14,6 +14,7 @@ import (
 	"dormant/registry"
 	"dormant/reports"
 	"dormant/reports/history"
+	"dormant/reports/policy"
 	"dormant/scanner"
 )
 
@@ -109,7 +110,8 @@ func (j *rejudge) judge(f *reports.Finding) reports.Finding {
 	meta := reports.Meta{ScanID: f.ScanID, Site: f.Site, Vantage: f.Vantage, Ticket: f.Ticket, Handshakes: j.run.Facts.Backend == "connect"}
 	g := reports.NewFinding(meta, f.IANAName, o, &v, f.Dialogue)
 	g.MACVendor, g.ProbesSent, g.ProbesAnswered = f.MACVendor, f.ProbesSent, f.ProbesAnswered
-	g.Owner, g.Expected, g.FWEffect, g.FWRule, g.Clients = f.Owner, f.Expected, f.FWEffect, f.FWRule, f.Clients
+	policy.Carry(f, &g)
+	g.FWEffect, g.FWRule, g.Clients = f.FWEffect, f.FWRule, f.Clients
 	if g.Hostname == "" && (f.Full == nil || f.Full.Hostname == "") {
 		g.Hostname = f.Hostname // the name that the user gave
 	}

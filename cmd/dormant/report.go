@@ -8,6 +8,7 @@ import (
 
 	"dormant/reports"
 	"dormant/reports/history"
+	"dormant/reports/policy"
 )
 
 // newReport renders a stored run again.
@@ -42,6 +43,7 @@ against the run before it. A policy is applied as it is today.`,
 				now := time.Now()
 				err = s.Findings(ctx, r, func(f reports.Finding) error {
 					if p != nil {
+						policy.Undo(&f, r.Ticket)
 						p.Apply(&f, now)
 					}
 					return out.Write(ctx, f)

@@ -73,6 +73,16 @@ const (
 	FlagExpired = "policy_waiver_expired"
 )
 
+// What Apply puts before a note, by which Undo finds it.
+const (
+	noteForbidden = "forbidden by "
+	noteWaived    = "waived until "
+	noteEnd       = "; "
+)
+
+// oneNote is s without what ends a note.
+func oneNote(s string) string { return strings.ReplaceAll(s, noteEnd, ", ") }
+
 // breachSeverity is the least severity of a breach whose rule names none.
 const breachSeverity = "medium"
 
@@ -95,7 +105,7 @@ func (p *Policy) Apply(f *reports.Finding, now time.Time) (breach bool) {
 	if f.Expected != string(No) {
 		return false
 	}
-	note := "forbidden by " + why
+	note := noteForbidden + oneNote(why)
 	for i := range p.Waivers {
 		w := &p.Waivers[i]
 		if !w.Match.holds(f) {
@@ -106,7 +116,7 @@ func (p *Policy) Apply(f *reports.Finding, now time.Time) (breach bool) {
 		if now.Before(w.Expires) {
 			f.Expected = string(Yes)
 			f.Flags = append(slices.Clone(f.Flags), FlagWaived)
-			f.Note = join("waived until "+last+": "+w.Reason, f.Note)
+			f.Note = join(noteWaived+last+": "+oneNote(w.Reason), f.Note)
 			return false
 		}
 		f.Flags = append(slices.Clone(f.Flags), FlagExpired)
@@ -116,6 +126,50 @@ func (p *Policy) Apply(f *reports.Finding, now time.Time) (breach bool) {
 	f.Severity = worse(f.Severity, cmp.Or(severity, breachSeverity))
 	f.Note = join(note, f.Note)
 	return true
+}
+
+// Undo takes an earlier Apply back from a stored finding, so that a policy of
+// another day can be applied. ticket is that of the scan. It does nothing to a
+// finding that no policy was applied to.
+func Undo(f *reports.Finding, ticket string) {
+	if f.Expected == "" {
+		return
+	}
+	f.Expected, f.Owner, f.Ticket = "", "", ticket
+	if slices.Contains(f.Flags, FlagBreach) && f.Full != nil {
+		f.Severity = cmp.Or(f.Full.Severity, severities()[0])
+	}
+	f.Flags = slices.DeleteFunc(slices.Clone(f.Flags), isOurs)
+	if strings.HasPrefix(f.Note, noteForbidden) || strings.HasPrefix(f.Note, noteWaived) {
+		_, f.Note, _ = strings.Cut(f.Note, noteEnd)
+	}
+}
+
+// Carry gives to what Apply said of from, where the same finding is judged
+// again and the policy is not at hand.
+func Carry(from, to *reports.Finding) {
+	if from.Expected == "" {
+		return
+	}
+	to.Expected, to.Owner, to.Ticket = from.Expected, from.Owner, from.Ticket
+	to.Flags = slices.Clone(to.Flags)
+	for _, s := range from.Flags {
+		if isOurs(s) {
+			to.Flags = append(to.Flags, s)
+		}
+	}
+	if slices.Contains(from.Flags, FlagBreach) {
+		to.Severity = worse(to.Severity, from.Severity)
+	}
+	if strings.HasPrefix(from.Note, noteForbidden) || strings.HasPrefix(from.Note, noteWaived) {
+		note, _, _ := strings.Cut(from.Note, noteEnd)
+		to.Note = join(note, to.Note)
+	}
+}
+
+// isOurs reports whether Apply adds the flag.
+func isOurs(flag string) bool {
+	return slices.Contains([]string{FlagBreach, FlagWaived, FlagExpired}, flag)
 }
 
 func (r *Rule) title() string {
@@ -131,7 +185,7 @@ func join(a, b string) string {
 	if b == "" {
 		return a
 	}
-	return a + "; " + b
+	return a + noteEnd + b
 }
 
 // severities are the words, the least first.

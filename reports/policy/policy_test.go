@@ -94,6 +94,22 @@ func TestApply(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: Apply = %q, want %q", tt.name, got, tt.want)
 		}
+
+		// A stored finding is held against a policy again.
+		once := tt.f
+		once.Note, once.Flags, once.Ticket = "own note; and more", []string{"self_signed"}, "CHG-scan"
+		once.Full = &fingerprint.Verdict{Severity: tt.f.Severity}
+		again := once
+		p.Apply(&again, tt.now)
+		judged := once
+		policy.Carry(&again, &judged)
+		if d := cmp.Diff(again, judged, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+			t.Errorf("%s: Carry after Apply (-want +got):\n%s", tt.name, d)
+		}
+		policy.Undo(&again, "CHG-scan")
+		if d := cmp.Diff(once, again, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+			t.Errorf("%s: Undo after Apply (-want +got):\n%s", tt.name, d)
+		}
 	}
 	closed := reports.Finding{State: scanner.Closed, Severity: "info"}
 	if p.Apply(&closed, now) || closed.Expected != "" {

@@ -81,6 +81,18 @@ func chooseBackend(kinds []backendKind, name string, prefixes []netip.Prefix) (k
 	return backendKind{}, "", usageError("--backend %q: want %s", name, orList(backendNames()))
 }
 
+// sayBackend says why the best backend was not taken, where the user may want
+// to change that: a missing privilege costs most of the speed.
+func sayBackend(log *slog.Logger, name, note string, loopback bool) {
+	switch {
+	case note == "":
+	case name == "connect" && !loopback:
+		log.Info(note + ": sweeping by ordinary connections")
+	default:
+		log.Debug("not the fastest way of sending", "backend", name, "why", note)
+	}
+}
+
 // allLoopback reports whether no packet would leave this host.
 func allLoopback(prefixes []netip.Prefix) bool {
 	for _, p := range prefixes {

@@ -55,7 +55,11 @@ func openAFXDP(o backendOptions) (backend, string, error) {
 			return nil, fmt.Errorf("--backend afxdp: %v: %w", err, wire.ErrInterface)
 		}
 		use("afpacket")
-		o.log.Info("sending by packet sockets", "interface", spec.Name, "why", err)
+		say := o.log.Debug // the second best without a word, unless the best was asked for
+		if o.insist {
+			say = o.log.Info
+		}
+		say("sending by packet sockets", "interface", spec.Name, "why", err)
 		return afpacket.Open(spec)
 	})
 	slices.Sort(used) // the better one first

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"testing"
 )
@@ -46,5 +48,36 @@ func TestChooseBackend(t *testing.T) {
 				t.Errorf("chooseBackend = %q, %q, %v; want %q, %q, exit %d", k.name, note, err, tt.want, tt.note, tt.code)
 			}
 		})
+	}
+}
+
+func TestSayBackend(t *testing.T) {
+	const none = "no right to raw sockets (CAP_NET_RAW)"
+	for _, tt := range []struct {
+		what, name, note string
+		loopback         bool
+		want             string // at info
+	}{
+		{"the best", "afxdp", "", false, ""},
+		{"no right", "connect", none, false, none + ": sweeping by ordinary connections"},
+		{"loopback", "connect", "all targets are on loopback", true, ""},
+		{"loopback and no right", "connect", none, true, ""},
+		{"no AF_XDP", "afpacket", "afxdp: this kernel has no AF_XDP", false, ""},
+	} {
+		var out bytes.Buffer
+		plain := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.MessageKey {
+				return a
+			}
+			return slog.Attr{}
+		}}
+		sayBackend(slog.New(slog.NewTextHandler(&out, plain)), tt.name, tt.note, tt.loopback)
+		want := ""
+		if tt.want != "" {
+			want = "msg=\"" + tt.want + "\"\n"
+		}
+		if out.String() != want {
+			t.Errorf("%s: %q, want %q", tt.what, out.String(), want)
+		}
 	}
 }

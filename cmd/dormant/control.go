@@ -28,7 +28,7 @@ type controlOptions struct {
 func (c *controlOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Uint64Var(&c.stateBudget, "state-budget", 0, "let no path hold more than `N` half-open connections (default: no bound, the summary tells how many)")
 	flags.Var(&c.window, "window", "send only at this time of day, like 22:00-05:00; wait outside it")
-	flags.DurationVar(&c.maxRuntime, "max-runtime", 0, "end after this time, keep what was found and a checkpoint")
+	flags.DurationVar(&c.maxRuntime, "max-runtime", 0, "end after this `TIME`, keep what was found and a checkpoint")
 	flags.StringVar(&c.stopFile, "stop-file", "", "end, and keep a checkpoint, as soon as `FILE` exists")
 	flags.StringVar(&c.resume, "resume", "", "go on with an interrupted `RUN`: its id, the beginning of it, or last; targets and flags are taken from it unless given")
 	flags.StringVar(&c.manifest, "manifest", "", "write a manifest of the run and its outputs to `FILE`, as JSON")

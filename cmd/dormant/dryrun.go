@@ -22,25 +22,15 @@ func (s *scan) describePlan(w io.Writer) error {
 	}
 	line("plan", "%s", s.plan.Hash())
 	line("seed", "%d", s.plan.Seed())
-	for i, p := range s.plan.Prefixes() {
-		name := ""
-		if i == 0 {
-			name = "targets"
+	list := func(name string, rows []string) {
+		for _, row := range rows {
+			line(name, "%s", row)
+			name = ""
 		}
-		line(name, "%v", p)
 	}
+	list("targets", s.targetRows())
 	line("addresses", "%d, %d excluded", s.ranges.Count(), s.ranges.Excluded())
-	for i, p := range s.plan.Ports() {
-		name := ""
-		if i == 0 {
-			name = "ports"
-		}
-		payload := ""
-		if n := len(s.rules.Payload(p)); n > 0 {
-			payload = fmt.Sprintf(", datagram of %d bytes", n)
-		}
-		line(name, "%v%s", p, payload)
-	}
+	list("ports", s.portRows())
 	targets := s.shardTargets()
 	most := targets * (1 + uint64(s.o.retries))
 	line("probes", "%d, and at most %d when nobody answers", targets, most)
@@ -48,6 +38,39 @@ func (s *scan) describePlan(w io.Writer) error {
 	line("nothing", "was sent")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// targetRows are the prefixes of the plan, and the addresses that need a zone.
+func (s *scan) targetRows() []string {
+	var rows []string
+	for _, p := range s.ranges.Prefixes() {
+		rows = append(rows, p.String())
+	}
+	for _, a := range s.ranges.Zoned() {
+		rows = append(rows, a.String())
+	}
+	return rows
+}
+
+// portRows are the ports of the plan, each with a datagram of its own alone.
+func (s *scan) portRows() []string {
+	var rows []string
+	var plain []registry.Port
+	flush := func() {
+		rows = append(rows, portSpans(plain)...)
+		plain = nil
+	}
+	for _, p := range s.plan.Ports() {
+		n := len(s.rules.Payload(p))
+		if n == 0 {
+			plain = append(plain, p)
+			continue
+		}
+		flush()
+		rows = append(rows, fmt.Sprintf("%v, datagram of %d bytes", p, n))
+	}
+	flush()
+	return rows
 }
 
 // shardTargets is how many targets this run's part of the plan has.

@@ -73,7 +73,7 @@ func readRanges(ctx context.Context, a *app, o *scanOptions, args []string, stan
 		return nil, &exitError{exitUsage, err}
 	}
 	for _, note := range ranges.Notes() {
-		a.log.Info("target read as", "note", note)
+		a.log.Info(note)
 	}
 	if o.yes {
 		return ranges, nil

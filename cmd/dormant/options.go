@@ -66,21 +66,21 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&o.targetFiles, "targets", nil, "read targets from `FILE`, one a line, # starts a comment, - is stdin (repeatable)")
 	flags.StringArrayVar(&o.exclude, "exclude", nil, "never send to `TARGET`, of any form that a target can have (repeatable)")
 	flags.StringArrayVar(&o.excludeFiles, "exclude-file", nil, "read exclusions from `FILE` (repeatable; "+neverScanFile+" is always read)")
-	flags.Var(&o.ports, "ports", "ports to ask: 1947/tcp,5093/udp,3588 (a bare number is both)")
+	flags.Var(&o.ports, "ports", "`PORTS` to ask: 1947/tcp,5093/udp,3588,8000-8100/tcp (without /tcp or /udp it is both)")
 	flags.BoolVar(&o.yes, "yes", false, "go ahead beyond a /12 and with public addresses")
 
 	flags.Var(&o.rate, "rate", "probes a second in total, or max")
-	flags.Float64Var(&o.hostRate, "host-rate", 20, "probes a second to one host")
-	flags.Uint8Var(&o.retries, "retries", 2, "probes again to targets that did not answer")
-	flags.DurationVar(&o.cooldown, "cooldown", 0, "wait for late answers (default: measured, at most 8s)")
+	flags.Float64Var(&o.hostRate, "host-rate", 20, "`N` probes a second to one host")
+	flags.Uint8Var(&o.retries, "retries", 2, "up to `N` probes again to targets that did not answer")
+	flags.DurationVar(&o.cooldown, "cooldown", 0, "wait so long a `TIME` for late answers (default: measured, at most 8s)")
 	flags.Var(oneOf(&o.backend, backendNames()...), "backend", "how to send")
 	flags.BoolVar(&o.xdpZeroCopy, "xdp-zerocopy", false, "afxdp: let the network card read this process's memory; few drivers can, some restart the card for it")
 	flags.StringVar(&o.iface, "interface", "", "send by this `INTERFACE` only")
 	flags.TextVar(&o.source, "source", netip.Addr{}, "send from this `ADDRESS` of this host")
-	flags.Uint64Var(&o.seed, "seed", 0, "order of the probes and choice of the canary ports (default: random, printed)")
+	flags.Uint64Var(&o.seed, "seed", 0, "number `N` that gives the order of the probes and the choice of the canary ports (default: random, printed)")
 	flags.Var(&o.shard, "shard", "do part i of n of the plan")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be sent and how long it takes, send nothing")
-	flags.StringVar(&o.discovery, "discovery-name", "dormant", "host name in the license manager search datagram of udp 1947, may be empty")
+	flags.StringVar(&o.discovery, "discovery-name", "dormant", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
 	flags.BoolVar(&o.noDiscover, "no-discovery", false, "send an empty datagram to udp 1947 instead of the search datagram")
 
 	flags.BoolVar(&o.noIdentify, "no-identify", false, "sweep only, no dialogue with what answers")
@@ -89,11 +89,11 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 
 	o.outputOptions.addFlags(flags)
 	flags.Var(oneOf(&o.progress, "auto", "always", "never"), "progress", "progress line on stderr")
-	flags.StringVar(&o.site, "site", "", "name of the site, for the reports")
-	flags.StringVar(&o.vantage, "vantage", "", "name of the place scanned from (default: the host's name)")
+	flags.StringVar(&o.site, "site", "", "`NAME` of the site, for the reports")
+	flags.StringVar(&o.vantage, "vantage", "", "`NAME` of the place scanned from (default: the host's name)")
 	o.talk.addFlags(flags)
 	o.control.addFlags(flags)
-	flags.StringVar(&o.ticket, "ticket", "", "change ticket, for the reports")
+	flags.StringVar(&o.ticket, "ticket", "", "change `TICKET`, for the reports")
 	o.audit.addFlags(flags)
 }
 
@@ -105,55 +105,6 @@ func defaultPorts() portList {
 		list = append(list, registry.Port{Number: n, Proto: registry.TCP}, registry.Port{Number: n, Proto: registry.UDP})
 	}
 	return list
-}
-
-// portList is a flag value: "1947/tcp,5093/udp,3588".
-type portList []registry.Port
-
-func (l *portList) Type() string { return "PORTS" }
-
-func (l *portList) String() string {
-	words := make([]string, len(*l))
-	for i, p := range *l {
-		words[i] = p.String()
-	}
-	return strings.Join(words, ",")
-}
-
-func (l *portList) Set(s string) error {
-	var list portList
-	seen := map[registry.Port]bool{}
-	for item := range strings.SplitSeq(s, ",") {
-		ports, err := parsePortItem(strings.TrimSpace(item))
-		if err != nil {
-			return err
-		}
-		for _, p := range ports {
-			if !seen[p] {
-				seen[p] = true
-				list = append(list, p)
-			}
-		}
-	}
-	*l = list
-	return nil
-}
-
-// parsePortItem reads one item of the list: a number is both transports.
-func parsePortItem(item string) ([]registry.Port, error) {
-	number, proto, one := strings.Cut(item, "/")
-	n, err := registry.ParseNumber(number)
-	if err != nil {
-		return nil, fmt.Errorf("port %q: want a number from 1 to 65535, alone or with /tcp or /udp", item)
-	}
-	if !one {
-		return []registry.Port{{Number: n, Proto: registry.TCP}, {Number: n, Proto: registry.UDP}}, nil
-	}
-	p, err := registry.ParseProto(proto)
-	if err != nil {
-		return nil, fmt.Errorf("port %q: want tcp or udp behind the slash", item)
-	}
-	return []registry.Port{{Number: n, Proto: p}}, nil
 }
 
 // rateValue is a flag value: probes a second, or "max".

@@ -174,9 +174,7 @@ func (s *scan) describeRun(args []string) {
 		Excluded:  slices.Concat(s.o.exclude, s.o.excludeFiles),
 		Interface: s.o.iface, Seed: s.o.seed, Shard: s.o.shard.String(), PlanHash: s.plan.Hash(),
 	}
-	for _, p := range s.o.ports {
-		s.run.Ports = append(s.run.Ports, p.String())
-	}
+	s.run.Ports = portSpans(s.o.ports)
 }
 
 // newScanID is "s_" and a UUID of version 7, which sorts by time.
@@ -189,9 +187,7 @@ func (s *scan) openBackend() (backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	if note != "" {
-		s.a.log.Info("not the fastest way of sending", "backend", kind.name, "why", note)
-	}
+	sayBackend(s.a.log, kind.name, note, allLoopback(s.plan.Prefixes()))
 	var zones []string
 	for _, addr := range s.ranges.Zoned() {
 		if !slices.Contains(zones, addr.Zone()) {
@@ -257,7 +253,7 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 	out.Scan.Notes = append(out.Scan.Notes, s.hold.notes()...)
 	s.run.Scan, s.run.Identify, s.run.Lost = out.Scan, out.Identify, out.Lost
 	for _, note := range out.Scan.Notes {
-		s.a.log.Info("the run", "note", note)
+		s.a.log.Info(note)
 	}
 	if e := out.Scan.Estimate; e != nil {
 		s.a.log.Info("open ports that both passes missed, estimated", "missed", fmt.Sprintf("%.1f", e.Missed),

@@ -22,7 +22,7 @@ func RawSockets() error {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return errors.New("no permission for raw sockets (CAP_NET_RAW)")
+		return errors.New("no right to raw sockets (CAP_NET_RAW)")
 	case err != nil:
 		return fmt.Errorf("no raw sockets: %w", err)
 	}

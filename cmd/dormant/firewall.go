@@ -15,6 +15,6 @@ whether it was so. No rule is ever applied.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newImpact(a))
+	cmd.AddCommand(newImpact(a), newVerify(a), newCheck(a))
 	return cmd
 }

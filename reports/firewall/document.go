@@ -23,16 +23,26 @@ type section struct {
 	Code  []string // lines of the input's own syntax
 }
 
-// Writers returns what writes an impact, by the ending of a file's name. Files
+// Document is a report of this package: an Impact or a Verification.
+type Document interface {
+	document() (title, headline string, sections []section)
+}
+
+// document is the report of an impact.
+func (m *Impact) document() (title, headline string, sections []section) {
+	return "Impact of " + m.Proposed.File, m.Headline, m.sections()
+}
+
+// Writers returns what writes a report, by the ending of a file's name. Files
 // with findings are written by package reports.
-func Writers() map[string]func(w io.Writer, m *Impact) error {
-	return map[string]func(w io.Writer, m *Impact) error{
+func Writers() map[string]func(w io.Writer, d Document) error {
+	return map[string]func(w io.Writer, d Document) error{
 		".json": WriteJSON, ".md": WriteMarkdown, ".html": WriteHTML, ".txt": WriteText,
 	}
 }
 
 // WriterOf returns the writer for a file, false when it is none of Writers.
-func WriterOf(path string) (func(w io.Writer, m *Impact) error, bool) {
+func WriterOf(path string) (func(w io.Writer, d Document) error, bool) {
 	write, ok := Writers()[strings.ToLower(filepath.Ext(path))]
 	return write, ok
 }
@@ -40,13 +50,14 @@ func WriterOf(path string) (func(w io.Writer, m *Impact) error, bool) {
 // Endings returns the endings of Writers, sorted.
 func Endings() []string { return slices.Sorted(maps.Keys(Writers())) }
 
-// WriteJSON writes the impact as one JSON object, the form that ReadImpact reads.
-func WriteJSON(w io.Writer, m *Impact) error {
+// WriteJSON writes a report as one JSON object; ReadImpact reads that of an
+// impact.
+func WriteJSON(w io.Writer, d Document) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(m); err != nil {
-		return fmt.Errorf("firewall: write the impact: %w", err)
+	if err := enc.Encode(d); err != nil {
+		return fmt.Errorf("firewall: write the report: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package firewall
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -60,6 +62,7 @@ func Parse(name string, text []byte, o Options) (*RuleSet, error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("firewall: %s: %d bytes: want at most %d", name, len(text), maxFile)
 	}
+	sum := sha256.Sum256(text)
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	format := o.Format
 	if format == "" {
@@ -72,7 +75,7 @@ func Parse(name string, text []byte, o Options) (*RuleSet, error) {
 		return nil, fmt.Errorf("firewall: format %q: want one of %s", format, strings.Join(FormatNames(), ", "))
 	}
 	p := &parser{name: name, text: text, options: o,
-		set: &RuleSet{File: filepath.Base(name), Format: format, Domain: AnyAddr(), Paths: map[Place]Path{}}}
+		set: &RuleSet{File: filepath.Base(name), Format: format, SHA256: hex.EncodeToString(sum[:]), Domain: AnyAddr(), Paths: map[Place]Path{}}}
 	if err := syntax.parse(p); err != nil {
 		return nil, err
 	}

@@ -13,11 +13,8 @@ import (
 )
 
 // WriteText writes the report for a terminal.
-func WriteText(w io.Writer, m *Impact) error {
-	return writeText(w, m.Headline, m.sections())
-}
-
-func writeText(w io.Writer, headline string, sections []section) error {
+func WriteText(w io.Writer, d Document) error {
+	_, headline, sections := d.document()
 	var b strings.Builder
 	b.WriteString(reports.Line(headline) + "\n")
 	for _, s := range sections {
@@ -69,11 +66,8 @@ func line(s string) string {
 }
 
 // WriteMarkdown writes the report for a ticket.
-func WriteMarkdown(w io.Writer, m *Impact) error {
-	return writeMarkdown(w, "Impact of "+m.Proposed.File, m.Headline, m.sections())
-}
-
-func writeMarkdown(w io.Writer, title, headline string, sections []section) error {
+func WriteMarkdown(w io.Writer, d Document) error {
+	title, headline, sections := d.document()
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n**%s**\n", plain(title), plain(headline))
 	for _, s := range sections {
@@ -120,11 +114,8 @@ func plain(s string) string {
 var page string
 
 // WriteHTML writes the report as one page that loads nothing.
-func WriteHTML(w io.Writer, m *Impact) error {
-	return writeHTML(w, "Impact of "+m.Proposed.File, m.Headline, m.sections())
-}
-
-func writeHTML(w io.Writer, title, headline string, sections []section) error {
+func WriteHTML(w io.Writer, d Document) error {
+	title, headline, sections := d.document()
 	t, err := template.New("impact").Funcs(template.FuncMap{"line": line}).Parse(page)
 	if err == nil {
 		for i := range sections {

@@ -137,6 +137,7 @@ type Note struct {
 type RuleSet struct {
 	File   string
 	Format string // a key of Formats
+	SHA256 string // of the file, in hex
 	// Domain are the addresses of which the rules speak; about others nothing
 	// is known.
 	Domain Addrs
@@ -156,7 +157,11 @@ type RuleSet struct {
 func (rs *RuleSet) Rules() int {
 	n := 0
 	for _, c := range rs.Chains {
-		n += len(c.Rules)
+		for _, r := range c.Rules {
+			if r.ID != "" {
+				n++
+			}
+		}
 	}
 	return n
 }

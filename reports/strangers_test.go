@@ -143,7 +143,7 @@ func TestNdiff(t *testing.T) {
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
 		t.Fatalf("ndiff: %v, want exit 1\n%s", err, out)
 	}
-	if !strings.Contains(string(out), "-10.0.1.20") || !strings.Contains(string(out), "-1947/tcp open  hasp-acc") {
+	if !strings.Contains(string(out), "-cad-lic01.corp (10.0.1.20, ") || !strings.Contains(string(out), "-1947/tcp open  hasp-acc ") {
 		t.Errorf("ndiff does not name the port that went away:\n%s", out)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // state of a run.
 type app struct {
 	stdin          io.Reader
-	stdout, stderr io.Writer
+	stdout, stderr io.Writer // stderr is a *screen where a progress line may be drawn
 	// log writes to stderr at the level and in the format that the flags ask
 	// for. It is set before a command runs, never nil.
 	log *slog.Logger
@@ -57,10 +57,15 @@ func usageError(format string, args ...any) error {
 
 // run is the whole program except the process: it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, log: slog.New(slog.DiscardHandler)}
+	a := &app{stdin: stdin, stdout: stdout, stderr: &screen{w: stderr}, log: slog.New(slog.DiscardHandler)}
 	root := newRoot(a)
+	help := &watched{w: stdout}
+	root.SetOut(help)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err == nil && help.err != nil {
+		err = outputFault(fmt.Errorf("standard output: %w", help.err))
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -72,6 +77,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "dormant:", err)
 	}
 	return code
+}
+
+// watched remembers the first fault of a writer, and throws away what comes
+// after it: cobra drops the faults of its help.
+type watched struct {
+	w   io.Writer
+	err error
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	if w.err == nil {
+		_, w.err = w.w.Write(p)
+	}
+	return len(p), nil
 }
 
 // newRoot is the command tree. Commands are values in one literal list.
@@ -98,7 +117,6 @@ apart, with evidence.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	logging.addFlags(root.PersistentFlags())
 	root.PersistentFlags().String("config", "", "YAML `FILE` of flag names and values (default dormant/config.yaml in the user's configuration folder, if there)")

@@ -54,7 +54,7 @@ func TestOutputThatCannotBeWrittenIsExit5(t *testing.T) {
 	for _, args := range []string{
 		"version", "completion bash", "completion zsh", "completion fish", "completion powershell", "man", "man scan",
 		"ports", "ports 3588", "ports --format json", "ports --format csv", "rules list", "rules show hasp-lm",
-		"man --dir /dev/null/man",
+		"man --dir /dev/null/man", "--help", "", "scan --help", "runs --help", "completion --help",
 	} {
 		if got := run(t.Context(), strings.Fields(args), strings.NewReader(""), full{}, io.Discard); got != exitOutput {
 			t.Errorf("dormant %s to a full disk: exit %d, want %d", args, got, exitOutput)

@@ -198,8 +198,11 @@ func parseEndpoints(args []string) ([]scanner.Target, error) {
 			endpoint = arg[:at]
 		}
 		ap, err := netip.ParseAddrPort(endpoint)
-		if err != nil || ap.Port() == 0 {
-			return nil, usageError("target %q: %s", arg, want)
+		switch {
+		case err != nil:
+			return nil, usageError("target %q: %s; a port is 1 to 65535", arg, want)
+		case ap.Port() == 0:
+			return nil, usageError("target %q: port 0: want a port from 1 to 65535", arg)
 		}
 		if a := ap.Addr().Unmap(); a.IsMulticast() || a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 			return nil, usageError("target %q: want the address of one host", arg)

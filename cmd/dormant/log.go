@@ -47,12 +47,18 @@ func colored(w io.Writer) bool {
 }
 
 func isTerminal(w any) bool {
+	if s, ok := w.(*screen); ok {
+		w = s.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // width returns the columns of a terminal, else 0.
 func width(w io.Writer) int {
+	if s, ok := w.(*screen); ok {
+		w = s.w
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return 0

@@ -120,5 +120,12 @@ type flushed struct {
 	w *bufio.Writer
 }
 
-// Close completes the output and flushes it.
-func (f *flushed) Close() error { return errors.Join(f.Sink.Close(), f.w.Flush()) }
+// Close completes the output and flushes it. A buffer that could not be written
+// says so every time: once is enough.
+func (f *flushed) Close() error {
+	err := f.Sink.Close()
+	if unwritten := f.w.Flush(); !errors.Is(err, unwritten) {
+		err = errors.Join(err, unwritten)
+	}
+	return err
+}

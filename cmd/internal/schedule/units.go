@@ -44,7 +44,7 @@ func (j *Job) service() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s%s", marker, j.Name)
-	line("[Unit]\nDescription=dormant scan %s\nWants=network-online.target\nAfter=network-online.target\n", j.Name)
+	line("[Unit]\nDescription=dormant, scheduled scan %s\nWants=network-online.target\nAfter=network-online.target\n", j.Name)
 	line("[Service]\nType=oneshot")
 	if words := j.due(); words != nil {
 		line("ExecCondition=%s", systemdQuote(words))
@@ -93,7 +93,7 @@ func (j *Job) timer() string {
 	if e.Calendar == "" {
 		when = fmt.Sprintf("OnBootSec=5min\nOnUnitActiveSec=%ds", int(e.Interval.Seconds()))
 	}
-	return fmt.Sprintf("%s%s\n[Unit]\nDescription=dormant scan %s, %s\n\n[Timer]\n%s\nAccuracySec=1min\n\n[Install]\nWantedBy=timers.target\n",
+	return fmt.Sprintf("%s%s\n[Unit]\nDescription=dormant, scheduled scan %s, %s\n\n[Timer]\n%s\nAccuracySec=1min\n\n[Install]\nWantedBy=timers.target\n",
 		marker, j.Name, j.Name, j.Every, when)
 }
 

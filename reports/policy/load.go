@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -106,13 +107,16 @@ func Parse(name string, text []byte) (*Policy, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	var in file
-	if err := dec.Decode(&in); err != nil {
+	p := parser{name: name}
+	err := dec.Decode(&in)
+	if e, ok := errors.AsType[*yaml.TypeError](err); ok { // the rest is decoded
+		p.misfits(e)
+	} else if err != nil {
 		return nil, fmt.Errorf("policy: %s: %s", name, strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n", " "))
 	}
 	if dec.Decode(new(yaml.Node)) == nil {
 		return nil, fmt.Errorf("policy: %s: a second document: want one", name)
 	}
-	p := parser{name: name}
 	p.number(&in, text)
 	return p.policy(&in)
 }
@@ -125,6 +129,23 @@ type parser struct {
 
 func (p *parser) fault(line int, format string, args ...any) {
 	p.faults = append(p.faults, fmt.Errorf("policy: %s:%d: %s", p.name, line, fmt.Sprintf(format, args...)))
+}
+
+// misfits takes over what the decoder says of keys and values that have no
+// place, each as "line 3: …".
+func (p *parser) misfits(e *yaml.TypeError) {
+	for _, text := range e.Errors {
+		where, what, _ := strings.Cut(strings.TrimPrefix(text, "line "), ": ")
+		line, err := strconv.Atoi(where)
+		if err != nil {
+			line, what = 1, text
+		}
+		if key, ok := strings.CutPrefix(what, "field "); ok {
+			key, _, _ = strings.Cut(key, " not found in type ")
+			what = fmt.Sprintf("key %q is not known here", key)
+		}
+		p.fault(line, "%s", what)
+	}
 }
 
 // number finds the lines of rules and waivers, which decoding forgets.

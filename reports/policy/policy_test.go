@@ -123,8 +123,10 @@ func TestParseFaults(t *testing.T) {
 		want     []string
 	}{
 		{"no version", "rules: []", []string{"p.yaml:1: version 0"}},
-		{"unknown key", "version: 1\nrulez: []", []string{"p.yaml: ", "line 2", "rulez"}},
-		{"unknown key in a rule", "version: 1\nrules:\n  - adress: 10.0.0.1\n    expected: no", []string{"line 3", "adress"}},
+		{"unknown key", "version: 1\nrulez: []", []string{`p.yaml:2: key "rulez" is not known here`}},
+		{"unknown key in a rule", "version: 1\nrules:\n  - adress: 10.0.0.1\n    expected: no", []string{`p.yaml:3: key "adress" is not known here`}},
+		{"unknown key, and others", "version: 1\nrules:\n  - {adress: x, port: 1, expected: no}\n  - {port: 0/tcp, expected: no}", []string{`p.yaml:3: key "adress"`, `p.yaml:4: port "0/tcp"`}},
+		{"no number", "version: one\nrules: []", []string{"p.yaml:1: cannot unmarshal"}},
 		{"not YAML", "version: 1\n  x: [", []string{"p.yaml: line"}},
 		{"empty", "", []string{"p.yaml: EOF"}},
 		{"several faults", "version: 1\nrules:\n  - address: 10.0.0.1/8\n    expected: maybe\n  - {port: 0/tcp, expected: no}\n",

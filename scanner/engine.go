@@ -174,14 +174,33 @@ func (e *Engine) Run(ctx context.Context, plan *Plan, emit func(Observation)) (S
 	}()
 	err := r.send(ctx)
 	stop()
-	if lost := <-received; lost != nil && !errors.Is(err, lost) {
-		if err == nil {
-			err = lost
-		} else {
-			err = fmt.Errorf("%w; %w", err, lost) // one line: it ends up in one
-		}
-	}
+	err = oneError(err, <-received)
 	return r.finish(err), err
+}
+
+// oneError is the fault of a run in one line: of sender and receiver where both
+// failed, and that of the receiver alone where it is what stopped the sender,
+// or where both fell over the same thing.
+func oneError(sent, received error) error {
+	switch {
+	case received == nil:
+		return sent
+	case sent == nil, errors.Is(sent, received), errors.Is(sent, root(received)):
+		return received
+	default:
+		return fmt.Errorf("%w; %w", sent, received)
+	}
+}
+
+// root is the innermost error of a chain.
+func root(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }
 
 // Phase is what a run is doing.

@@ -142,13 +142,13 @@ func TestDeafReceiverEndsTheRun(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"with an error", ring, "ring is gone"},
-		{"without", nil, "ended early"},
+		{"with an error", ring, "scanner: receive: ring is gone"},
+		{"without", nil, "scanner: receive: ended early"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, s, err := run(t, t.Context(), deaf{fakenet.New(nil, 0), tt.err}, scanner.Config{Rate: 10}, plan(t, dozen(), "10.0.0.0/24"))
-				if err == nil || !strings.Contains(err.Error(), tt.want) || s.Complete || s.Probes > 20 {
+				if err == nil || err.Error() != tt.want || !slices.Equal(s.Why, []string{tt.want}) || s.Complete || s.Probes > 20 {
 					t.Errorf("Run = %+v, %v; want an error with %q soon", s, err, tt.want)
 				}
 			})

@@ -19,12 +19,13 @@ type Guard struct {
 }
 
 // NewGuard returns a guard that holds prefixes, which do not overlap. It needs
-// a temporary folder until Close, and sets the environment variable of that
-// folder while it works: no other goroutine may read it meanwhile.
+// a folder of its own until Close: a temporary one, and where that cannot be
+// made one in the user's cache or in memory. It sets the environment variable
+// of temporary folders while it works: no other goroutine may read it meanwhile.
 func NewGuard(prefixes []netip.Prefix) (*Guard, error) {
-	folder, err := os.MkdirTemp("", "guard-")
+	folder, err := guardFolder()
 	if err != nil {
-		return nil, fmt.Errorf("scanner: guard: no temporary folder, want TMPDIR to name a writable one: %w", err)
+		return nil, err
 	}
 	ranger, err := newRanger(folder)
 	if err != nil {
@@ -37,6 +38,25 @@ func NewGuard(prefixes []netip.Prefix) (*Guard, error) {
 		}
 	}
 	return g, nil
+}
+
+// guardFolder makes a folder that nobody else has. A read-only or missing TMPDIR
+// is no reason not to scan. The error is that of the temporary folder.
+func guardFolder() (string, error) {
+	folder, err := os.MkdirTemp("", "guard-")
+	if err == nil {
+		return folder, nil
+	}
+	var elsewhere []string
+	if cache, cerr := os.UserCacheDir(); cerr == nil && os.MkdirAll(cache, 0o700) == nil {
+		elsewhere = append(elsewhere, cache)
+	}
+	for _, parent := range append(elsewhere, "/dev/shm") { // shm_overview(7): Linux only
+		if folder, err := os.MkdirTemp(parent, "dormant-guard-"); err == nil {
+			return folder, nil
+		}
+	}
+	return "", fmt.Errorf("scanner: guard: no temporary folder, want TMPDIR to name a writable one: %w", err)
 }
 
 // newRanger calls ipranger.New with folder as the temporary folder: New deletes

@@ -1,6 +1,8 @@
 package scanner
 
 import (
+	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -131,9 +133,32 @@ func TestGuardErrors(t *testing.T) {
 	if _, err := NewGuard([]netip.Prefix{{}}); err == nil {
 		t.Error("the zero prefix is taken")
 	}
+}
+
+// A temporary folder that is not there is replaced, by one that leaves nothing
+// behind either.
+func TestGuardWithoutATemporaryFolder(t *testing.T) {
+	cache := filepath.Join(t.TempDir(), "cache") // not there yet
+	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
-	if _, err := NewGuard(prefixes(t, "10.0.0.0/24")); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
-		t.Errorf("without a temporary folder: %v, want an error that names TMPDIR", err)
+	g, err := NewGuard(prefixes(t, "10.0.0.0/24"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(g.folder, cache) && filepath.Dir(g.folder) != "/dev/shm" {
+		t.Errorf("the guard is in %s, want the user's cache or /dev/shm", g.folder)
+	}
+	if !g.Contains(netip.MustParseAddr("10.0.0.9")) || g.Contains(netip.MustParseAddr("10.0.1.9")) {
+		t.Error("the guard does not hold 10.0.0.0/24")
+	}
+	if err := g.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(g.folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s after Close: %v, want it gone", g.folder, err)
+	}
+	if got := os.Getenv("TMPDIR"); filepath.Base(got) != "missing" {
+		t.Errorf("TMPDIR = %q after NewGuard", got)
 	}
 }
 

@@ -172,9 +172,12 @@ func (p *rangeParser) read(ctx context.Context, words []string, lists []List) er
 
 func (p *rangeParser) readList(ctx context.Context, list List) error {
 	lines := bufio.NewScanner(list.Reader)
+	lines.Buffer(nil, maxLine+2) // and its end
 	n := 0
 	for lines.Scan() {
-		n++
+		if n++; len(lines.Bytes()) > maxLine {
+			return p.tooLong(list, n)
+		}
 		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
 		for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\r' }) {
 			if err := p.take(ctx, fmt.Sprintf("%s:%d: ", list.Name, n), word); err != nil {
@@ -182,10 +185,20 @@ func (p *rangeParser) readList(ctx context.Context, list List) error {
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return p.tooLong(list, n+1)
+	case err != nil:
 		return fmt.Errorf("scanner: %s:%d: read %ss: %w", list.Name, n+1, p.kind, err)
 	}
 	return nil
+}
+
+// maxLine is how long a line of a list may be, in bytes.
+const maxLine = 64 << 10
+
+func (p *rangeParser) tooLong(list List, line int) error {
+	return fmt.Errorf("scanner: %s:%d: a line with %ss is too long: want at most %d bytes", list.Name, line, p.kind, maxLine)
 }
 
 // take adds one form; where says where it stands.
@@ -231,8 +244,12 @@ func (p *rangeParser) add(f form) error {
 	}
 	linkLocal := netipx.RangeOfPrefix(netip.MustParsePrefix("fe80::/10"))
 	for _, r := range f.ranges {
-		if p.kind == "target" && r.Overlaps(linkLocal) {
+		switch {
+		case p.kind != "target" || !r.Overlaps(linkLocal):
+		case linkLocal.Contains(r.From()) && linkLocal.Contains(r.To()):
 			return errors.New("is link-local: want a zone, one address at a time, as in fe80::1%eth0")
+		default:
+			return errors.New("contains fe80::/10, whose addresses are link-local and need a zone: want ranges without it")
 		}
 		p.taken.set.AddRange(r)
 	}
@@ -282,7 +299,11 @@ func (p *rangeParser) subtract(targets, exclusions gathered) (*Ranges, error) {
 			delete(r.names, addr)
 		}
 	}
-	if r.Count() == 0 {
+	switch {
+	case r.Count() > 0:
+	case r.excluded == 1:
+		return nil, errors.New("scanner: the only address is excluded: nothing is left to ask")
+	default:
 		return nil, fmt.Errorf("scanner: all %d addresses are excluded: nothing is left to ask", r.excluded)
 	}
 	for _, p := range notUnicast() {

@@ -125,7 +125,11 @@ func TestParseRangesErrors(t *testing.T) {
 		{"two families", RangeSpec{Targets: []string{"::1-::ffff:10.0.0.1"}}, `scanner: target "::1-::ffff:10.0.0.1" goes from …`},
 		{"octet 256", RangeSpec{Targets: []string{"10.0.0.256"}}, `scanner: target "10.0.0.256" octet "256": want 0 to 255, a range or *`},
 		{"octet 256 in a range", RangeSpec{Targets: []string{"10.0.0.1-10.0.0.256"}}, `scanner: target "10.0.0.1-10.0.0.256" octet "256": want 0 to 255`},
-		{"octal", RangeSpec{Targets: []string{"10.0.0.010"}}, `scanner: target "10.0.0.010" octet "010": …`},
+		{"octal", RangeSpec{Targets: []string{"10.0.0.010"}}, `scanner: target "10.0.0.010" octet "010" has a leading zero, which some programs read as octal: want 0 to 255, a range or *`},
+		{"leading zero of a length", RangeSpec{Targets: []string{"10.0.0.0/024"}}, `scanner: target "10.0.0.0/024" prefix length "024" has a leading zero, …`},
+		{"more than link-local", RangeSpec{Targets: []string{"::/0"}}, `scanner: target "::/0" contains fe80::/10, …`},
+		{"link-local network", RangeSpec{Targets: []string{"fe80::/64"}}, `scanner: target "fe80::/64" is link-local: …`},
+		{"the only one excluded", RangeSpec{Targets: one, Exclude: one}, `scanner: the only address is excluded: nothing is left to ask`},
 		{"three octets", RangeSpec{Targets: []string{"10.0.0"}}, `scanner: target "10.0.0" is no IPv4 address and no host name: …`},
 		{"a number", RangeSpec{Targets: []string{"167772161"}}, `scanner: target "167772161" is no IPv4 address and no host name: …`},
 		{"five octets", RangeSpec{Targets: []string{"10.0.0.1.2"}}, `scanner: target "10.0.0.1.2" is no IPv4 address and no host name: …`},
@@ -153,7 +157,8 @@ func TestParseRangesErrors(t *testing.T) {
 		{"line of an exclusion list", RangeSpec{Targets: one, ExcludeLists: []List{list("never.txt", "\nx y\n")}}, `scanner: never.txt:2: exclusion "x" does not resolve: no such host`},
 		{"list that cannot be read", RangeSpec{TargetLists: []List{{"hosts.txt", io.MultiReader(strings.NewReader("10.0.0.1\n"), iotest.ErrReader(errors.New("disk gone")))}}},
 			`scanner: hosts.txt:2: read targets: disk gone`},
-		{"endless line", RangeSpec{TargetLists: []List{{"hosts.txt", bytes.NewReader(bytes.Repeat([]byte{'1'}, 1<<20))}}}, `scanner: hosts.txt:1: read targets: …`},
+		{"endless line", RangeSpec{TargetLists: []List{{"hosts.txt", bytes.NewReader(bytes.Repeat([]byte{'1'}, 1<<20))}}}, `scanner: hosts.txt:1: a line with targets is too long: want at most 65536 bytes`},
+		{"line one byte too long", RangeSpec{TargetLists: []List{list("hosts.txt", "10.0.0.1\n#"+strings.Repeat("x", maxLine)+"\n")}}, `scanner: hosts.txt:2: a line with targets is too long: …`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.spec.Lookup = lookup

@@ -193,8 +193,11 @@ func parseOctet(text string) (low, high byte, err error) {
 // some programs would read the number as octal.
 func parseNumber(text string, most int) (int, error) {
 	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || int(n) > most || text != strconv.FormatUint(n, 10) {
+	switch {
+	case err != nil || int(n) > most:
 		return 0, fmt.Errorf("%q: want 0 to %d", text, most)
+	case text != strconv.FormatUint(n, 10):
+		return 0, fmt.Errorf("%q has a leading zero, which some programs read as octal: want 0 to %d", text, most)
 	}
 	return int(n), nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -41,7 +42,7 @@ func readRanges(ctx context.Context, a *app, o *scanOptions, args []string, stan
 		if path == "-" {
 			return scanner.List{Name: "standard input", Reader: a.stdin}, nil
 		}
-		f, err := os.Open(path)
+		f, err := openList(path)
 		if err != nil {
 			return scanner.List{}, err
 		}
@@ -79,6 +80,18 @@ func readRanges(ctx context.Context, a *app, o *scanOptions, args []string, stan
 		return ranges, nil
 	}
 	return ranges, consent(ranges)
+}
+
+// openList opens a file that is read line by line.
+func openList(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errors.Join(fmt.Errorf("%s is a folder: want a file, one target or more a line", path), f.Close())
+	}
+	return f, nil
 }
 
 // consent refuses what should be asked for twice.

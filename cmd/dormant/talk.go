@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 
 	"github.com/spf13/pflag"
 
@@ -51,7 +50,7 @@ func (o *talkOptions) read(ctx context.Context, standing string) error {
 		}
 	}()
 	for _, path := range append([]string{standing}, o.fragileFiles...) {
-		f, err := os.Open(path)
+		f, err := openList(path)
 		switch {
 		case err != nil && path == standing && errors.Is(err, fs.ErrNotExist):
 			continue

@@ -42,5 +42,6 @@
 //
 // Whether the model is right was not left to reading: the tests load thousands
 // of random rule sets into the kernel, send the packets through it between
-// namespaces, and hold what arrives against the model.
+// namespaces, and hold what arrives against the model. DORMANT_KERNEL_ROUNDS=60
+// makes 3,720 rule sets of each syntax instead of 248.
 package firewall

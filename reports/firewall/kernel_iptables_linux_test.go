@@ -123,6 +123,9 @@ func (g *iptablesGen) rule(depth int) string {
 		c := fmt.Sprintf("case%d%s", g.mark, []string{"c3", "c2", "c1"}[i])
 		targets = append(targets, "-j "+c, "-j "+c, "-g "+c)
 	}
+	if g.IntN(40) == 0 {
+		targets = []string{"-j NFQUEUE --queue-num 7"}
+	}
 	return strings.Join(append(words, g.one(targets...)), " ")
 }
 

@@ -214,6 +214,9 @@ func (g *nftGen) rule(depth int) string {
 		c := []string{"c3", "c2", "c1"}[i]
 		verdicts = append(verdicts, "jump "+c, "jump "+c, "goto "+c)
 	}
+	if g.IntN(40) == 0 {
+		verdicts = []string{"queue num 7", "meta mark set 5", "ct mark set 5 accept"}
+	}
 	words = append(words, g.one(verdicts...))
 	return strings.Join(words, " ") + "\n"
 }

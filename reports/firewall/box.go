@@ -7,8 +7,8 @@ type Protos uint8
 
 // The transports as bits.
 const (
-	ProtoTCP  Protos = 1 << iota
-	ProtoUDP         //
+	ProtoTCP Protos = 1 << iota
+	ProtoUDP
 	BothProto = ProtoTCP | ProtoUDP
 )
 

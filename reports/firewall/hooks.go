@@ -4,10 +4,10 @@ package firewall
 type hooks uint8
 
 const (
-	hookEarly   hooks = 1 << iota // ingress, prerouting, input: no outgoing interface yet
-	hookForward                   //
-	hookOutput                    // no incoming interface
-	hookLate                      // postrouting, egress: the incoming one is forgotten by some kernels
+	hookEarly hooks = 1 << iota // ingress, prerouting, input: no outgoing interface yet
+	hookForward
+	hookOutput // no incoming interface
+	hookLate   // postrouting, egress: the incoming one is forgotten by some kernels
 )
 
 // hookOf returns the bit of a hook by its name in lower case.

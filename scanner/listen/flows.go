@@ -203,6 +203,9 @@ func (f *flowFile) hand(x flow) {
 	if x.last.IsZero() {
 		x.last = x.first
 	}
+	if x.first.IsZero() { // one of the two is what a plain CSV has
+		x.first = x.last
+	}
 	if x.first.IsZero() {
 		x.first, x.last = f.At, f.At
 	}

@@ -69,6 +69,12 @@
 // retry, 200 ms at least before the end. A run in which everything answers ends
 // with the last answer.
 //
+// A gateway says that nobody is there only when it has asked for the neighbour
+// itself, for three seconds on Linux. So a run in which something behind a
+// gateway keeps silent takes at least 3.2 s from its first round to its end; the
+// retries usually fill that. On-link sweeps do not wait for it, nor do backends
+// that do not know the way. Such an error tells nothing of round trips.
+//
 // UDP silence of a host that sends ICMP errors may be its limit on them: Linux
 // sends six at once and then one a second, common routers two a second. Hosts
 // that have used up six get their UDP retries one a second: a host with n closed

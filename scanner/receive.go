@@ -105,7 +105,9 @@ func (r *run) measure(j uint64, o *Observation) {
 	if o.RTT == 0 && o.Sent == 1 && !answers(State(r.states.get(j))) {
 		o.RTT = r.trips.since(j, int64(o.At.Sub(r.started)))
 	}
-	r.trips.observe(o.RTT)
+	if tellsRoundTrip(*o) {
+		r.trips.observe(o.RTT)
+	}
 	if o.RTT > 0 && o.Port.Proto == registry.TCP && !answers(State(r.states.get(j))) {
 		r.window.answered(r.now() - int64(o.RTT)) // not from o.At: a kernel's clock can be set
 	}

@@ -54,6 +54,7 @@ type run struct {
 	marks                marks
 	marked               int64
 	roundBegun, lastSent int64
+	firstSent            int64 // the last probe of the first round
 	held                 int64 // nanoseconds in which nothing might be sent
 	budgetWaits          uint64
 	retries              uint64
@@ -223,6 +224,9 @@ func (r *run) flush(ctx context.Context) error {
 		}
 	}
 	r.lastSent = r.now()
+	if r.batch[0].Attempt == 0 {
+		r.firstSent = r.lastSent
+	}
 	r.ended.Store(r.lastSent - r.held)
 	r.governor.look(ctx, r.lastSent, r.probes.Load(), r.backend.Counters, r.batch[0].Attempt)
 	return nil
@@ -318,8 +322,9 @@ func (r *run) cool(ctx context.Context) error {
 	case r.cfg.Cooldown > 0:
 		err = r.sleepUntil(ctx, r.lastSent+int64(r.cfg.Cooldown))
 	default:
+		gateways := r.untilGateways()
 		err = r.wait(ctx, func() time.Duration {
-			return r.trips.timeout(finalFloor, finalBlind, r.cfg.MaxCooldown)
+			return max(gateways, r.trips.timeout(finalFloor, finalBlind, r.cfg.MaxCooldown))
 		})
 	}
 	r.cooldown = time.Duration(r.now() - r.lastSent)

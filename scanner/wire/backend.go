@@ -66,6 +66,7 @@ type Backend struct {
 var (
 	_ scanner.Backend  = (*Backend)(nil)
 	_ scanner.Resolver = (*Backend)(nil)
+	_ scanner.Router   = (*Backend)(nil)
 )
 
 // Open finds the routes to all targets, opens the links that they need, and

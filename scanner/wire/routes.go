@@ -30,6 +30,12 @@ func (r *route) onLink() bool {
 	return r.iface != nil && r.iface.medium == Ethernet && !r.hop.gateway.IsValid() && !r.iface.noARP
 }
 
+// Routed implements scanner.Router.
+func (b *Backend) Routed(addr netip.Addr) bool {
+	r := b.routes.of(addr)
+	return r != nil && r.iface != nil && r.iface.medium != Host && !r.onLink()
+}
+
 // routes finds the route of a target: a sorted list of address ranges for each
 // family, and one route per zone. It is immutable.
 type routes struct {

@@ -133,6 +133,14 @@ func TestAnswers(t *testing.T) {
 		}
 		want[a.target] = o
 	}
+	for addr, want := range map[string]bool{
+		"10.2.0.10": true, "fd02::10": true, "10.1.0.11": false, "fd01::99": false, // a neighbour
+		"10.4.1.1": false, "10.1.0.1": false, // no way there, this host
+	} {
+		if got := b.Routed(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("Routed(%s) = %v, want %v", addr, got, want)
+		}
+	}
 	started := time.Now()
 	got := ask(t, b, 400*time.Millisecond, targets...)
 

@@ -1,0 +1,57 @@
+package scanner
+
+import (
+	"net/netip"
+	"time"
+)
+
+// gatewayPatience is how long after a probe a gateway's "host unreachable" may
+// come: Linux asks for the neighbour three times in three seconds
+// (net.ipv4.neigh.default.mcast_solicit, retrans_time_ms) before it gives up.
+const gatewayPatience = 3200 * time.Millisecond
+
+// Router is a Backend that knows the way to its targets. It is optional.
+type Router interface {
+	// Routed reports whether probes to addr go through a gateway, which may say
+	// late that nobody is there. It is called from Send's goroutine.
+	Routed(addr netip.Addr) bool
+}
+
+// untilGateways returns how long after the last probe the gateways of silent
+// targets may still say that nobody is there, 0 or less when they have had
+// their time since the first round. Retries have usually filled it.
+func (r *run) untilGateways() time.Duration {
+	router, ok := r.backend.(Router)
+	left := gatewayPatience - time.Duration(r.lastSent-r.firstSent)
+	if !ok || left <= 0 || !r.awaitsRouted(router) {
+		return 0
+	}
+	return min(left, r.cfg.MaxCooldown)
+}
+
+// awaitsRouted reports whether a target behind a gateway was asked and has not
+// answered. It ends at the first one.
+func (r *run) awaitsRouted(router Router) bool {
+	k, ports := uint64(0), uint64(len(r.plan.ports))
+	for addr := range r.plan.Addresses() {
+		if r.skip == nil || !r.skip.get(k) {
+			for j := k * ports; j < (k+1)*ports; j++ {
+				if answers(State(r.states.get(j))) || !r.inShard(j) {
+					continue
+				}
+				if router.Routed(addr) {
+					return true
+				}
+				break // the other ports go the same way
+			}
+		}
+		k++
+	}
+	return false
+}
+
+// tellsRoundTrip reports whether the time that o took is one of the path: a
+// gateway that says that nobody is there has waited for that somebody first.
+func tellsRoundTrip(o Observation) bool {
+	return o.Reason != ICMPHostUnreachable || o.From == o.Addr
+}

@@ -12,8 +12,9 @@ const gatewayPatience = 3200 * time.Millisecond
 
 // Router is a Backend that knows the way to its targets. It is optional.
 type Router interface {
-	// Routed reports whether probes to addr go through a gateway, which may say
-	// late that nobody is there. It is called from Send's goroutine.
+	// Routed reports whether probes to addr are handed to somebody who may say
+	// late that nobody is there: a gateway, or the kernel of this host where it
+	// looks for neighbours itself. It is called from Send's goroutine.
 	Routed(addr netip.Addr) bool
 }
 
@@ -50,8 +51,8 @@ func (r *run) awaitsRouted(router Router) bool {
 	return false
 }
 
-// tellsRoundTrip reports whether the time that o took is one of the path: a
-// gateway that says that nobody is there has waited for that somebody first.
+// tellsRoundTrip reports whether the time that o took is one of the path: who
+// says that nobody is there has waited for that somebody first.
 func tellsRoundTrip(o Observation) bool {
-	return o.Reason != ICMPHostUnreachable || o.From == o.Addr
+	return o.From == o.Addr || o.Reason != ICMPHostUnreachable && o.Reason != ARPNoReply
 }

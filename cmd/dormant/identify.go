@@ -295,6 +295,9 @@ func heard(o scanner.Observation, ev fingerprint.Evidence) scanner.Observation {
 		o.State, o.Reason = scanner.Closed, scanner.Rst
 	case fingerprint.StatusNoConnect:
 		o.State, o.Reason, o.From = scanner.Filtered, scanner.NoResponse, netip.Addr{}
+		if connect.NoNeighbour(o.Addr) {
+			o.State, o.Reason = scanner.Unreachable, scanner.ARPNoReply
+		}
 	case fingerprint.StatusLocalError:
 		o.State, o.Reason, o.From = scanner.Unknown, scanner.LocalError, netip.Addr{}
 	case fingerprint.StatusDone, fingerprint.StatusBudget, fingerprint.StatusCancelled:

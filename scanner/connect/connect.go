@@ -65,7 +65,10 @@ type Backend struct {
 	answers, sendErrors, sendRetries atomic.Uint64
 }
 
-var _ scanner.Backend = (*Backend)(nil)
+var (
+	_ scanner.Backend = (*Backend)(nil)
+	_ scanner.Router  = (*Backend)(nil)
+)
 
 // asker makes one try. Several goroutines call ask at once.
 type asker interface {
@@ -259,6 +262,14 @@ func observe(p scanner.Probe, a answer) scanner.Observation {
 		Window:  a.window,
 		Attempt: p.Attempt,
 	}
+}
+
+// Routed implements scanner.Router. What a try waits for is this host's own
+// kernel, which says late that an on-link address has no neighbour; the errors of
+// gateways come too late for a try.
+func (b *Backend) Routed(addr netip.Addr) bool {
+	a, ok := b.asker.(interface{ awaits(netip.Addr) bool })
+	return ok && a.awaits(addr)
 }
 
 // Counters returns the facts so far: answers read as Frames, local-errors as

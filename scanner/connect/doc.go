@@ -51,6 +51,11 @@
 // so that a path slower than the first patience is still heard; from the first
 // retry on the kernel may add a SYN of its own.
 //
+// While the kernel still asks for the neighbour, nothing has left this host, and
+// the end of a try's patience is no silence. Such a try goes on until the kernel
+// has found the neighbour or given up, three seconds after it began to ask; the
+// engine is told to wait for that (scanner.Router).
+//
 // A connection from a port to itself, which TCP allows and a sweep of this
 // host's own ephemeral ports will meet, is not an open port. The try is made
 // again from another port, before a byte is sent.

@@ -187,9 +187,38 @@ func TestInside(t *testing.T) {
 	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
 		t.Errorf("outcomes (-want +got):\n%s", d)
 	}
+	t.Run("neighbour", testNeighbour)
 	t.Run("interface", func(t *testing.T) { testInterface(t, w) })
 	t.Run("self", testSelf)
 	t.Run("descriptors", func(t *testing.T) { testDescriptors(t, w.open4) })
+}
+
+// A neighbour who is not there is said to be, also when the kernel takes longer
+// to find out than the try has patience and the engine has reason to wait.
+func testNeighbour(t *testing.T) {
+	for _, f := range []string{"ipv4", "ipv6"} {
+		if err := os.WriteFile("/proc/sys/net/"+f+"/neigh/a0/retrans_time_ms", []byte("700"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	engine, err := scanner.New(fresh(t, Config{Timeout: 100 * time.Millisecond}), scanner.Config{Rate: 1000, Retries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefixes := []netip.Prefix{netip.MustParsePrefix("10.77.0.2/32"), netip.MustParsePrefix("10.77.0.40/31"), netip.MustParsePrefix("fd77::40/127")}
+	plan, err := scanner.NewPlan(prefixes, []registry.Port{{Number: 1947, Proto: registry.TCP}, {Number: 1947, Proto: registry.UDP}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[scanner.Reason]int{}
+	s, err := engine.Run(t.Context(), plan, func(o scanner.Observation) { got[o.Reason]++ })
+	want := map[scanner.Reason]int{scanner.Rst: 1, scanner.ICMPPortUnreachable: 1, scanner.ARPNoReply: 8}
+	if d := cmp.Diff(want, got); d != "" || err != nil || s.Unreachable != 8 || !s.Complete {
+		t.Errorf("Run = %+v, %v; reasons (-want +got):\n%s", s, err, d)
+	}
+	if !NoNeighbour(netip.MustParseAddr("10.77.0.40")) || NoNeighbour(netip.MustParseAddr("10.77.0.2")) || NoNeighbour(netip.MustParseAddr("10.88.3.1")) {
+		t.Error("NoNeighbour: want 10.77.0.40 only")
+	}
 }
 
 // One interface only: what is there answers, what is behind another does not.

@@ -24,6 +24,8 @@ type sockets struct {
 	source netip.Addr
 	device string
 	buffer sync.Pool // *[]byte of MaxPayload
+
+	neighbours neighbours
 }
 
 func newSockets(source netip.Addr, device string) *sockets {
@@ -63,15 +65,29 @@ func (s *sockets) ask(ctx context.Context, p scanner.Probe, wait time.Duration) 
 	if err != nil {
 		return answer{}, fmt.Errorf("connect: %w", err)
 	}
+	hear := t.handshake
 	if kind == unix.SOCK_DGRAM {
-		return t.datagram(conn)
+		hear = t.datagram
 	}
-	a, err := t.handshake(conn)
+	a, err := hear(conn)
+	if a.reason == 0 && err == nil && wait < neighbourPatience && s.neighbours.awaits(p.Addr) {
+		// Nothing has left this host yet: it does so, or the kernel gives up.
+		if err := f.SetDeadline(t.started.Add(neighbourPatience)); err != nil {
+			return answer{}, fmt.Errorf("connect: set deadline: %w", err)
+		}
+		if ctx.Err() != nil {
+			return answer{}, nil
+		}
+		a, err = hear(conn)
+	}
 	if err == nil && a.reason == scanner.SynAck && f.SetReadDeadline(a.at.Add(a.rtt+farewell)) == nil && ctx.Err() == nil {
 		s.close(conn)
 	}
 	return a, err
 }
+
+// awaits reports whether tries to addr wait for the kernel to find it.
+func (s *sockets) awaits(addr netip.Addr) bool { return s.neighbours.awaits(addr) }
 
 // open returns a socket towards addr that tells ICMP errors and TTLs, bound to
 // the source and the interface if there are any.
@@ -146,6 +162,7 @@ type try struct {
 	*sockets
 	probe   scanner.Probe
 	started time.Time
+	sent    bool // the datagram
 }
 
 // handshake waits until the connection is there or has failed.
@@ -185,10 +202,9 @@ func (t *try) connected(fd int) (a answer, done bool, err error) {
 
 // datagram sends the payload and waits for the reply or an error.
 func (t *try) datagram(conn syscall.RawConn) (a answer, err error) {
-	sent := false
 	waited := conn.Read(func(fd uintptr) (done bool) {
-		if !sent {
-			sent = true
+		if !t.sent {
+			t.sent = true
 			if err = t.send(int(fd)); err != nil {
 				return true
 			}

@@ -63,8 +63,8 @@ func TestFaultsOfThisHost(t *testing.T) {
 			begins(t, dir)
 			time.Sleep(1200 * time.Millisecond)
 			tt.fault(scan, far)
-			if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), tt.say) {
-				t.Errorf("exit %d, said %q; want 3 and one line with %q", got, said, tt.say)
+			if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), tt.say) || strings.Count(said.String(), "down or gone") > 1 {
+				t.Errorf("exit %d, said %q; want 3 and one line with %q, and no cause twice", got, said, tt.say)
 			}
 			var m reports.Manifest
 			b, err := os.ReadFile(manifest)

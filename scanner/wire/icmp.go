@@ -35,31 +35,9 @@ func (p *packet) icmpv6(b []byte) bool {
 	if b[0] == advertisement {
 		return p.advertised(b)
 	}
-	reason, ok := reasonOfICMPv6(b[0], b[1])
+	reason, ok := scanner.ICMPv6Reason(b[0], b[1])
 	p.reason = reason
 	return ok && p.quoted(b[8:], 6)
-}
-
-// reasonOfICMPv6 maps an ICMPv6 error to the IPv4 reason of the same meaning.
-func reasonOfICMPv6(typ, code uint8) (scanner.Reason, bool) {
-	switch [2]uint8{typ, code} {
-	case [2]uint8{1, 0}, [2]uint8{1, 2}: // no route; beyond the scope of the source
-		return scanner.ICMPNetUnreachable, true
-	case [2]uint8{1, 3}:
-		return scanner.ICMPHostUnreachable, true
-	case [2]uint8{1, 4}:
-		return scanner.ICMPPortUnreachable, true
-	case [2]uint8{1, 1}, [2]uint8{1, 5}, [2]uint8{1, 6}: // RFC 4443 section 3.1: 5 and 6 are subsets of 1
-		return scanner.ICMPAdminProhibited, true
-	case [2]uint8{2, 0}:
-		return scanner.ICMPFragmentationNeeded, true
-	case [2]uint8{3, 0}:
-		return scanner.ICMPTimeExceeded, true
-	case [2]uint8{4, 1}: // unrecognised next header
-		return scanner.ICMPProtocolUnreachable, true
-	default: // foreign input
-		return 0, false
-	}
 }
 
 // quoted reads the headers of the packet that an ICMP error is about. Eight

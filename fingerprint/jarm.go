@@ -172,31 +172,19 @@ func readChoice(answer []byte) jarmChoice {
 	if len(messages) < 4 || messages[0] != messageServerHello {
 		return jarmChoice{}
 	}
-	const random = 32
 	b, _, ok := prefixed(messages[1:], 3)
-	if !ok || len(b) < 2+random {
+	if !ok {
 		return jarmChoice{}
 	}
-	c := jarmChoice{version: binary.BigEndian.Uint16(b)}
-	if c.version>>8 != 3 || c.version&0xff > 5 {
-		return jarmChoice{} // no version that the fingerprint has a letter for
-	}
-	_, b, ok = prefixed(b[2+random:], 1) // session id
-	if !ok || len(b) < 3 {
-		return jarmChoice{}
-	}
-	c.suite = binary.BigEndian.Uint16(b)
-	extensions, _, _ := prefixed(b[3:], 2) // behind one byte of compression; may be missing
-	for len(extensions) >= 4 {
-		id := binary.BigEndian.Uint16(extensions)
-		var body []byte
-		if body, extensions, ok = prefixed(extensions[2:], 2); !ok {
-			break
-		}
+	var c jarmChoice
+	c.version, c.suite, ok = readServerHello(b, func(id uint16, body []byte) {
 		c.extensions = append(c.extensions, fmt.Sprintf("%04x", id))
 		if id == extensionALPN && c.alpn == "" && len(body) > 3 {
 			c.alpn = string(body[3:]) // behind two lengths
 		}
+	})
+	if !ok || c.version>>8 != 3 || c.version&0xff > 5 {
+		return jarmChoice{} // cut short, or no version that the fingerprint has a letter for
 	}
 	return c
 }

@@ -70,6 +70,22 @@ func handshakeBytes(answer []byte) []byte {
 
 // serverHello returns the version and the cipher suite that a server chose.
 func serverHello(b []byte) (version, suite uint16, ok bool) {
+	supported, told := uint16(0), false // TLS 1.3 names itself in an extension
+	version, suite, ok = readServerHello(b, func(id uint16, body []byte) {
+		if id == extensionSupportedVersions && len(body) == 2 {
+			supported, told = binary.BigEndian.Uint16(body), true
+		}
+	})
+	if ok && told {
+		version = supported
+	}
+	return version, suite, ok
+}
+
+// readServerHello reads the body of a ServerHello: the version in its head and
+// the suite. extension is called for each extension, in order, up to the first
+// that is cut short.
+func readServerHello(b []byte, extension func(id uint16, body []byte)) (version, suite uint16, ok bool) {
 	const random = 32
 	if len(b) < 2+random {
 		return 0, 0, false
@@ -84,12 +100,11 @@ func serverHello(b []byte) (version, suite uint16, ok bool) {
 	for len(extensions) >= 4 {
 		id := binary.BigEndian.Uint16(extensions)
 		var body []byte
-		if body, extensions, ok = prefixed(extensions[2:], 2); !ok {
+		var whole bool
+		if body, extensions, whole = prefixed(extensions[2:], 2); !whole {
 			break
 		}
-		if id == extensionSupportedVersions && len(body) == 2 {
-			version = binary.BigEndian.Uint16(body)
-		}
+		extension(id, body)
 	}
 	return version, suite, true
 }

@@ -1,0 +1,29 @@
+// Package fleet is what a server and its agents say to each other: the subjects,
+// the streams and the messages. Both sides import it and neither imports the
+// other.
+//
+//	server                      JetStream                     agent
+//	cuts a run into shards  ->  DORMANT_WORK                ->  takes one, asks its targets
+//	judges, stores, reports <-  DORMANT_RESULT              <-  parts of results, then done
+//	sees who is there       <-  dormant.beat.…              <-  a beat every BeatEvery
+//
+// A site is a network with an administration of its own; a vantage is a place in
+// it that is scanned from; an agent is one process there. The same private
+// addresses at two sites are two networks, so a site's name is part of every
+// subject, and the runs of two sites never meet.
+//
+// # Design
+//
+// A shard is a set of subnets with all ports, not every n-th target: one that no
+// agent can do then says by itself which subnets are missing, and the site's own
+// never-scan list is a subtraction. The order within a shard is shuffled as in
+// any scan.
+//
+// The result stream is the journal of a run. The server folds it from its first
+// message, so a server that was killed folds it again and ends with the same
+// findings, and a shard that was done twice changes nothing: a target is found
+// once, however often it is reported. What an agent found before it was killed
+// is in the stream and counts.
+//
+// The verdict is given by the server's rules; an agent sends what was said.
+package fleet

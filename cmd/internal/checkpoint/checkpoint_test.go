@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"dormant/cmd/internal/disk"
 	"dormant/fingerprint"
 	"dormant/registry"
 	"dormant/scanner"
@@ -107,7 +108,7 @@ func TestEveryTornEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more := appendFrame(nil, func(b []byte) []byte { return appendAnswer(b, samples()[0]) })
+	more := disk.AppendFrame(nil, func(b []byte) []byte { return appendAnswer(b, samples()[0]) })
 	for n := range len(whole) + len(more) + 1 {
 		if err := os.WriteFile(path, slices.Concat(whole, more)[:n], 0o600); err != nil {
 			t.Fatal(err)
@@ -157,7 +158,7 @@ func TestDamageInTheMiddleIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b[len(magic)+frameLen+3] ^= 1
+	b[len(magic)+disk.FrameLen+3] ^= 1
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,7 @@ func TestAnswersAllocateNothing(t *testing.T) {
 func FuzzJournal(f *testing.F) {
 	var b []byte
 	for _, o := range samples() {
-		b = appendFrame(b, func(b []byte) []byte { return appendAnswer(b, o) })
+		b = disk.AppendFrame(b, func(b []byte) []byte { return appendAnswer(b, o) })
 		f.Add(appendAnswer(nil, o))
 	}
 	f.Add(b)
@@ -221,7 +222,7 @@ func FuzzJournal(f *testing.F) {
 		r := bytes.NewReader(b)
 		for buf := []byte(nil); ; {
 			var err error
-			if buf, err = readFrame(r, buf); err != nil {
+			if buf, err = disk.ReadFrame(r, buf); err != nil {
 				break
 			}
 		}
@@ -238,5 +239,5 @@ func BenchmarkObserved(b *testing.B) {
 			j.waiting = j.waiting[:0]
 		}
 	}
-	b.ReportMetric(float64(len(appendAnswer(nil, o))+frameLen), "bytes/answer")
+	b.ReportMetric(float64(len(appendAnswer(nil, o))+disk.FrameLen), "bytes/answer")
 }

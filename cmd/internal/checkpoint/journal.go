@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 
+	"dormant/cmd/internal/disk"
 	"dormant/fingerprint"
 	"dormant/scanner"
 )
@@ -52,10 +53,10 @@ func openJournal(path string, least int64) (*journal, error) {
 	}
 	j := &journal{file: f, full: make(chan struct{}, 1)}
 	end, err := j.scan(func([]byte) error { return nil })
-	if errors.Is(err, errTorn) && end >= least {
+	if errors.Is(err, disk.ErrTorn) && end >= least {
 		err = f.Truncate(end)
 	} else if err == nil && end < least {
-		err = errTorn
+		err = disk.ErrTorn
 	}
 	if err == nil {
 		_, err = f.Seek(end, io.SeekStart)
@@ -73,11 +74,11 @@ func (j *journal) scan(fn func(body []byte) error) (end int64, err error) {
 	r := bufio.NewReaderSize(io.NewSectionReader(j.file, 0, 1<<62), 1<<16)
 	head := make([]byte, len(magic))
 	if _, err := io.ReadFull(r, head); err != nil || string(head) != magic {
-		return 0, errTorn
+		return 0, disk.ErrTorn
 	}
 	end = int64(len(magic))
 	for buf := []byte(nil); ; {
-		buf, err = readFrame(r, buf)
+		buf, err = disk.ReadFrame(r, buf)
 		switch {
 		case errors.Is(err, io.EOF):
 			return end, nil
@@ -87,14 +88,14 @@ func (j *journal) scan(fn func(body []byte) error) (end int64, err error) {
 		if err := fn(buf); err != nil {
 			return end, err
 		}
-		end += frameLen + int64(len(buf))
+		end += disk.FrameLen + int64(len(buf))
 	}
 }
 
 // answer adds o. It never waits for the disk.
 func (j *journal) answer(o scanner.Observation) {
 	j.mu.Lock()
-	j.waiting = appendFrame(j.waiting, func(b []byte) []byte { return appendAnswer(b, o) })
+	j.waiting = disk.AppendFrame(j.waiting, func(b []byte) []byte { return appendAnswer(b, o) })
 	full := len(j.waiting) > fullBytes
 	j.mu.Unlock()
 	if full {
@@ -113,7 +114,7 @@ func (j *journal) dialogue(ev *fingerprint.Evidence) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.waiting = appendFrame(j.waiting, func(b []byte) []byte { return append(b, body...) })
+	j.waiting = disk.AppendFrame(j.waiting, func(b []byte) []byte { return append(b, body...) })
 	return nil
 }
 

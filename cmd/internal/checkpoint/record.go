@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"net/netip"
 	"time"
 
@@ -20,60 +18,6 @@ const (
 	kindAnswer   = 'a' // a scanner.Observation, see appendAnswer
 	kindDialogue = 'd' // a fingerprint.Evidence as JSON
 )
-
-const (
-	// frameLen is the head of a record: length and CRC-32C of what follows, both
-	// 32 bits, little endian.
-	frameLen = 8
-	// maxRecord is far above the largest evidence, in bytes: whatever claims to
-	// be longer is damage.
-	maxRecord = 64 << 20
-)
-
-// errTorn is what a journal ends with after a kill.
-var errTorn = errors.New("checkpoint: torn record")
-
-// appendFrame appends the record that add appends, with its head.
-func appendFrame(b []byte, add func([]byte) []byte) []byte {
-	start := len(b)
-	b = add(append(b, make([]byte, frameLen)...))
-	body := b[start+frameLen:]
-	binary.LittleEndian.PutUint32(b[start:], uint32(len(body)))
-	binary.LittleEndian.PutUint32(b[start+4:], crc(body))
-	return b
-}
-
-func crc(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
-
-// readFrame reads one record into buf, which may grow, and returns its body. It
-// returns io.EOF at the end and errTorn for what is no whole record.
-func readFrame(r io.Reader, buf []byte) ([]byte, error) {
-	var head [frameLen]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errTorn
-		}
-		return buf, err
-	}
-	n := binary.LittleEndian.Uint32(head[:])
-	if n == 0 || n > maxRecord {
-		return buf, errTorn
-	}
-	if int(n) > cap(buf) {
-		buf = make([]byte, n)
-	}
-	buf = buf[:n]
-	if _, err := io.ReadFull(r, buf); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errTorn
-		}
-		return buf, err
-	}
-	if crc(buf) != binary.LittleEndian.Uint32(head[4:]) {
-		return buf, errTorn
-	}
-	return buf, nil
-}
 
 // appendAnswer appends o: numbers as varints, byte strings behind their length.
 func appendAnswer(b []byte, o scanner.Observation) []byte {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"dormant/cmd/internal/disk"
 	"dormant/fingerprint"
 	"dormant/scanner"
 )
@@ -104,8 +105,8 @@ func Open(root, id string) (*Run, error) {
 }
 
 func (r *Run) acquire() (err error) {
-	r.lock, err = lockFile(filepath.Join(r.dir, "lock"))
-	if errors.Is(err, errLocked) {
+	r.lock, err = disk.Lock(filepath.Join(r.dir, "lock"))
+	if errors.Is(err, disk.ErrLocked) {
 		return fmt.Errorf("checkpoint: run %s is being worked on by another process", filepath.Base(r.dir))
 	}
 	if err != nil {
@@ -261,29 +262,10 @@ func readJSON(path string, v any) error {
 func writeJSON(path string, v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err == nil {
-		err = replace(path, append(b, '\n'))
+		err = disk.Replace(path, append(b, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("checkpoint: write %s: %w", path, err)
 	}
 	return nil
-}
-
-func replace(path string, b []byte) error {
-	part := path + ".part"
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(part, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }

@@ -10,14 +10,27 @@ import (
 	"dormant/scanner"
 )
 
-// BenchmarkDefault is what a command pays once at its start.
+// BenchmarkDefault is what a command pays once: at its start, and when
+// something has answered.
 func BenchmarkDefault(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Default(); err != nil {
-			b.Fatal(err)
+	b.Run("openers", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := Default(); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
+	b.Run("rules", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			rules, err := Default()
+			if err != nil {
+				b.Fatal(err)
+			}
+			rules.rules()
+		}
+	})
 }
 
 // BenchmarkJudge is one port with a typical dialogue and a page of 16 KiB.

@@ -12,7 +12,7 @@ import (
 // different, a "not" that matches.
 func (r *Rules) Check() []error {
 	var faults []error
-	for _, rule := range r.rules {
+	for _, rule := range r.rules() {
 		for i, e := range rule.Examples {
 			if err := r.checkExample(rule, e); err != nil {
 				faults = append(faults, fmt.Errorf("%s:%d: examples: %w", rule.File, rule.doc.line(fmt.Sprintf("examples[%d]", i)), err))

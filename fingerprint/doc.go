@@ -168,11 +168,14 @@
 // only as long as it is the same number. The ten answers are evidence, and no
 // rule reads them one by one.
 //
-// Default leaves the examples of the built-in rules unread, and patterns are
-// compiled when a value first holds their literal. A command that scans three
-// hosts should not pay for 600 files before its first packet; what is wrong
-// with a pattern is still found when it is loaded. One file with all rules, or
-// generated code, would be faster and could not be reviewed rule by rule.
+// Default leaves the built-in rules unread until there is something to hold
+// against them, and their examples for ever; patterns are compiled when a value
+// first holds their literal. A command that scans three hosts should not pay for
+// 600 files before its first packet. A built-in rule that is broken is a broken
+// program, which the tests find; those of a user's folder are read at once, and
+// what is wrong with them is said before anything is sent. One file with all
+// rules, or generated code, would be faster and could not be reviewed rule by
+// rule.
 //
 // A silent port is asked for DNS before SMB: of servers that take both a GET
 // and a ClientHello for the beginning of something longer, DNS was the most

@@ -176,6 +176,9 @@ func (i *Identifier) talk(ctx context.Context, o scanner.Observation) (ev Eviden
 	if o.Port.Proto == registry.UDP {
 		return i.datagram(o), false, nil
 	}
+	if r, ok := i.rules.(*Rules); ok {
+		r.rules() // read before the first dialogue, not in the middle of it
+	}
 	d := i.begin(o, Evidence{Target: o.Target, Started: time.Now()})
 	err = d.run(ctx, d.canaries, d.license, d.listen, d.further)
 	if err == nil && d.ev.Status != StatusCancelled {

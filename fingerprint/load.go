@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"runtime"
 	"slices"
@@ -28,22 +29,43 @@ const maxRuleFile = 256 << 10
 // Rules is the whole knowledge: what to say to a port, and what its answers
 // mean. It is immutable and safe for any number of goroutines.
 type Rules struct {
-	rules   []*Rule // by id
-	byID    map[string]*Rule
 	openers []Opener
-	search  []byte // the datagram for 1947/udp
+	search  []byte          // the datagram for 1947/udp
+	library func() *library // nil: none
+}
+
+// library is the rules alone, which only answers need.
+type library struct {
+	rules []*Rule // by id
+	byID  map[string]*Rule
 }
 
 // Default returns the rules that are built in, without their examples: those
-// are a third of the text, and only who tests or shows rules wants them.
-func Default() (*Rules, error) { return fresh().overlay(embedded, "rules", true) }
+// are a third of the text, and only who tests or shows rules wants them. Its
+// openers are read at once, the rules when an answer is first held against
+// them: a sweep that finds nothing never pays for them.
+func Default() (*Rules, error) {
+	r := fresh()
+	if err := r.loadOpeners(embedded); err != nil {
+		return nil, err
+	}
+	openers := r.openerIDs()
+	r.library = sync.OnceValue(func() *library {
+		list, err := readRules(embedded, "rules", openers, true)
+		if err != nil {
+			panic("fingerprint: a built-in rule is broken: " + err.Error()) // TestDefaultIsComplete reads the very same
+		}
+		return new(library).with(list)
+	})
+	return r, nil
+}
 
 // Complete returns the rules that are built in, with their examples.
 func Complete() (*Rules, error) { return Load(embedded) }
 
 // Load reads openers.yaml and every rules/*.yaml of fsys. All faults of all
 // files are reported together, each with its file and line.
-func Load(fsys fs.FS) (*Rules, error) { return fresh().overlay(fsys, "rules", false) }
+func Load(fsys fs.FS) (*Rules, error) { return fresh().overlay(fsys, "rules") }
 
 func fresh() *Rules { return &Rules{search: LMSearch{Host: "dormant", Number: 1}.Encode()} }
 
@@ -62,61 +84,57 @@ func (r *Rules) Overlay(fsys fs.FS) (*Rules, error) {
 	if len(names) == 0 {
 		return nil, errors.New("fingerprint: rules: no *.yaml in the folder")
 	}
-	return r.overlay(fsys, ".", false)
+	return r.overlay(fsys, ".")
 }
 
-// overlay reads the openers and the rules of dir; brief leaves out examples.
-func (r *Rules) overlay(fsys fs.FS, dir string, brief bool) (*Rules, error) {
-	out := &Rules{openers: slices.Clone(r.openers), rules: slices.Clone(r.rules), byID: r.byID, search: r.search}
-	var errs []error
-	if err := out.loadOpeners(fsys); err != nil {
-		errs = append(errs, err)
+// overlay reads the openers and the rules of dir at once: they can be at fault.
+func (r *Rules) overlay(fsys fs.FS, dir string) (*Rules, error) {
+	out := &Rules{openers: slices.Clone(r.openers), search: r.search}
+	opened := out.loadOpeners(fsys)
+	list, err := readRules(fsys, dir, out.openerIDs(), false)
+	if err := errors.Join(opened, err); err != nil {
+		return nil, err
 	}
-	known := map[string]bool{}
-	for _, o := range out.openers {
-		known[o.ID] = true
-	}
-	names, err := fs.Glob(fsys, path.Join(dir, "*.yaml"))
-	if err != nil {
-		return nil, fmt.Errorf("fingerprint: list rules: %w", err)
-	}
-	names = slices.DeleteFunc(names, func(name string) bool { return path.Base(name) == "openers.yaml" })
-	seen := map[string]string{}
-	for i, l := range loadRules(fsys, names, known, brief) {
-		if l.err != nil {
-			errs = append(errs, l.err)
-			continue
-		}
-		name, rule := names[i], l.rule
-		if other, ok := seen[rule.ID]; ok {
-			errs = append(errs, fmt.Errorf("fingerprint: %s:%d: id %q: %s has it already", name, rule.doc.line("id"), rule.ID, other))
-		}
-		seen[rule.ID] = name
-		out.put(rule)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	slices.SortFunc(out.rules, func(a, b *Rule) int { return cmp.Compare(a.ID, b.ID) })
-	out.byID = map[string]*Rule{}
-	for _, rule := range out.rules {
-		out.byID[rule.ID] = rule
-	}
+	out.library = sync.OnceValue(func() *library { return r.known().with(list) })
 	return out, nil
 }
 
-// put adds rule, or replaces the one of its id that r had before the overlay.
-func (r *Rules) put(rule *Rule) {
-	if _, ok := r.byID[rule.ID]; !ok {
-		r.rules = append(r.rules, rule)
-		return
+// openerIDs are the openers that a rule may name.
+func (r *Rules) openerIDs() map[string]bool {
+	ids := map[string]bool{}
+	for _, o := range r.openers {
+		ids[o.ID] = true
 	}
-	i := slices.IndexFunc(r.rules, func(other *Rule) bool { return other.ID == rule.ID })
-	r.rules[i] = rule
+	return ids
 }
 
+// with returns the library with the rules of list, each in the place of the one
+// that has its id.
+func (l *library) with(list []*Rule) *library {
+	all := &library{byID: maps.Clone(l.byID)}
+	if all.byID == nil {
+		all.byID = map[string]*Rule{}
+	}
+	for _, rule := range list {
+		all.byID[rule.ID] = rule
+	}
+	all.rules = slices.SortedFunc(maps.Values(all.byID), func(a, b *Rule) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// known returns the library, which is read when it is first asked for.
+func (r *Rules) known() *library {
+	if r.library == nil {
+		return new(library)
+	}
+	return r.library()
+}
+
+// rules returns the rules in the order of their ids. They must not be changed.
+func (r *Rules) rules() []*Rule { return r.known().rules }
+
 // All returns the rules in the order of their ids. They must not be changed.
-func (r *Rules) All() []*Rule { return slices.Clone(r.rules) }
+func (r *Rules) All() []*Rule { return slices.Clone(r.rules()) }
 
 // Text returns the file that the rule was read from.
 func (r *Rule) Text() string { return string(r.doc.data) }
@@ -126,7 +144,7 @@ func (r *Rules) Openers() []Opener { return slices.Clone(r.openers) }
 
 // Rule returns the rule of that id.
 func (r *Rules) Rule(id string) (*Rule, bool) {
-	rule, ok := r.byID[id]
+	rule, ok := r.known().byID[id]
 	return rule, ok
 }
 
@@ -134,6 +152,31 @@ func (r *Rules) Rule(id string) (*Rule, bool) {
 type loaded struct {
 	rule *Rule
 	err  error
+}
+
+// readRules reads the rules of dir; brief leaves out examples.
+func readRules(fsys fs.FS, dir string, openers map[string]bool, brief bool) ([]*Rule, error) {
+	names, err := fs.Glob(fsys, path.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint: list rules: %w", err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return path.Base(name) == "openers.yaml" })
+	var list []*Rule
+	var errs []error
+	seen := map[string]string{}
+	for i, l := range loadRules(fsys, names, openers, brief) {
+		if l.err != nil {
+			errs = append(errs, l.err)
+			continue
+		}
+		name, rule := names[i], l.rule
+		if other, ok := seen[rule.ID]; ok {
+			errs = append(errs, fmt.Errorf("fingerprint: %s:%d: id %q: %s has it already", name, rule.doc.line("id"), rule.ID, other))
+		}
+		seen[rule.ID] = name
+		list = append(list, rule)
+	}
+	return list, errors.Join(errs...)
 }
 
 // loadRules reads the files, in parallel: the parser of YAML is most of what a

@@ -37,7 +37,7 @@ func (r *Rules) hits(ev Evidence, fields map[string]string) []hit {
 		if len(s.data) == 0 && len(s.ex.Received) > 0 && s.tls == nil {
 			s = echoOnly(s) // nothing but the question: no rule may read it as an answer
 		}
-		for _, rule := range r.rules {
+		for _, rule := range r.rules() {
 			f, ok := rule.match(s)
 			if !ok {
 				continue

@@ -180,25 +180,20 @@ func (s *scan) describeRun(args []string) {
 // newScanID is "s_" and a UUID of version 7, which sorts by time.
 func newScanID() string { return "s_" + uuid.Must(uuid.NewV7()).String() }
 
-// openBackend opens the asked-for backend and says in one line if it is not
-// the best of all.
+// way is how the scan's packets leave this host.
+func (s *scan) way() way {
+	return way{backend: s.o.backend, iface: s.o.iface, source: s.o.source, zeroCopy: s.o.xdpZeroCopy, log: s.a.log}
+}
+
+// openBackend opens the backend of the plan, and writes down which it is.
 func (s *scan) openBackend() (backend, error) {
-	kind, note, err := chooseBackend(backends(), s.o.backend, s.plan.Prefixes())
-	if err != nil {
-		return nil, err
-	}
-	sayBackend(s.a.log, kind.name, note, allLoopback(s.plan.Prefixes()))
 	var zones []string
 	for _, addr := range s.ranges.Zoned() {
 		if !slices.Contains(zones, addr.Zone()) {
 			zones = append(zones, addr.Zone())
 		}
 	}
-	b, used, err := kind.open(backendOptions{
-		prefixes: s.plan.Prefixes(), zones: zones, ports: s.plan.Ports(),
-		iface: s.o.iface, source: s.o.source, log: s.a.log,
-		insist: s.o.backend != "auto", zeroCopy: s.o.xdpZeroCopy,
-	})
+	b, used, err := s.way().open(s.plan.Prefixes(), zones, s.plan.Ports())
 	s.run.Backend, s.meta.Handshakes = used, used == "connect"
 	return b, err
 }
@@ -303,7 +298,7 @@ func (s *scan) crew() pipeline.Crew {
 		return nil
 	}
 	m := &memory{
-		crew:  s.talker(),
+		crew:  s.way().talker(&s.o.talk, s.rules, s.plan.Ports(), s.o.seed),
 		hold:  s.hold.wait,
 		known: s.kept.known,
 		fault: func(err error) { s.a.log.Warn("a dialogue could not be kept for a resume", "error", err) },

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"dormant/fingerprint"
 	"dormant/scanner"
 )
 
@@ -69,19 +68,6 @@ func (o *talkOptions) read(ctx context.Context, standing string) error {
 		return &exitError{exitUsage, err}
 	}
 	return nil
-}
-
-// talker returns who holds the dialogues of a scan.
-func (s *scan) talker() *fingerprint.Identifier {
-	return fingerprint.NewIdentifier(s.rules, fingerprint.Config{
-		Dialer:      dialer(s.o.source, s.o.iface),
-		Connections: s.o.talk.connections(),
-		Deep:        s.o.talk.deep,
-		Planned:     s.plan.Ports(),
-		Payload:     s.rules.Payload,
-		UserAgent:   userAgent(),
-		Seed:        s.o.seed,
-	})
 }
 
 // workers is how many hosts are talked to at a time: 10,000 open ports on 2,000

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+
+	"dormant/fingerprint"
+	"dormant/registry"
+)
+
+// way is how probes and dialogues leave this host: what a scan and an agent
+// share.
+type way struct {
+	backend  string // a word of --backend
+	iface    string // "" leaves it to the routes
+	source   netip.Addr
+	zeroCopy bool
+	log      *slog.Logger
+}
+
+// open opens the asked-for backend for the targets and says in one line if it is
+// not the best of all. zones are the interfaces that link-local targets name;
+// used is what is really sent by, in the words of --backend.
+func (w way) open(prefixes []netip.Prefix, zones []string, ports []registry.Port) (b backend, used string, err error) {
+	kind, note, err := chooseBackend(backends(), w.backend, prefixes)
+	if err != nil {
+		return nil, "", err
+	}
+	sayBackend(w.log, kind.name, note, allLoopback(prefixes))
+	return kind.open(backendOptions{
+		prefixes: prefixes, zones: zones, ports: ports,
+		iface: w.iface, source: w.source, log: w.log,
+		insist: w.backend != "auto", zeroCopy: w.zeroCopy,
+	})
+}
+
+// talker returns who holds the dialogues with what is open on the ports.
+func (w way) talker(o *talkOptions, rules *fingerprint.Rules, ports []registry.Port, seed uint64) *fingerprint.Identifier {
+	return fingerprint.NewIdentifier(rules, fingerprint.Config{
+		Dialer:      dialer(w.source, w.iface),
+		Connections: o.connections(),
+		Deep:        o.deep,
+		Planned:     ports,
+		Payload:     rules.Payload,
+		UserAgent:   userAgent(),
+		Seed:        seed,
+	})
+}

@@ -99,3 +99,6 @@ func (m *meter) add(k uint64) {
 	}
 	m.most = max(m.most, n)
 }
+
+// count returns the probes to address k.
+func (m *meter) count(k uint64) uint64 { return uint64(m.low[k]) + m.high[k] }

@@ -54,6 +54,10 @@ type Config struct {
 	// Shard and Shards choose every Shards-th target of the plan's order,
 	// beginning with the Shard-th, counted from 0. Shards 0 means 1.
 	Shard, Shards uint64
+	// Cut is the plan of whose order the shard is a part, nil for the one that is
+	// run: with it, runs in different orders can ask the same targets. It has the
+	// same addresses and ports. A run with Cut has no From.
+	Cut *Plan
 	// Silent also emits the targets that did not answer, when all is over and in
 	// the order of Target.Compare: filtered (tcp) and open_filtered (udp) with
 	// no-response, those never asked with the Resolver's state and reason, and
@@ -115,6 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 		{c.Batch < 0, "batch", c.Batch, "0 or more probes"},
 		{c.From.Round < 0, "round to resume", c.From.Round, "0 or more"},
 		{c.Shard >= c.Shards, "shard", c.Shard, fmt.Sprintf("below %d", c.Shards)},
+		{c.Cut != nil && c.From.Spent.Parts > 0, "resumed parts", c.From.Spent.Parts, "none with a shard of another order"},
 	} {
 		if check.bad {
 			return c, fmt.Errorf("scanner: %s %v: want %s", check.what, check.got, check.want)
@@ -153,6 +158,10 @@ func New(b Backend, cfg Config) (*Engine, error) {
 // The summary is always that of what was done. The error wraps the first
 // failure of the backend, or the cause of ctx's end; then Complete is false.
 func (e *Engine) Run(ctx context.Context, plan *Plan, emit func(Observation)) (Summary, error) {
+	if cut := e.cfg.Cut; cut != nil && (cut.Len() != plan.Len() || cut.NumAddrs() != plan.NumAddrs()) {
+		err := fmt.Errorf("scanner: shard: cut from a plan of %d targets: want the %d of the one that is run", cut.Len(), plan.Len())
+		return Summary{Why: []string{err.Error()}}, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := newRun(e.backend, e.cfg, plan, emit)

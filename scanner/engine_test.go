@@ -103,7 +103,7 @@ func TestEveryStateOnce(t *testing.T) {
 		sums(t, s)
 		wantSum := scanner.Summary{
 			Targets: 8, Addresses: 2, Probes: 10, Retries: 2, Open: 2, Closed: 2, Filtered: 2, OpenFiltered: 1, Unreachable: 1,
-			HostsAlive: 1, MaxHalfOpen: 4, MostToHost: 6, Parts: 1, Cooldown: 200 * time.Millisecond, Complete: true, Counters: scanner.Counters{Frames: 6},
+			HostsAlive: 1, MaxHalfOpen: 4, MostToHost: 6, MostBytesToHost: 288, Loss: &scanner.Loss{Answers: 3, Recall: 1}, Parts: 1, Cooldown: 200 * time.Millisecond, Complete: true, Counters: scanner.Counters{Frames: 6},
 		}
 		if d := cmp.Diff(wantSum, s, cmpopts.IgnoreFields(scanner.Summary{}, "Started", "Finished", "Rate")); d != "" {
 			t.Errorf("summary (-want +got):\n%s", d)

@@ -16,10 +16,11 @@ func (r *run) finish(err error) Summary {
 		Started: r.begin(), Targets: r.size(),
 		Probes: r.probes.Load(), Retries: r.retries, HostsAlive: r.hostsAlive,
 		MaxHalfOpen: r.window.largest, Rate: r.rate(), Cooldown: r.cooldown,
-		StateBudget: r.cfg.StateBudget, MostToHost: max(r.meter.most, r.cfg.From.Spent.MostToHost),
-		Parts:    r.cfg.From.Spent.Parts + 1,
-		Counters: r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
-		Notes:    r.governor.notes(),
+		StateBudget: r.cfg.StateBudget, MostToHost: r.cfg.From.Spent.MostToHost + r.meter.most,
+		MostBytesToHost: r.cfg.From.Spent.MostBytes + r.mostBytes(err == nil),
+		Parts:           r.cfg.From.Spent.Parts + 1,
+		Counters:        r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
+		Notes:           r.governor.notes(),
 	}
 	if r.budgetWaits > 0 {
 		s.Notes = append(s.Notes, fmt.Sprintf("waited %d times for the state budget of %d half-open connections", r.budgetWaits, r.cfg.StateBudget))
@@ -28,6 +29,9 @@ func (r *run) finish(err error) Summary {
 	s.Counters.Foreign += r.foreign
 	s.Counters.Invalid += r.invalid
 	r.countStates(&s, err == nil)
+	if err == nil {
+		r.countLoss(&s)
+	}
 	s.Why = reasons(s, err)
 	s.Complete = len(s.Why) == 0
 	s.Finished = time.Now()
@@ -38,10 +42,10 @@ func (r *run) finish(err error) Summary {
 // countStates fills in the numbers of targets by state; whole tells that the
 // run came to its end, so that silence means something.
 func (r *run) countStates(s *Summary, whole bool) {
-	now, shards, ports := time.Now(), r.cfg.Shards, uint64(len(r.plan.ports))
+	now, ports := time.Now(), uint64(len(r.plan.ports))
 	last := r.plan.NumAddrs() // no address
 	for j := range r.plan.Len() {
-		if shards > 1 && r.plan.order.invert(j)%shards != r.cfg.Shard {
+		if !r.inShard(j) {
 			continue
 		}
 		k := j / ports

@@ -29,6 +29,7 @@ type Spent struct {
 	Retries     uint64        `json:"retries"`
 	MaxHalfOpen uint64        `json:"max_half_open"`
 	MostToHost  uint64        `json:"most_probes_to_host"`
+	MostBytes   uint64        `json:"most_bytes_to_host"`
 	Parts       int           `json:"parts"` // how often the run was begun or resumed
 	Counters    Counters      `json:"counters"`
 }
@@ -64,7 +65,7 @@ type mark struct {
 	dark  bool
 	next  uint64
 	// The books at that moment.
-	retries, largest, most uint64
+	retries, largest, most, bytes uint64
 }
 
 // push adds m and forgets all but one of those older than keep.
@@ -119,7 +120,7 @@ func (r *run) position() Position {
 	}
 	p.Spent = Spent{
 		Started: r.begin(), Elapsed: r.cfg.From.Spent.Elapsed + time.Duration(now), Probes: r.probes.Load(),
-		Retries: newest.retries, MaxHalfOpen: newest.largest, MostToHost: newest.most,
+		Retries: newest.retries, MaxHalfOpen: newest.largest, MostToHost: newest.most, MostBytes: newest.bytes,
 		Parts: r.cfg.From.Spent.Parts + 1, Counters: r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
 	}
 	return p
@@ -147,7 +148,8 @@ func (r *run) mark(w *walk) {
 	}
 	r.marked = now
 	m := mark{at: now, round: int(w.attempt), dark: w.dark, next: w.i,
-		retries: r.retries, largest: r.window.largest, most: max(r.meter.most, r.cfg.From.Spent.MostToHost)}
+		retries: r.retries, largest: r.window.largest, most: r.cfg.From.Spent.MostToHost + r.meter.most}
+	m.bytes = r.cfg.From.Spent.MostBytes + r.bytesAtMost()
 	for _, d := range r.queue.items {
 		if w.attempt == 0 || w.dark && !r.live.get(r.addr(d.target)) {
 			m.next = min(m.next, d.place)
@@ -177,6 +179,9 @@ func (r *run) learn(o Observation) {
 	r.states.set(j, uint8(o.State))
 	if o.State == Open {
 		r.open.Add(1)
+	}
+	if !answers(before) {
+		r.count(o)
 	}
 	if !answers(before) && (r.cfg.From.Round > 0 || r.plan.order.invert(j) < r.cfg.From.Next) {
 		r.answered.Add(1) // those behind the position are not asked again, and not waited for

@@ -55,12 +55,32 @@ func (r *run) observe(o Observation) {
 	}
 	r.cfg.Journal(o)
 	r.emit(o)
+	if !answers(before) {
+		r.count(o)
+	}
 	if !answers(before) && r.answered.Add(1) >= r.asked.Load() {
 		select {
 		case r.settled <- struct{}{}:
 		default: // the sender has been told
 		}
 	}
+}
+
+// count takes the first answer of a target into the estimate of what is lost.
+func (r *run) count(o Observation) {
+	if !r.tries.add(o) || r.subnetTries == nil {
+		return
+	}
+	prefix, ok := subnetOf(o.Addr)
+	if !ok {
+		return
+	}
+	t := r.subnetTries[prefix]
+	if t == nil {
+		t = new(tries)
+		r.subnetTries[prefix] = t
+	}
+	t.add(o)
 }
 
 // asksFor reports whether target j belongs to this shard and was asked.
@@ -80,7 +100,7 @@ func (r *run) asksFor(j uint64) bool {
 
 // inShard reports whether target j belongs to this shard.
 func (r *run) inShard(j uint64) bool {
-	return r.cfg.Shards == 1 || r.plan.order.invert(j)%r.cfg.Shards == r.cfg.Shard
+	return r.cfg.Shards == 1 || r.cut.invert(j)%r.cfg.Shards == r.cfg.Shard
 }
 
 // askedNow reports whether target j, which has not answered before the round,

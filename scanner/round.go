@@ -37,7 +37,7 @@ type walk struct {
 
 // round asks, for the attempt-th time, everything that has not answered.
 func (r *run) round(ctx context.Context, attempt uint8) error {
-	w := walk{attempt: attempt, i: r.cfg.Shard, resumed: r.cfg.Shard}
+	w := walk{attempt: attempt, i: r.first, resumed: r.first}
 	if from := r.cfg.From; int(attempt) == from.Round && (attempt == 0 || from.Dark) {
 		w.resumed = max(w.resumed, from.Next)
 	}
@@ -127,7 +127,7 @@ func (r *run) next(ctx context.Context, w *walk) (j, place uint64, ok bool) {
 		}
 		place = w.i
 		j = r.ahead(place)
-		w.i += r.cfg.Shards
+		w.i += r.step
 		if r.wanted(j) && (w.attempt == 0 || r.live.get(r.addr(j)) != w.dark) {
 			return j, place, true
 		}
@@ -151,9 +151,9 @@ type outlook struct {
 // kept of those targets comes into the cache in the time of one.
 func (r *run) ahead(place uint64) uint64 {
 	o := &r.outlook
-	if o.seen == o.n || place != o.first+uint64(o.seen)*r.cfg.Shards {
+	if o.seen == o.n || place != o.first+uint64(o.seen)*r.step {
 		o.first, o.seen, o.n = place, 0, 0
-		for ; o.n < len(o.targets) && place < r.plan.Len(); place += r.cfg.Shards {
+		for ; o.n < len(o.targets) && place < r.plan.Len(); place += r.step {
 			o.targets[o.n] = r.plan.position(place)
 			o.n++
 		}
@@ -169,7 +169,7 @@ func (r *run) ahead(place uint64) uint64 {
 
 // wanted reports whether target j can be asked and has not answered.
 func (r *run) wanted(j uint64) bool {
-	if r.skip != nil && r.skip.get(r.addr(j)) {
+	if r.skip != nil && r.skip.get(r.addr(j)) || r.cfg.Cut != nil && !r.inShard(j) {
 		return false
 	}
 	return !answers(State(r.states.get(j)))

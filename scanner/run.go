@@ -37,6 +37,9 @@ type run struct {
 
 	// The sender's own.
 	payloads             [][]byte // of the plan's ports
+	sizes                []uint64 // of their probes, see packetSizes
+	cut                  *feistel // the order that the shards are parts of
+	first, step          uint64   // the places of the walk in the plan's order
 	udpPorts             int
 	limiter              *rate.Limiter
 	pacer                hostPacer
@@ -65,6 +68,9 @@ type run struct {
 
 	duplicate, foreign, invalid, hostsAlive uint64
 
+	tries       tries                   // of all answers
+	subnetTries map[netip.Prefix]*tries // nil without Config.Subnets
+
 	// The few numbers of the progress line, atomic.
 	phase    atomic.Value // Phase
 	probes   atomic.Uint64
@@ -90,6 +96,13 @@ func newRun(b Backend, cfg Config, plan *Plan, emit func(Observation)) *run {
 		queue:   newQueue(cfg.Rate),
 		batch:   make([]Probe, 0, size), targets: make([]uint64, 0, size),
 		meter: newMeter(plan.NumAddrs()),
+		cut:   &plan.order, first: cfg.Shard, step: cfg.Shards,
+	}
+	if cfg.Cut != nil {
+		r.cut, r.first, r.step = &cfg.Cut.order, 0, 1
+	}
+	if cfg.Subnets {
+		r.subnetTries = map[netip.Prefix]*tries{}
 	}
 	r.governor = newGovernor(r.limiter, size, cfg.Log)
 	r.resolver, _ = b.(Resolver)
@@ -104,6 +117,7 @@ func newRun(b Backend, cfg Config, plan *Plan, emit func(Observation)) *run {
 			r.udpPorts++
 		}
 	}
+	r.sizes = packetSizes(plan.ports, r.payloads)
 	return r
 }
 
@@ -184,10 +198,12 @@ func (r *run) countSkipped(missing uint64) uint64 {
 	if r.cfg.Shards == 1 {
 		return missing * uint64(len(r.plan.ports))
 	}
-	n := uint64(0)
-	for i := r.cfg.Shard; i < r.plan.Len(); i += r.cfg.Shards {
-		if r.skip.get(r.plan.position(i) / uint64(len(r.plan.ports))) {
-			n++
+	n, ports := uint64(0), uint64(len(r.plan.ports))
+	for k := range r.plan.NumAddrs() {
+		for j := k * ports; r.skip.get(k) && j < (k+1)*ports; j++ {
+			if r.inShard(j) {
+				n++
+			}
 		}
 	}
 	return n

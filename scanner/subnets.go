@@ -13,16 +13,28 @@ type Subnet struct {
 	Open        uint64 `json:"open"`
 	Unreachable uint64 `json:"unreachable"`
 	LocalErrors uint64 `json:"local_errors"`
+	// Excluded counts targets that were asked for and excluded. The engine does
+	// not know them: whoever reads the targets fills them in. A subnet of which
+	// everything is excluded has no Targets, and can be a shorter prefix.
+	Excluded uint64 `json:"excluded,omitempty"`
+	// EstLoss is Loss.Rate of this subnet alone, nil when nothing can be said.
+	EstLoss *float64 `json:"est_loss,omitempty"`
 }
 
 // subnetBits is how many bits of an address count within its subnet.
 const subnetBits = 8
 
+// subnetOf returns the subnet of an address, and false for the zero Addr.
+func subnetOf(addr netip.Addr) (netip.Prefix, bool) {
+	prefix, err := addr.WithZone("").Prefix(max(0, addr.BitLen()-subnetBits))
+	return prefix, err == nil && prefix.IsValid()
+}
+
 // cover adds a target with its final state, 0 for none, to the subnet of addr. Targets come sorted.
 func (s *Summary) cover(addr netip.Addr, state State, probed, answered bool) {
-	prefix, err := addr.WithZone("").Prefix(addr.BitLen() - subnetBits)
-	if err != nil {
-		return // the length of an address of the plan is always right
+	prefix, ok := subnetOf(addr)
+	if !ok {
+		return
 	}
 	if n := len(s.Subnets); n == 0 || s.Subnets[n-1].Prefix != prefix {
 		s.Subnets = append(s.Subnets, Subnet{Prefix: prefix})

@@ -31,8 +31,14 @@ type Summary struct {
 	MaxHalfOpen uint64 `json:"max_half_open"`
 	// StateBudget is the bound that was set for them, 0 for none.
 	StateBudget uint64 `json:"state_budget,omitempty"`
-	// MostToHost is the largest number of probes that any one address got.
-	MostToHost uint64 `json:"most_probes_to_host"`
+	// MostToHost is the largest number of probes that any one address got, and
+	// MostBytesToHost the most bytes, counted as IP packets with their headers; a
+	// backend that connects lets the kernel send more than the SYN, which is not
+	// counted. What is not known to the last packet, as of a run that was
+	// resumed, is the most that it can have been. Requests for neighbours are not
+	// in it.
+	MostToHost      uint64 `json:"most_probes_to_host"`
+	MostBytesToHost uint64 `json:"most_bytes_to_host"`
 	// Rate is the mean of probes per second while sending.
 	Rate     float64       `json:"rate"`
 	Cooldown time.Duration `json:"cooldown_ns"` // waited after the last probe
@@ -46,6 +52,9 @@ type Summary struct {
 	// Parts is 1, and one more for each time that the run was resumed. After a
 	// kill, the probes since its last checkpoint are not in the numbers.
 	Parts int `json:"parts"`
+	// Loss is what the answers to retries say of lost packets, nil when they say
+	// nothing: without retries, without answers, and when the run was cut short.
+	Loss *Loss `json:"loss,omitempty"`
 	// Estimate is of a run with two passes, else nil.
 	Estimate *Estimate `json:"estimate,omitempty"`
 	// Subnets tell what was covered of each /24 (IPv6: /120), sorted, where

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
 
-	"dormant/registry"
+	"dormant/cmd/internal/portlist"
 	"dormant/scanner"
 )
 
@@ -99,13 +99,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 
 // defaultPorts are the six dormant ports and their living relatives, tcp and
 // udp each.
-func defaultPorts() portList {
-	var list portList
-	for _, n := range []uint16{3588, 3712, 3047, 1947, 5093, 475} {
-		list = append(list, registry.Port{Number: n, Proto: registry.TCP}, registry.Port{Number: n, Proto: registry.UDP})
-	}
-	return list
-}
+func defaultPorts() portList { return portlist.Default() }
 
 // rateValue is a flag value: probes a second, or "max".
 type rateValue rate.Limit

@@ -1,48 +1,26 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"strings"
 	"time"
+
+	"dormant/cmd/internal/schedule"
 )
 
 // windowValue is a flag value: the time of day in which probes may be sent, as
 // "22:00-05:00" in local time. The zero value is the whole day.
-type windowValue struct{ from, to int } // minutes since midnight
+type windowValue schedule.Window
 
 func (v *windowValue) Type() string { return "HH:MM-HH:MM" }
 
-func (v *windowValue) String() string {
-	if *v == (windowValue{}) {
-		return ""
-	}
-	return fmt.Sprintf("%02d:%02d-%02d:%02d", v.from/60, v.from%60, v.to/60, v.to%60)
-}
+func (v *windowValue) String() string { return schedule.Window(*v).String() }
 
 func (v *windowValue) Set(s string) error {
-	first, last, ok := strings.Cut(s, "-")
-	from, err1 := time.Parse("15:04", first)
-	to, err2 := time.Parse("15:04", last)
-	if !ok || err1 != nil || err2 != nil || from.Equal(to) {
-		return errors.New("want two different times of day, like 22:00-05:00")
+	w, err := schedule.ParseWindow(s)
+	if err == nil {
+		*v = windowValue(w)
 	}
-	*v = windowValue{from.Hour()*60 + from.Minute(), to.Hour()*60 + to.Minute()}
-	return nil
+	return err
 }
 
 // until returns how long it is until the window opens, 0 while it is open.
-func (v windowValue) until(now time.Time) time.Duration {
-	minute := now.Hour()*60 + now.Minute()
-	switch {
-	case v == (windowValue{}),
-		v.from < v.to && v.from <= minute && minute < v.to,
-		v.from > v.to && (v.from <= minute || minute < v.to):
-		return 0
-	}
-	day := now.Day()
-	if minute >= v.from {
-		day++
-	}
-	return time.Date(now.Year(), now.Month(), day, v.from/60, v.from%60, 0, 0, now.Location()).Sub(now)
-}
+func (v windowValue) until(now time.Time) time.Duration { return schedule.Window(v).Until(now) }

@@ -108,7 +108,11 @@ type Blackout struct {
 
 // ParseBlackout reads a day of the week (sat), a date (2026-12-24) or a range
 // of dates (2026-12-24..2027-01-02), in local time.
-func ParseBlackout(s string) (Blackout, error) {
+func ParseBlackout(s string) (Blackout, error) { return ParseBlackoutIn(s, time.Local) }
+
+// ParseBlackoutIn is ParseBlackout for the days of a location. Covers must then
+// be asked with times in it.
+func ParseBlackoutIn(s string, loc *time.Location) (Blackout, error) {
 	for d := time.Sunday; d <= time.Saturday; d++ {
 		if strings.EqualFold(s, d.String()[:3]) {
 			return Blackout{weekday: d, weekly: true}, nil
@@ -118,8 +122,8 @@ func ParseBlackout(s string) (Blackout, error) {
 	if !ranged {
 		to = from
 	}
-	a, err1 := time.ParseInLocation(time.DateOnly, from, time.Local)
-	b, err2 := time.ParseInLocation(time.DateOnly, to, time.Local)
+	a, err1 := time.ParseInLocation(time.DateOnly, from, loc)
+	b, err2 := time.ParseInLocation(time.DateOnly, to, loc)
 	if err1 != nil || err2 != nil || b.Before(a) {
 		return Blackout{}, fmt.Errorf("schedule: blackout %q: want sat, 2026-12-24, or 2026-12-24..2027-01-02", s)
 	}

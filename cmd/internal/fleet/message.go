@@ -54,7 +54,8 @@ type Part struct {
 	Run   string `json:"run"`
 	Shard int    `json:"shard"`
 	// Attempt is an id of this carrying out of the shard: another agent's, or the
-	// same agent's after a restart, is another one.
+	// same agent's after a restart, is another one. It is by chance (a UUID will
+	// do): whoever guessed it could have the parts dropped as repetitions.
 	Attempt string            `json:"attempt"`
 	Number  int               `json:"number"` // from 1
 	Results []pipeline.Result `json:"results"`

@@ -1,6 +1,9 @@
 package registry
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Entry is the dossier of one port number: what is registered, what became of
 // it, what is really found there, how to check and what to do. All of it is a
@@ -88,6 +91,7 @@ const (
 	TopicProtocol     Topic = "protocol"     // what is known of the bytes
 	TopicExposure     Topic = "exposure"     // what is at risk, and what noise is normal
 	TopicFirewall     Topic = "firewall"     // what a rule change does
+	TopicOutside      Topic = "outside"      // what to do when a license manager here answers outsiders
 	TopicWhy          Topic = "why"          // why registered and dormant ports matter
 	TopicAdvice       Topic = "advice"       // what to do after a find
 )
@@ -95,7 +99,7 @@ const (
 // Topics returns all topics in the order of reading.
 func Topics() []Topic {
 	return []Topic{TopicRegistration, TopicPurpose, TopicToday, TopicFound, TopicProtocol,
-		TopicExposure, TopicFirewall, TopicWhy, TopicAdvice}
+		TopicExposure, TopicFirewall, TopicOutside, TopicWhy, TopicAdvice}
 }
 
 // Event is one date of the lineage of the vendors behind a port.
@@ -139,6 +143,18 @@ type Related struct {
 // Covers reports whether the dossier speaks of p.
 func (e Entry) Covers(p Port) bool {
 	return e.Number == p.Number && slices.ContainsFunc(e.Transports, func(t Transport) bool { return t.Proto == p.Proto })
+}
+
+// Outside returns what to do when a license manager on this port answers where
+// outsiders are, "" where the dossier does not say.
+func (e Entry) Outside() string {
+	var texts []string
+	for _, f := range e.Facts {
+		if f.Topic == TopicOutside {
+			texts = append(texts, f.Text)
+		}
+	}
+	return strings.Join(texts, " ")
 }
 
 // Ports returns the number on each transport of the dossier.

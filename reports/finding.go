@@ -67,4 +67,7 @@ type Finding struct {
 	// Dialogue is the evidence itself, nil when no dialogue was held. It is not
 	// a column.
 	Dialogue *fingerprint.Evidence
+	// Exposure is set where outsiders may reach a license manager, else nil. It
+	// is not a column: flags, severity and note say it there.
+	Exposure *Exposure `json:",omitempty"`
 }

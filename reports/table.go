@@ -311,6 +311,11 @@ func (t *Table) writeAttention(b *strings.Builder, open []Finding) {
 				out.WriteString("  " + part + "\n")
 			}
 		}
+		if Exposed(f) {
+			for _, part := range wrap(explain(f).Advice, t.lineWidth()-4) {
+				out.WriteString("    " + part + "\n")
+			}
+		}
 	}
 	if shown == 0 {
 		return

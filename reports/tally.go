@@ -71,13 +71,20 @@ func (t *tally) add(f *Finding) {
 		t.verdicts[f.Verdict]++
 		p.verdicts[f.Verdict]++
 		if _, need := attention(f); need {
-			t.attention[explain(f)]++
+			t.attention[heading(f)]++
 		}
 		if breach(f) {
 			t.breaches++
 		}
 	}
 	t.place(f)
+}
+
+// heading is the words by which findings are counted: those that differ only in
+// their advice are of one kind.
+func heading(f *Finding) Explanation {
+	e := explain(f)
+	return Explanation{Title: e.Title, Many: e.Many}
 }
 
 // place marks the address in its network.
@@ -170,7 +177,7 @@ func (t *tally) makeUp() string {
 	counts := map[Explanation]uint64{}
 	for class, n := range t.verdicts {
 		f := Finding{Verdict: class, State: scanner.Open}
-		counts[explain(&f)] += n
+		counts[heading(&f)] += n
 	}
 	return countList(counts)
 }

@@ -23,6 +23,9 @@ func explain(f *Finding) Explanation {
 		return unjudged(f)
 	}
 	e := explanations()[f.Verdict]
+	if Exposed(f) {
+		e = explainExposed(f, e)
+	}
 	if slices.Contains(f.Flags, "debugger") {
 		e.Title, e.Many = "Debugger open to the network", "debuggers open to the network"
 		e.Why = "Whoever reaches a debugger runs code as its user."
@@ -142,6 +145,8 @@ func suspicion(f *Finding) (why string, ok bool) {
 		return "open shell", true
 	case slices.Contains(f.Flags, "debugger"):
 		return "debugger", true
+	case Exposed(f):
+		return exposureWords(f), true
 	case slices.ContainsFunc(f.Flags, exposes):
 		flag := f.Flags[slices.IndexFunc(f.Flags, exposes)]
 		return "exposed (" + escape(flag, maxText) + ")", true
@@ -166,7 +171,7 @@ func exposes(flag string) bool {
 // the policy forbids comes before everything that is only suspicious.
 func gravity(f *Finding) int {
 	const forbidden = -10 // before all that is only suspicious
-	n := 4
+	n := 5
 	switch {
 	case f.Verdict == fingerprint.PossibleC2:
 		n = 1
@@ -174,6 +179,8 @@ func gravity(f *Finding) int {
 		n = 2
 	case slices.Contains(f.Flags, "debugger"):
 		n = 3
+	case Exposed(f):
+		n = 4
 	}
 	if breach(f) {
 		n += forbidden

@@ -68,6 +68,7 @@ func (p *page) dossier(v portView) {
 	p.checks(e)
 	p.section("Exposure", e, registry.TopicExposure)
 	p.section("Before a firewall change", e, registry.TopicFirewall)
+	p.section("If outsiders reach a license manager here", e, registry.TopicOutside)
 	p.section("Why it matters", e, registry.TopicWhy)
 	p.section("Advice", e, registry.TopicAdvice)
 	if len(e.Related) > 0 {

@@ -3,6 +3,9 @@
 //
 //	version: 1
 //	default: unknown            # no: what no rule allows is a breach
+//	vantages:                   # the first that matches; * is any part of a name
+//	  dmz-*: outside
+//	  guest: inside             # takes back what the name says
 //	rules:
 //	  - name: cad-licenses
 //	    address: [10.1.4.0/24, 10.9.0.7]
@@ -25,7 +28,25 @@
 // The first rule that matches an open port decides. A breach is a finding with
 // expected "no" that no waiver covers; it carries the flag policy_breach.
 //
+// A license manager that answers a vantage outside, or on a public address, is
+// exposed: a finding of its own, with flags, a severity and the advice of the
+// port's dossier. An Auditor marks it, also where there is no policy.
+//
 // # Design
+//
+// Exposure is no breach. A rule says who may serve what; that outsiders reach a
+// license manager is never what a rule for its port and address was meant to
+// allow, so a rule with expected yes does not cover it. A waiver does, because
+// it has an owner, a reason and an end. With a policy both make a scan exit 1.
+//
+// A vantage that is just called internet, dmz or guest is outside without a
+// policy, as its name says. Longer names are not taken apart: guest is also
+// what a virtual machine is called, and a vantage is the host's name where
+// nobody gave it one.
+//
+// A public address alone is of medium severity, a vantage outside of high: only
+// the second shows that nothing stands before the server. Which addresses are
+// public is IANA's registries' word, so documentation ranges are not.
 //
 // The first match decides, as in the firewall that the reader knows, so that an
 // exception stands above what it is excepted from.

@@ -13,13 +13,14 @@ import (
 // FailOn is what makes a complete run exit 1. The zero value is nothing.
 type FailOn struct {
 	Breach   bool
+	Exposed  bool // license managers that outsiders may reach
 	Change   bool // new, changed, moved or gone
 	Verdicts []fingerprint.Class
 	Severity string // this one or worse
 }
 
-// ParseFailOn reads words that are separated by commas: breach, change, a
-// verdict, or the least severity.
+// ParseFailOn reads words that are separated by commas: breach, change,
+// exposed, a verdict, or the least severity.
 func ParseFailOn(s string) (FailOn, error) {
 	var f FailOn
 	for word := range strings.SplitSeq(s, ",") {
@@ -30,6 +31,8 @@ func ParseFailOn(s string) (FailOn, error) {
 			f.Breach = true
 		case word == "change":
 			f.Change = true
+		case word == "exposed":
+			f.Exposed = true
 		case err == nil:
 			f.Verdicts = append(f.Verdicts, class)
 		case slices.Contains(severities(), word):
@@ -38,7 +41,7 @@ func ParseFailOn(s string) (FailOn, error) {
 			}
 			f.Severity = word
 		default:
-			return FailOn{}, fmt.Errorf("%q: want breach, change, a verdict such as possible_c2, or a severity (%s)", word, strings.Join(severities(), ", "))
+			return FailOn{}, fmt.Errorf("%q: want breach, change, exposed, a verdict such as possible_c2, or a severity (%s)", word, strings.Join(severities(), ", "))
 		}
 	}
 	return f, nil
@@ -50,6 +53,6 @@ func (o FailOn) Fails(f *reports.Finding) bool {
 	if f.State != scanner.Open {
 		return false
 	}
-	return o.Breach && slices.Contains(f.Flags, FlagBreach) || slices.Contains(o.Verdicts, f.Verdict) ||
+	return o.Breach && slices.Contains(f.Flags, FlagBreach) || o.Exposed && reports.Exposed(f) || slices.Contains(o.Verdicts, f.Verdict) ||
 		o.Severity != "" && slices.Index(severities(), f.Severity) >= slices.Index(severities(), o.Severity)
 }

@@ -23,10 +23,11 @@ const maxFile = 8 << 20
 
 // file is a policy as it is written.
 type file struct {
-	Version int          `yaml:"version"`
-	Default string       `yaml:"default"`
-	Rules   []fileRule   `yaml:"rules"`
-	Waivers []fileWaiver `yaml:"waivers"`
+	Version  int          `yaml:"version"`
+	Default  string       `yaml:"default"`
+	Vantages yaml.Node    `yaml:"vantages"`
+	Rules    []fileRule   `yaml:"rules"`
+	Waivers  []fileWaiver `yaml:"waivers"`
 }
 
 type fileMatch struct {
@@ -175,6 +176,7 @@ func (p *parser) policy(in *file) (*Policy, error) {
 	if in.Default != "" {
 		out.Default = p.expected(1, "default", in.Default)
 	}
+	out.Vantages = p.vantages(&in.Vantages)
 	names := map[string]int{}
 	for _, r := range in.Rules {
 		if at, ok := names[r.Name]; ok && r.Name != "" {
@@ -205,6 +207,34 @@ func (p *parser) policy(in *file) (*Policy, error) {
 		return nil, errors.Join(p.faults...)
 	}
 	return out, nil
+}
+
+// vantages reads the zones of vantages in the order of the file.
+func (p *parser) vantages(n *yaml.Node) (out []Vantage) {
+	switch {
+	case n.IsZero() || n.Tag == "!!null":
+		return nil
+	case n.Kind != yaml.MappingNode:
+		p.fault(n.Line, "vantages: want names with inside or outside, such as {internet: outside}")
+		return nil
+	}
+	lines := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		v := Vantage{Pattern: strings.ToLower(key.Value), Zone: Zone(value.Value), Line: key.Line}
+		if _, err := path.Match(v.Pattern, ""); err != nil || v.Pattern == "" {
+			p.fault(v.Line, "vantages: name %q: want that of a vantage, with * for any part of it", key.Value)
+		}
+		if v.Zone != Inside && v.Zone != Outside {
+			p.fault(value.Line, "vantages: %s: zone %q: want inside or outside", key.Value, value.Value)
+		}
+		if at, twice := lines[v.Pattern]; twice {
+			p.fault(v.Line, "vantages: %s stands in line %d, too", key.Value, at)
+		}
+		lines[v.Pattern] = v.Line
+		out = append(out, v)
+	}
+	return out
 }
 
 func (p *parser) expected(line int, key, word string) Expected {

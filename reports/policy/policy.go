@@ -19,6 +19,8 @@ import (
 type Policy struct {
 	Rules   []Rule
 	Waivers []Waiver
+	// Vantages say which vantages are outside; the first that matches decides.
+	Vantages []Vantage
 	// Default is what holds for an open port that no rule names: Unknown, or
 	// No where everything that is not allowed is forbidden.
 	Default Expected
@@ -148,6 +150,7 @@ func Undo(f *reports.Finding, ticket string) {
 // Carry gives to what Apply said of from, where the same finding is judged
 // again and the policy is not at hand.
 func Carry(from, to *reports.Finding) {
+	defer carryExposure(from, to) // its note stands before the others
 	if from.Expected == "" {
 		return
 	}
@@ -161,8 +164,9 @@ func Carry(from, to *reports.Finding) {
 	if slices.Contains(from.Flags, FlagBreach) {
 		to.Severity = worse(to.Severity, from.Severity)
 	}
-	if strings.HasPrefix(from.Note, noteForbidden) || strings.HasPrefix(from.Note, noteWaived) {
-		note, _, _ := strings.Cut(from.Note, noteEnd)
+	_, note := cutExposure(from.Note)
+	if strings.HasPrefix(note, noteForbidden) || strings.HasPrefix(note, noteWaived) {
+		note, _, _ = strings.Cut(note, noteEnd)
 		to.Note = join(note, to.Note)
 	}
 }

@@ -13,6 +13,12 @@ func Cell(s string) string { return cell(s, maxText) }
 // said cannot steer a terminal.
 func Line(s string) string { return escape(s, maxText) }
 
+// LongCell is Cell for a text of several sentences, with room for 1,000 bytes.
+func LongCell(s string) string { return cell(s, maxAdvice) }
+
+// Note returns the finding's note as every report shows it.
+func Note(f *Finding) string { return escape(f.Note, maxNote) }
+
 // WriteFile writes path in one step: whoever reads it sees the old file or the
 // whole new one. Nothing changes when write fails.
 func WriteFile(path string, write func(w io.Writer) error) error {

@@ -29,8 +29,8 @@ type auditOptions struct {
 func (o *auditOptions) addFlags(flags *pflag.FlagSet) {
 	addDBFlag(flags, &o.db)
 	flags.BoolVar(&o.noHistory, "no-history", false, "neither store this run nor compare it with earlier ones")
-	flags.StringVar(&o.policy, "policy", "", "hold the findings against the policy in `FILE`, and exit 1 on a breach")
-	flags.StringVar(&o.failOn, "fail-on", "", "exit 1 on any of `WORDS`: breach, change, a verdict such as possible_c2, a severity such as high")
+	flags.StringVar(&o.policy, "policy", "", "hold the findings against the policy in `FILE`, and exit 1 on a breach or an exposed license manager")
+	flags.StringVar(&o.failOn, "fail-on", "", "exit 1 on any of `WORDS`: breach, exposed, change, a verdict such as possible_c2, a severity such as high")
 	flags.DurationVar(&o.dueEvery, "due-every", 0, "this scan comes back after `INTERVAL`: say so when the one before was missed (set by schedule install)")
 	o.tell.addFlags(flags)
 }
@@ -58,12 +58,11 @@ type audit struct {
 	next     reports.Sink
 	failed   error // of the history, the first
 
-	policy *policy.Policy // nil: none
-	failOn policy.FailOn
-	now    time.Time // waivers hold or not for the whole run
-	found  outcome
-	teller *teller
-	every  time.Duration // 0: the run belongs to no schedule
+	auditor policy.Auditor // waivers hold or not for the whole run
+	failOn  policy.FailOn
+	found   outcome
+	teller  *teller
+	every   time.Duration // 0: the run belongs to no schedule
 }
 
 var _ reports.Sink = (*audit)(nil)
@@ -71,9 +70,9 @@ var _ reports.Sink = (*audit)(nil)
 // openAudit opens the history, before anything is sent. It returns usage
 // errors.
 func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.Run) (*audit, error) {
-	t := &audit{a: a, run: run, now: time.Now(), every: o.dueEvery}
+	t := &audit{a: a, run: run, auditor: policy.Auditor{Now: time.Now()}, every: o.dueEvery}
 	var err error
-	if t.policy, t.failOn, err = loadPolicy(o.policy, o.failOn); err != nil {
+	if t.auditor.Policy, t.failOn, err = loadPolicy(o.policy, o.failOn); err != nil {
 		return nil, err
 	}
 	t.found.failOn = t.failOn
@@ -81,7 +80,7 @@ func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.
 		return nil, err
 	}
 	if o.noHistory {
-		if t.failOn.Change || o.tell.url != "" && t.policy == nil {
+		if t.failOn.Change || o.tell.url != "" && t.auditor.Policy == nil {
 			return nil, usageError("--no-history: without it nothing is known of changes, which --fail-on change and --notify want")
 		}
 		return t, nil
@@ -150,9 +149,7 @@ func (t *audit) columns(next reports.Sink) reports.Sink {
 // Write holds the finding against the policy, stores it, and gives it to the
 // outputs.
 func (t *audit) Write(ctx context.Context, f reports.Finding) error {
-	if t.policy != nil {
-		t.policy.Apply(&f, t.now)
-	}
+	t.auditor.Hold(&f)
 	if t.recorder != nil && t.failed == nil {
 		t.fail(t.recorder.Write(ctx, f))
 	}

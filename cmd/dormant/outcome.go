@@ -18,6 +18,8 @@ type outcome struct {
 	failOn   policy.FailOn
 	failed   int
 	breaches int
+	exposed  int // license managers that outsiders may reach
+	both     int // that are breaches, too
 	changes  map[history.Kind]int
 	lines    []string // the first few, breaches before changes
 	worst    []string
@@ -44,6 +46,9 @@ func (o *outcome) Write(ctx context.Context, f reports.Finding) error {
 			o.worst = append(o.worst, "breach: "+what)
 		}
 	}
+	if reports.Exposed(&f) {
+		o.tellExposed(&f, what)
+	}
 	if k := history.Kind(f.Change); k.Counts() {
 		if o.changes == nil {
 			o.changes = map[history.Kind]int{}
@@ -54,6 +59,19 @@ func (o *outcome) Write(ctx context.Context, f reports.Finding) error {
 		}
 	}
 	return o.Sink.Write(ctx, f)
+}
+
+// tellExposed counts a license manager that outsiders may reach, and says what
+// to do.
+func (o *outcome) tellExposed(f *reports.Finding, what string) {
+	o.exposed++
+	if slices.Contains(f.Flags, policy.FlagBreach) {
+		o.both++
+		return // it has its line
+	}
+	if len(o.worst) < maxLines {
+		o.worst = append(o.worst, "exposed: "+what+". "+reports.Explain(f).Advice)
+	}
 }
 
 // changed is how many differences there are.
@@ -71,11 +89,22 @@ func (o *outcome) summary() string {
 	if o.breaches > 0 {
 		parts = append(parts, fmt.Sprintf("%d against the policy", o.breaches))
 	}
+	if o.exposed > 0 {
+		parts = append(parts, o.exposure())
+	}
 	parts = append(parts, o.differences()...)
 	if len(parts) > 0 && o.missed != "" {
 		parts = append(parts, o.missed)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// exposure counts what outsiders may reach, in words.
+func (o *outcome) exposure() string {
+	if o.exposed == 1 {
+		return "1 license manager that outsiders may reach"
+	}
+	return fmt.Sprintf("%d license managers that outsiders may reach", o.exposed)
 }
 
 // differences counts the changes in words.
@@ -95,6 +124,10 @@ func (o *outcome) forbidden() string {
 		findings = "finding"
 	}
 	switch {
+	case o.failed > 0 && o.breaches > 0 && o.exposed > 0:
+		return fmt.Sprintf("%d %s must not be there, %d against the policy, %s", o.failed, findings, o.breaches, o.exposure())
+	case o.failed > 0 && o.exposed > 0:
+		return fmt.Sprintf("%d %s must not be there, %s", o.failed, findings, o.exposure())
 	case o.failed > 0 && o.breaches > 0:
 		return fmt.Sprintf("%d %s must not be there, %d against the policy", o.failed, findings, o.breaches)
 	case o.failed > 0:

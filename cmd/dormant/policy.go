@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -20,7 +19,9 @@ func newPolicy(a *app) *cobra.Command {
 		Use:   "policy",
 		Short: "who may serve what where: write a first policy, check one, import an inventory",
 		Long: `A policy is a YAML file of rules and waivers. scan --policy FILE fills the columns
-expected, owner, ticket and severity from it, and exits 1 on a breach.`,
+expected, owner, ticket and severity from it, and exits 1 on a breach, or when
+outsiders may reach a license manager. Whoever answers a vantage that the policy
+calls outside is reached by outsiders.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -73,24 +74,6 @@ func writeNew(a *app, output string, write func(io.Writer) error) error {
 	return nil
 }
 
-func newPolicyCheck(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE",
-		Short: "read a policy and say every fault with its line",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := policy.Load(args[0])
-			if err != nil {
-				return usageError("%w", err)
-			}
-			if _, err := fmt.Fprintf(a.stdout, "%s: %d rules, %d waivers: sound\n", args[0], len(p.Rules), len(p.Waivers)); err != nil {
-				return &exitError{exitOutput, err}
-			}
-			return nil
-		},
-	}
-}
-
 func newPolicyImport(a *app) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
@@ -124,7 +107,7 @@ verdict, product, owner, ticket, expected and severity. Each row becomes a rule.
 }
 
 // loadPolicy reads --policy and --fail-on. With a policy and no --fail-on, a
-// breach fails.
+// breach fails, and a license manager that outsiders may reach.
 func loadPolicy(file, failOn string) (*policy.Policy, policy.FailOn, error) {
 	var p *policy.Policy
 	var fail policy.FailOn
@@ -133,7 +116,7 @@ func loadPolicy(file, failOn string) (*policy.Policy, policy.FailOn, error) {
 		if p, err = policy.Load(file); err != nil {
 			return nil, fail, usageError("--policy: %w", err)
 		}
-		fail.Breach = true
+		fail.Breach, fail.Exposed = true, true
 	}
 	if failOn != "" {
 		if fail, err = policy.ParseFailOn(failOn); err != nil {

@@ -111,6 +111,7 @@ func (j *rejudge) judge(f *reports.Finding) reports.Finding {
 	g := reports.NewFinding(meta, f.IANAName, o, &v, f.Dialogue)
 	g.MACVendor, g.ProbesSent, g.ProbesAnswered = f.MACVendor, f.ProbesSent, f.ProbesAnswered
 	policy.Carry(f, &g)
+	(&policy.Auditor{Dossier: j.registry.Lookup}).Again(&g, j.run.Ticket) // what is a license manager only now
 	g.FWEffect, g.FWRule, g.Clients = f.FWEffect, f.FWRule, f.Clients
 	if g.Hostname == "" && (f.Full == nil || f.Full.Hostname == "") {
 		g.Hostname = f.Hostname // the name that the user gave

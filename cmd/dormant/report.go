@@ -40,12 +40,9 @@ against the run before it. A policy is applied as it is today.`,
 				if err != nil {
 					return err
 				}
-				now := time.Now()
+				auditor := policy.Auditor{Policy: p, Dossier: reg.Lookup, Now: time.Now()}
 				err = s.Findings(ctx, r, func(f reports.Finding) error {
-					if p != nil {
-						policy.Undo(&f, r.Ticket)
-						p.Apply(&f, now)
-					}
+					auditor.Again(&f, r.Ticket)
 					return out.Write(ctx, f)
 				})
 				if err != nil {

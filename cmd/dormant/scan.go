@@ -90,6 +90,7 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 		return err
 	}
 	defer audit.release()
+	audit.auditor.Dossier = s.registry.Lookup
 	out, err := openOutputs(a, &o.outputOptions, reports.Options{Run: s.facts, Dossier: s.registry.Lookup, Subnets: o.states == "open"}, audit.columns)
 	if err != nil {
 		return err

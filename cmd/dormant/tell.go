@@ -26,7 +26,7 @@ type tellOptions struct {
 }
 
 func (o *tellOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.url, "notify", "", "when something changed or broke the policy, send a message to `URL`: https://… (webhook), slack://, teams://, smtp://, … (in shoutrrr's form; DORMANT_NOTIFY keeps it out of the process list)")
+	flags.StringVar(&o.url, "notify", "", "when something changed, broke the policy or is exposed to outsiders, send a message to `URL`: https://… (webhook), slack://, teams://, smtp://, … (in shoutrrr's form; DORMANT_NOTIFY keeps it out of the process list)")
 	flags.StringArrayVar(&o.events, "event-log", nil, "log start and end of the scan: syslog, or a `FILE` that ECS JSON lines are appended to (repeatable)")
 }
 
@@ -177,7 +177,7 @@ func newMessage(r reports.Run, o *outcome) message {
 		where = where[:77] + "..."
 	}
 	m.Text = fmt.Sprintf("dormant: %s in %s from %s\n%s\n", m.Summary, where, r.Vantage, strings.Join(m.Lines, "\n"))
-	if rest := o.breaches + o.changed() - len(m.Lines); rest > 0 {
+	if rest := o.breaches + o.exposed - o.both + o.changed() - len(m.Lines); rest > 0 {
 		m.Text += fmt.Sprintf("and %d more\n", rest)
 	}
 	m.Text += "dormant runs diff " + r.ScanID

@@ -80,7 +80,8 @@ func pattern(s string) string {
 
 func write(w io.Writer, head []string, rules []entry, tail []string) error {
 	var b strings.Builder
-	b.WriteString(strings.Join(head, "\n") + "\n\nversion: 1\ndefault: unknown # no: everything that no rule allows is a breach\n\nrules:\n")
+	b.WriteString(strings.Join(head, "\n") + "\n\nversion: 1\ndefault: unknown # no: everything that no rule allows is a breach\n" +
+		"\n# From where outsiders look: a license manager that answers there is exposed.\nvantages: {} # dmz-*: outside\n\nrules:\n")
 	for _, r := range rules {
 		if r.comment != "" {
 			b.WriteString("  # " + r.comment + "\n")

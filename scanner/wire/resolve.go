@@ -17,6 +17,10 @@ import (
 const (
 	// tries is how often a silent neighbour is asked at most.
 	tries = 3
+	// enough answers of which none needed a second request show that requests do
+	// not get lost here: with 95 % confidence, fewer than three in a hundred do,
+	// and two of them in a row are lost less than once in a thousand times.
+	enough = 100
 	// askBatch is how many requests go out at once, and askChunk how many
 	// questions are open at once: what is kept in memory while resolving.
 	askBatch = 32
@@ -177,7 +181,7 @@ func (b *Backend) byKernel(ctx context.Context, r *route) (mac [6]byte, ok bool,
 
 // ask asks until everybody has answered or been given up. Everybody silent is
 // asked twice, and once more if asking twice helped somebody, since then
-// requests get lost here, or if nobody at all has answered.
+// requests get lost here, or if too few have answered to say that they do not.
 func (b *Backend) ask(ctx context.Context, questions []question, pace pacer) error {
 	if len(questions) == 0 {
 		return nil
@@ -198,7 +202,7 @@ func (b *Backend) ask(ctx context.Context, questions []question, pace pacer) err
 		if left == 0 {
 			return nil
 		}
-		if try == tries || try > 1 && late == 0 && left < len(questions) {
+		if try == tries || try > 1 && late == 0 && len(questions)-left >= enough {
 			return a.pauseUntil(ctx, asked)
 		}
 	}

@@ -221,17 +221,17 @@ func TestNothingElseIsSent(t *testing.T) {
 	if d := cmp.Diff(wantProbes, probes); d != "" {
 		t.Errorf("probes by address (-want +got):\n%s", d)
 	}
-	// three answer the first request; the five silent ones are asked once more,
+	// three answer the first request; the five silent ones are asked twice more,
 	// and the gateway once
 	wantRequests := map[string]int{"10.1.0.2": 1, "10.1.0.10": 1, "10.1.0.11": 1, "10.1.0.12": 1,
-		"10.1.0.8": 2, "10.1.0.9": 2, "10.1.0.13": 2, "10.1.0.14": 2, "10.1.0.15": 2}
+		"10.1.0.8": 3, "10.1.0.9": 3, "10.1.0.13": 3, "10.1.0.14": 3, "10.1.0.15": 3}
 	if d := cmp.Diff(wantRequests, requests); d != "" {
 		t.Errorf("ARP requests by address (-want +got):\n%s", d)
 	}
-	if solicited["fd01::10"] != 1 || solicited["fd01::11"] != 2 {
-		t.Errorf("solicitations by address %v, want one for fd01::10, two for fd01::11", solicited)
+	if solicited["fd01::10"] != 1 || solicited["fd01::11"] != 3 {
+		t.Errorf("solicitations by address %v, want one for fd01::10, three for fd01::11", solicited)
 	}
-	if c := b.Counters(); c.ARPSent != 17 || c.ARPAnswer != 5 {
-		t.Errorf("counters: %d requests and %d answers, want 17 and 5", c.ARPSent, c.ARPAnswer)
+	if c := b.Counters(); c.ARPSent != 23 || c.ARPAnswer != 5 {
+		t.Errorf("counters: %d requests and %d answers, want 23 and 5", c.ARPSent, c.ARPAnswer)
 	}
 }

@@ -59,14 +59,17 @@ func (f flags) set(i uint64, on bool) {
 	}
 }
 
-// warm brings the words of targets into the cache, all at the same time. An
-// atomic store waits for its word alone.
-func (f flags) warm(targets []uint64) {
+// setAll gives the flags of targets the value on. An atomic store waits for its
+// word alone, so the words come into the cache first, all at the same time.
+func (f flags) setAll(targets []uint64, on bool) {
 	sum := uint64(0)
 	for _, j := range targets {
 		sum |= f[j/64].Load()
 	}
 	_ = sum
+	for _, j := range targets {
+		f.set(j, on)
+	}
 }
 
 // bitset is one bit per address, of one goroutine.

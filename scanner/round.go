@@ -143,7 +143,7 @@ type outlook struct {
 	first   uint64 // place of targets[0] in scan order
 	seen    int    // of targets
 	n       int
-	touched int64 // keeps the compiler from leaving the looks out
+	touched uint64 // keeps the compiler from leaving the looks out
 }
 
 // ahead returns the natural index of the target at a place of this shard in
@@ -157,14 +157,33 @@ func (r *run) ahead(place uint64) uint64 {
 			o.targets[o.n] = r.plan.position(place)
 			o.n++
 		}
-		sum := int64(0)
-		for _, j := range o.targets[:o.n] {
-			sum |= r.pacer.look(r.addr(j)) | int64(r.states.get(j))
-		}
-		o.touched = sum
+		r.warm(o.targets[:o.n])
 	}
 	o.seen++
 	return o.targets[o.seen-1]
+}
+
+// warm brings what is kept of targets into the cache: one table after the other,
+// so that as many places as can be are on their way at the same time.
+func (r *run) warm(targets []uint64) {
+	var hosts [DefaultBatch]uint64
+	for i, j := range targets {
+		hosts[i] = r.addr(j)
+	}
+	sum := uint64(0)
+	for _, k := range hosts[:len(targets)] {
+		sum |= uint64(r.pacer.look(k))
+	}
+	for _, j := range targets {
+		sum |= uint64(r.states.get(j))
+	}
+	for _, k := range hosts[:len(targets)] {
+		sum |= uint64(r.meter.low[k])
+	}
+	for _, k := range hosts[:len(targets)] {
+		sum |= uint64(r.hosts.get(k))
+	}
+	r.outlook.touched = sum
 }
 
 // wanted reports whether target j can be asked and has not answered.

@@ -304,9 +304,8 @@ func (r *run) syns() (n uint64) {
 // have the same attempt.
 func (r *run) note(now int64) {
 	attempt := r.batch[0].Attempt
-	r.flags.warm(r.targets)
-	for _, j := range r.targets {
-		r.flags.set(j, attempt%2 == 0)
+	r.flags.setAll(r.targets, attempt%2 == 0)
+	for _, j := range r.targets { // apart from the atomic stores, which would let these wait for each other
 		k := r.addr(j)
 		r.meter.add(k)
 		if r.hosts.get(k) > 0 {

@@ -18,6 +18,7 @@ type Run struct {
 	Site    string `json:"site,omitempty"`
 	Vantage string `json:"vantage,omitempty"`
 	Ticket  string `json:"ticket,omitempty"`
+	Job     string `json:"job,omitempty"` // of a server's schedule; "" is a scan by hand
 	Version string `json:"version"` // of this program
 	// Targets, Excluded and Ports are as the user gave them.
 	Targets   []string `json:"targets"`

@@ -2,13 +2,14 @@ package history
 
 import (
 	"bytes"
-	"compress/flate"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"strings"
+
+	"github.com/klauspost/compress/flate"
 
 	"dormant/fingerprint"
 	"dormant/reports"
@@ -25,25 +26,14 @@ const (
 // whole. It cannot be judged again.
 const EvidenceCut = "evidence_cut"
 
-// packer deflates texts one by one. It is not safe for concurrent use.
-type packer struct {
-	w   *flate.Writer
-	buf bytes.Buffer
-}
-
-func newPacker() *packer {
-	w, _ := flate.NewWriterDict(io.Discard, flate.BestSpeed, []byte(dictionary)) // only an unknown level is an error
-	return &packer{w: w}
-}
+// packer deflates texts one by one. The zero value is ready; it is not safe for
+// concurrent use.
+type packer struct{ buf bytes.Buffer }
 
 // pack returns the deflated text. The caller owns it.
 func (p *packer) pack(text []byte) ([]byte, error) {
 	p.buf.Reset()
-	p.w.Reset(&p.buf)
-	if _, err := p.w.Write(text); err != nil {
-		return nil, fmt.Errorf("history: pack: %w", err)
-	}
-	if err := p.w.Close(); err != nil {
+	if err := flate.StatelessDeflate(&p.buf, text, true, []byte(dictionary)); err != nil {
 		return nil, fmt.Errorf("history: pack: %w", err)
 	}
 	return bytes.Clone(p.buf.Bytes()), nil
@@ -70,7 +60,9 @@ type packed struct {
 	digest           int64
 	mac, cert, host  int64
 	seen             int64 // observed, nanoseconds since 1970
+	facets           facets
 	detail, evidence []byte
+	replaces         bool // the run has this target already
 }
 
 var errBare = errors.New("history: a finding without a state or a reason cannot be stored")
@@ -82,7 +74,7 @@ func (p *packer) packFinding(f reports.Finding) (packed, error) {
 	}
 	out := packed{
 		key: appendKey(nil, target(&f)), digest: digest(&f), seen: f.ObservedAt.UnixNano(),
-		mac: identity(f.MAC), cert: identity(f.TLSCert), host: identity(f.Hostname),
+		mac: identity(f.MAC), cert: identity(f.TLSCert), host: identity(f.Hostname), facets: facetsOf(&f),
 	}
 	var err error
 	if f.Dialogue != nil {

@@ -3,7 +3,6 @@ package history
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 )
 
@@ -67,53 +66,15 @@ func (s *Store) pairOf(ctx context.Context, from, to Run) (pair, error) {
 	return p, nil
 }
 
-// cursor walks through the open ports of a run.
-type cursor struct {
-	rows   *sql.Rows
-	key    sql.RawBytes
-	digest int64
-	more   bool
-}
-
-func (s *Store) cursor(ctx context.Context, run *Run) (*cursor, error) {
-	c := &cursor{}
-	if run == nil {
-		return c, nil
-	}
-	rows, err := s.db.QueryContext(ctx, `SELECT key, digest FROM finding WHERE run = ? ORDER BY key`, run.row)
-	if err != nil {
-		return nil, s.explain(err)
-	}
-	c.rows = rows
-	return c, c.next()
-}
-
-func (c *cursor) next() error {
-	if c.more = c.rows.Next(); !c.more {
-		return c.rows.Err()
-	}
-	return c.rows.Scan(&c.key, &c.digest)
-}
-
-func (c *cursor) at(key []byte) bool { return c.more && bytes.Equal(c.key, key) }
-
-func (c *cursor) close() {
-	if c.rows != nil {
-		_ = c.rows.Close() // its errors came with next
-	}
-}
-
 // compare calls fn for every port that was open in any of the runs of p and of
 // which there is something to say, in the order of keys.
 func (s *Store) compare(ctx context.Context, p pair, fn func(entry) error) error {
 	var cs [4]*cursor
 	for i, run := range []*Run{&p.to, &p.from, p.fromBase, p.between} {
-		c, err := s.cursor(ctx, run)
-		if err != nil {
+		cs[i] = s.cursor(run)
+		if err := cs[i].next(ctx); err != nil {
 			return err
 		}
-		defer c.close()
-		cs[i] = c
 	}
 	var key []byte
 	for {
@@ -136,8 +97,8 @@ func (s *Store) compare(ctx context.Context, p pair, fn func(entry) error) error
 		}
 		for _, c := range cs {
 			if c.at(key) {
-				if err := c.next(); err != nil {
-					return s.explain(err)
+				if err := c.next(ctx); err != nil {
+					return err
 				}
 			}
 		}
@@ -261,7 +222,7 @@ var errTooMany = errors.New("history: too many candidates")
 // machines reads the names of the ports.
 func (s *Store) machines(ctx context.Context, ports []seenAt) (map[machine]seenAt, error) {
 	all := map[machine]seenAt{}
-	names, err := s.db.PrepareContext(ctx, `SELECT mac, cert, host FROM finding WHERE run = ? AND key = ?`)
+	names, err := s.db.PrepareContext(ctx, `SELECT mac, cert, host FROM finding WHERE run = $1 AND key = $2`)
 	if err != nil {
 		return nil, s.explain(err)
 	}
@@ -310,29 +271,22 @@ func (s *Store) shared(ctx context.Context, p pair, before, after map[machine]se
 }
 
 func (s *Store) sharedIn(ctx context.Context, run int64, wanted, shared map[machine]bool) error {
-	rows, err := s.db.QueryContext(ctx, `SELECT key, mac, cert, host FROM finding WHERE run = ? ORDER BY key`, run)
-	if err != nil {
-		return s.explain(err)
-	}
-	defer rows.Close() //nolint:errcheck // Err below says it
 	at := map[machine]string{}
-	for rows.Next() {
-		var key sql.RawBytes
-		var names [3]int64
-		if err := rows.Scan(&key, &names[0], &names[1], &names[2]); err != nil {
-			return s.explain(err)
+	c := s.cursor(&Run{row: run})
+	for {
+		if err := c.next(ctx); err != nil || !c.more {
+			return err
 		}
-		for what, h := range names {
+		for what, h := range c.names {
 			m := machine{what: what, hash: h}
 			if h == 0 || !wanted[m] {
 				continue
 			}
-			addr := string(key[:len(key)-3])
+			addr := string(c.key[:len(c.key)-3])
 			if old, ok := at[m]; ok && old != addr {
 				shared[m] = true
 			}
 			at[m] = addr
 		}
 	}
-	return s.explain(rows.Err())
 }

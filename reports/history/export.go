@@ -153,11 +153,11 @@ func (im *importer) begin(ctx context.Context, r *exportedRun) error {
 		return errors.New("the run has no id or no plan")
 	}
 	var n int
-	if err := im.store.db.QueryRowContext(ctx, `SELECT count(*) FROM run WHERE scan_id = ?`, r.ID).Scan(&n); err != nil {
+	if err := im.store.db.QueryRowContext(ctx, `SELECT count(*) FROM run WHERE scan_id = $1`, r.ID).Scan(&n); err != nil {
 		return im.store.explain(err)
 	}
 	if n > 0 {
-		return fmt.Errorf("run %s is in %s already", r.ID, im.store.path)
+		return fmt.Errorf("run %s is in %s already", r.ID, im.store.name)
 	}
 	im.run, im.findings = r, 0
 	var err error
@@ -174,7 +174,7 @@ func (im *importer) end(ctx context.Context) error {
 	if err := rec.flush(); err != nil {
 		return err
 	}
-	return im.store.finish(ctx, rec.run, im.run.Facts, im.run.Finished)
+	return im.store.finish(ctx, rec.batch.run, im.run.Facts, im.run.Finished)
 }
 
 // abort keeps what was read of a run that has no end.

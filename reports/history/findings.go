@@ -15,17 +15,52 @@ import (
 // order of address, transport and port, then what answered otherwise, in the
 // order in which it came.
 func (s *Store) Findings(ctx context.Context, run Run, fn func(reports.Finding) error) error {
-	if err := s.open(ctx, run, fn); err != nil {
+	if err := s.openPorts(ctx, run, fn); err != nil {
 		return err
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT body FROM answer WHERE run = ? ORDER BY id`, run.row)
+	overruled, err := s.overruled(ctx, run)
 	if err != nil {
-		return s.explain(err)
+		return err
 	}
-	defer rows.Close() //nolint:errcheck // Err below says it
-	for rows.Next() {
-		var body sql.RawBytes
-		if err := rows.Scan(&body); err != nil {
+	return s.answers(ctx, run, func(_ int64, f reports.Finding) error {
+		if len(overruled) > 0 && overruled[target(&f)] {
+			return nil
+		}
+		return fn(f)
+	})
+}
+
+// overruled returns the targets that were found open after another answer of
+// theirs was stored.
+func (s *Store) overruled(ctx context.Context, run Run) (map[scanner.Target]bool, error) {
+	keys, err := collect(ctx, s.db, func(rows *sql.Rows) (key []byte, err error) { return key, rows.Scan(&key) },
+		`SELECT key FROM overruled WHERE run = $1`, run.row)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	targets := map[scanner.Target]bool{}
+	for _, key := range keys {
+		t, err := parseKey(key)
+		if err != nil {
+			return nil, err
+		}
+		targets[t] = true
+	}
+	return targets, nil
+}
+
+// answers calls fn for what answered and was not open, with the number of the
+// batch that holds it.
+func (s *Store) answers(ctx context.Context, run Run, fn func(number int64, f reports.Finding) error) error {
+	var number int64
+	for {
+		var body []byte
+		err := s.db.QueryRowContext(ctx, `SELECT batch, body FROM answer WHERE run = $1 AND batch > $2 ORDER BY batch LIMIT 1`,
+			run.row, number).Scan(&number, &body)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
 			return s.explain(err)
 		}
 		text, err := unpack(body)
@@ -35,14 +70,13 @@ func (s *Store) Findings(ctx context.Context, run Run, fn func(reports.Finding) 
 		for r := (batchReader{rest: text}); len(r.rest) > 0; {
 			f, err := r.next(run.meta())
 			if err == nil {
-				err = fn(f)
+				err = fn(number, f)
 			}
 			if err != nil {
 				return err
 			}
 		}
 	}
-	return s.explain(rows.Err())
 }
 
 // meta is what all findings of a run that are not open have in common.
@@ -53,27 +87,41 @@ func (r *Run) meta() reports.Finding {
 	}
 }
 
-func (s *Store) open(ctx context.Context, run Run, fn func(reports.Finding) error) error {
-	rows, err := s.db.QueryContext(ctx, `SELECT d.body, e.evidence FROM finding f JOIN detail d ON d.id = f.detail
-		JOIN detail e ON e.id = f.evidence WHERE f.run = ? ORDER BY f.key`, run.row)
-	if err != nil {
-		return s.explain(err)
-	}
-	defer rows.Close() //nolint:errcheck // Err below says it
-	for rows.Next() {
-		var detail, evidence sql.RawBytes
-		if err := rows.Scan(&detail, &evidence); err != nil {
+// openPage is how many findings are read at a time, with their evidence.
+const openPage = 200
+
+// stored is a finding as it is read.
+type stored struct{ key, detail, evidence []byte }
+
+func scanStored(rows *sql.Rows) (s stored, err error) {
+	return s, rows.Scan(&s.key, &s.detail, &s.evidence)
+}
+
+// openPorts calls fn for the open ports of a run. No connection is held while fn
+// runs.
+func (s *Store) openPorts(ctx context.Context, run Run, fn func(reports.Finding) error) error {
+	last := firstKey()
+	for {
+		page, err := collect(ctx, s.db, scanStored, `SELECT f.key, d.body, e.evidence FROM
+			(SELECT key, detail, evidence FROM finding WHERE run = $1 AND key > $2 ORDER BY key LIMIT $3) f
+			JOIN detail d ON d.id = f.detail JOIN detail e ON e.id = f.evidence ORDER BY f.key`, run.row, last, openPage)
+		if err != nil {
 			return s.explain(err)
 		}
-		f, err := unpackFinding(detail, evidence)
-		if err == nil {
-			err = fn(f)
+		for _, x := range page {
+			f, err := unpackFinding(x.detail, x.evidence)
+			if err == nil {
+				err = fn(f)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
+		if len(page) < openPage {
+			return nil
 		}
+		last = page[len(page)-1].key
 	}
-	return s.explain(rows.Err())
 }
 
 // Finding returns the open port of a run, with its evidence, and false when the
@@ -85,7 +133,11 @@ func (s *Store) Finding(ctx context.Context, run Run, t scanner.Target) (reports
 // finding returns one finding, its evidence only if it is wanted.
 func (s *Store) finding(ctx context.Context, run int64, key []byte, whole bool) (reports.Finding, bool, error) {
 	var detail, evidence []byte
-	err := s.detailOf.QueryRowContext(ctx, run, key, whole).Scan(&detail, &evidence)
+	want := 0
+	if whole {
+		want = 1
+	}
+	err := s.detailOf.QueryRowContext(ctx, run, key, want).Scan(&detail, &evidence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return reports.Finding{}, false, nil
 	}
@@ -120,31 +172,22 @@ type Revision struct {
 
 // Revisions returns them, the oldest first.
 func (s *Store) Revisions(ctx context.Context, run Run) ([]Revision, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT number, at, version, changed FROM revision WHERE run = ? ORDER BY number`, run.row)
-	if err != nil {
-		return nil, s.explain(err)
-	}
-	defer rows.Close() //nolint:errcheck // Err below says it
-	var all []Revision
-	for rows.Next() {
-		var r Revision
+	all, err := collect(ctx, s.db, func(rows *sql.Rows) (r Revision, err error) {
 		var at int64
-		if err := rows.Scan(&r.Number, &at, &r.Version, &r.Changed); err != nil {
-			return nil, s.explain(err)
-		}
+		err = rows.Scan(&r.Number, &at, &r.Version, &r.Changed)
 		r.At = time.Unix(0, at).UTC()
-		all = append(all, r)
-	}
-	return all, s.explain(rows.Err())
+		return r, err
+	}, `SELECT number, at, version, changed FROM revision WHERE run = $1 ORDER BY number`, run.row)
+	return all, s.explain(err)
 }
 
 // Revise stores findings of the run that were judged again, as its next
 // revision. The evidence stays, and so do the verdicts before it.
 func (s *Store) Revise(ctx context.Context, run Run, version string, changed []reports.Finding) (Revision, error) {
 	rev := Revision{At: time.Now().UTC(), Version: version, Changed: len(changed)}
-	p := newPacker()
+	var p packer
 	err := s.change(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `UPDATE run SET revision = revision + 1 WHERE id = ? RETURNING revision`, run.row).Scan(&rev.Number)
+		err := tx.QueryRowContext(ctx, `UPDATE run SET revision = revision + 1 WHERE id = $1 RETURNING revision`, run.row).Scan(&rev.Number)
 		if err != nil {
 			return err
 		}
@@ -153,7 +196,12 @@ func (s *Store) Revise(ctx context.Context, run Run, version string, changed []r
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO revision (run, number, at, version, changed) VALUES (?, ?, ?, ?, ?)`,
+		if run.tally != nil {
+			if err := keepTally(ctx, tx, run.row); err != nil {
+				return err
+			}
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO revision (run, number, at, version, changed) VALUES ($1, $2, $3, $4, $5)`,
 			run.row, rev.Number, rev.At.UnixNano(), version, len(changed))
 		return err
 	})
@@ -166,21 +214,19 @@ func (p *packer) revise(ctx context.Context, tx *sql.Tx, run int64, number int, 
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO superseded (run, revision, key, detail) SELECT run, ?, key, detail FROM finding WHERE run = ? AND key = ?`,
-		number-1, run, row.key)
+	_, err = tx.ExecContext(ctx, `INSERT INTO superseded (run, revision, key, detail)
+		SELECT run, CAST($1 AS BIGINT), key, detail FROM finding WHERE run = $2 AND key = $3`, number-1, run, row.key)
 	if err != nil {
 		return err
 	}
-	res, err := tx.ExecContext(ctx, `INSERT INTO detail (body) VALUES (?)`, row.detail)
-	if err != nil {
+	var id int64
+	if err := tx.QueryRowContext(ctx, `INSERT INTO detail (body) VALUES ($1) RETURNING id`, row.detail).Scan(&id); err != nil {
 		return err
 	}
-	id, err := res.LastInsertId()
-	if err != nil {
-		return err
-	}
-	res, err = tx.ExecContext(ctx, `UPDATE finding SET digest = ?, mac = ?, cert = ?, host = ?, detail = ? WHERE run = ? AND key = ?`,
-		row.digest, row.mac, row.cert, row.host, id, run, row.key)
+	x := &row.facets
+	res, err := tx.ExecContext(ctx, `UPDATE finding SET digest = $3, mac = $4, cert = $5, host = $6, detail = $7,
+		verdict = $8, severity = $9, expected = $10, words = $11 WHERE run = $1 AND key = $2`,
+		run, row.key, row.digest, row.mac, row.cert, row.host, id, x.verdict, x.severity, x.expected, x.words)
 	if err != nil {
 		return err
 	}
@@ -196,10 +242,11 @@ func (s *Store) Prune(ctx context.Context, runs []Run) error {
 	return s.change(ctx, func(tx *sql.Tx) error {
 		for _, r := range runs {
 			for _, query := range []string{
-				`DELETE FROM detail WHERE id IN (SELECT detail FROM finding WHERE run = ?1 UNION SELECT evidence FROM finding WHERE run = ?1
-					UNION SELECT detail FROM superseded WHERE run = ?1)`,
-				`DELETE FROM finding WHERE run = ?`, `DELETE FROM superseded WHERE run = ?`, `DELETE FROM revision WHERE run = ?`,
-				`DELETE FROM answer WHERE run = ?`, `DELETE FROM run WHERE id = ?`,
+				`DELETE FROM run WHERE id = $1`, // first: who still writes it waits here, and is refused
+				`DELETE FROM detail WHERE id IN (SELECT detail FROM finding WHERE run = $1 UNION SELECT evidence FROM finding WHERE run = $1
+					UNION SELECT detail FROM superseded WHERE run = $1)`,
+				`DELETE FROM finding WHERE run = $1`, `DELETE FROM superseded WHERE run = $1`,
+				`DELETE FROM revision WHERE run = $1`, `DELETE FROM answer WHERE run = $1`, `DELETE FROM overruled WHERE run = $1`,
 			} {
 				if _, err := tx.ExecContext(ctx, query, r.row); err != nil {
 					return err
@@ -208,27 +255,4 @@ func (s *Store) Prune(ctx context.Context, runs []Run) error {
 		}
 		return nil
 	})
-}
-
-// Compact gives the room of pruned runs back to the disk. It needs as much
-// again for a moment.
-func (s *Store) Compact(ctx context.Context) error {
-	for _, query := range []string{`VACUUM`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
-		if _, err := s.db.ExecContext(ctx, query); err != nil {
-			return s.explain(err)
-		}
-	}
-	return nil
-}
-
-// Check reads the whole file and returns a DamagedError when it is not sound.
-func (s *Store) Check(ctx context.Context) error {
-	var verdict string
-	if err := s.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
-		return s.explain(err)
-	}
-	if verdict != "ok" {
-		return &DamagedError{Path: s.path, Err: errors.New(verdict)}
-	}
-	return nil
 }

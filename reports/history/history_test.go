@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -16,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
@@ -59,26 +60,29 @@ type service struct {
 	cert    string
 	host    string
 	state   scanner.State
+
+	verdict            fingerprint.Class // zero: a license manager
+	severity, expected string            // "": low, no policy
 }
 
 func (s service) finding(id string, at time.Time) reports.Finding {
-	host, port, _ := strings.Cut(s.at, ":")
-	p, err := registry.ParsePort(port)
+	cut := strings.LastIndexByte(s.at, ':')
+	p, err := registry.ParsePort(s.at[cut+1:])
 	if err != nil {
 		panic(err)
 	}
-	addr := netip.MustParseAddr(host)
+	addr := netip.MustParseAddr(strings.Trim(s.at[:cut], "[]"))
 	o := scanner.Observation{Target: scanner.Target{Addr: addr, Port: p}, State: scanner.Open, Reason: scanner.SynAck, From: addr, At: at, Sent: 1}
 	if s.state != 0 {
 		o.State, o.Reason = s.state, scanner.Rst
 		return reports.NewFinding(reports.Meta{ScanID: id, Site: "hq", Vantage: "probe"}, "x", o, nil, nil)
 	}
-	v := fingerprint.Verdict{Class: fingerprint.LicenseManager, Confidence: 95, Service: "hasp-acc", Product: s.product, Version: s.version,
-		TLSCert: s.cert, Hostname: s.host, Severity: "low"}
+	v := fingerprint.Verdict{Class: cmp.Or(s.verdict, fingerprint.LicenseManager), Confidence: 95, Service: "hasp-acc", Product: s.product, Version: s.version,
+		TLSCert: s.cert, Hostname: s.host, Severity: cmp.Or(s.severity, "low")}
 	ev := fingerprint.Evidence{Target: o.Target, Started: at, Status: fingerprint.StatusDone, Exchanges: []fingerprint.Exchange{
 		{Conn: 1, Probe: "get10", Sent: []byte("GET / HTTP/1.0\r\n\r\n"), Received: []byte("HTTP/1.0 403 Forbidden\r\nServer: HASP LM/" + s.version + "\r\n\r\n"), End: fingerprint.EndFin}}}
 	f := reports.NewFinding(reports.Meta{ScanID: id, Site: "hq", Vantage: "probe"}, "sentinelsrm", o, &v, &ev)
-	f.MAC = s.mac
+	f.MAC, f.Expected = s.mac, s.expected
 	return f
 }
 
@@ -121,7 +125,7 @@ func record(t testing.TB, s *history.Store, id string, on time.Time, p history.P
 	return run
 }
 
-func equateAddr() cmp.Option { return cmpopts.EquateComparable(netip.Addr{}) }
+func equateAddr() gocmp.Option { return cmpopts.EquateComparable(netip.Addr{}) }
 
 func TestFindingsComeBack(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "new", "history.db"))
@@ -162,7 +166,7 @@ func TestFindingsComeBack(t *testing.T) {
 		} else if strings.ContainsRune(w.Product+w.Hostname, 0xfffd) || !validText(w) {
 			continue // no text: fingerprint escapes such bytes before they come here, and JSON replaces them
 		}
-		if d := cmp.Diff(w, g, equateAddr(), cmpopts.EquateEmpty()); d != "" {
+		if d := gocmp.Diff(w, g, equateAddr(), cmpopts.EquateEmpty()); d != "" {
 			t.Errorf("%v %d (-want +got):\n%s", w.IP, w.Port, d)
 		}
 		if w.Dialogue != nil && reports.EvidenceID(g.Dialogue) != w.EvidenceID {
@@ -239,7 +243,7 @@ func TestDiff(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(tt.want, got); d != "" {
+			if d := gocmp.Diff(tt.want, got); d != "" {
 				t.Errorf("changes (-want +got):\n%s", d)
 			}
 		})
@@ -284,7 +288,7 @@ func TestAnnotate(t *testing.T) {
 		for _, f := range k.findings {
 			got = append(got, fmt.Sprintf("%v %v %s %d %d", f.IP, f.State, f.Change, f.FirstSeen.Day(), f.LastSeen.Day()))
 		}
-		if d := cmp.Diff(step.want, got); d != "" {
+		if d := gocmp.Diff(step.want, got); d != "" {
 			t.Errorf("run %d (-want +got):\n%s", i, d)
 		}
 	}

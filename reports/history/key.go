@@ -50,3 +50,6 @@ func parseKey(b []byte) (scanner.Target, error) {
 	}
 	return t, nil
 }
+
+// firstKey sorts before every key.
+func firstKey() []byte { return []byte{0} }

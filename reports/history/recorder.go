@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"dormant/reports"
 	"dormant/scanner"
@@ -21,28 +23,43 @@ const (
 )
 
 // Recorder is the sink that stores a run. Findings may come in any order; what
-// was given to it half a second ago is on the disk.
+// was given to it half a second ago is on the disk. A finding of a target that
+// the run has already is never a second one: an open port replaces what was
+// stored of it, anything else that answered changes nothing. A run has one
+// recorder at a time.
 type Recorder struct {
 	store *Store
-	run   int64
-	scope int64
+	batch batch // what waits
 	facts func() reports.Run
-	again bool // the run is taken up again, and its findings come again
 
-	mu      sync.Mutex // against the timer
-	pack    *packer
-	rows    []packed
-	answers answerBatch
-	timer   *time.Timer // runs while something waits
-	err     error       // the first; nothing is stored after it
-	stored  uint64
+	mu       sync.Mutex // against the timer
+	pack     packer
+	opened   targetSet
+	answered targetSet
+	answers  answerBatch
+	timer    *time.Timer // runs while something waits
+	err      error       // the first; nothing is stored after it
+	stored   uint64
+	fresh    uint64 // findings that wait and are no repetition
 }
 
 var _ reports.Sink = (*Recorder)(nil)
 
+// batch is what one transaction stores of a run.
+type batch struct {
+	run, scope int64
+	rows       []packed // open ports, each target once
+	overruled  [][]byte // keys of open ports that had another answer before
+	replaces   bool     // one of the rows does
+	number     int64    // of the answers among those of the run
+	count      int
+	answers    []byte // deflated, nil for none
+}
+
 // Begin stores that a run has begun and returns its recorder. facts is asked
 // now, for what is known at the start, and again by Close. A run of the same id
-// that was not finished is continued.
+// that is here already is continued, with everything that was stored of it: also
+// findings that were stored before may be written again.
 func (s *Store) Begin(ctx context.Context, plan Plan, facts func() reports.Run) (*Recorder, error) {
 	f := facts()
 	return s.begin(ctx, plan, f, startOf(f, time.Now()), facts)
@@ -56,7 +73,12 @@ func startOf(f reports.Run, now time.Time) time.Time {
 }
 
 func (s *Store) begin(ctx context.Context, plan Plan, f reports.Run, started time.Time, facts func() reports.Run) (*Recorder, error) {
-	r := &Recorder{store: s, facts: facts, pack: newPacker()}
+	r := &Recorder{store: s, facts: facts, opened: targetSet{}, answered: targetSet{}}
+	for name, text := range map[string]string{"id": f.ScanID, "site": f.Site, "vantage": f.Vantage, "job": f.Job} {
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return nil, fmt.Errorf("history: %s of the run %q: want text without a zero byte", name, text)
+		}
+	}
 	if err := plan.compile(); err != nil {
 		return nil, err
 	}
@@ -68,46 +90,60 @@ func (s *Store) begin(ctx context.Context, plan Plan, f reports.Run, started tim
 	if err != nil {
 		return nil, err
 	}
-	known, err := json.Marshal(&f)
+	known, err := factsText(&f)
 	if err != nil {
-		return nil, fmt.Errorf("history: facts: %w", err)
+		return nil, err
 	}
-	err = s.change(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `SELECT id FROM run WHERE scan_id = ?`, f.ScanID).Scan(&r.run)
+	var again bool
+	err = s.persist(ctx, func(ctx context.Context, tx *sql.Tx, _ int) error {
+		err := tx.QueryRowContext(ctx, `SELECT id FROM run WHERE scan_id = $1`, f.ScanID).Scan(&r.batch.run)
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
-			err = tx.QueryRowContext(ctx, `INSERT INTO run (scan_id, site, vantage, plan_key, plan, started, facts)
-				VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-				f.ScanID, f.Site, f.Vantage, plan.key(&f), packedPlan, started.UnixNano(), string(known)).Scan(&r.run)
+			again = false
+			err = tx.QueryRowContext(ctx, `INSERT INTO run (scan_id, site, vantage, job, plan_key, plan, started, facts)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`,
+				f.ScanID, f.Site, f.Vantage, f.Job, plan.key(&f), packedPlan, started.UnixNano(), known).Scan(&r.batch.run)
 		case err == nil: // a run that is taken up again
-			r.again = true
-			if _, err = tx.ExecContext(ctx, `UPDATE run SET finished = 0, swept = 0 WHERE id = ?`, r.run); err == nil {
-				_, err = tx.ExecContext(ctx, `DELETE FROM answer WHERE run = ?`, r.run) // the checkpoint gives them again
-			}
+			again = true
+			_, err = tx.ExecContext(ctx, `UPDATE run SET finished = 0, swept = 0, tally = '', against = '' WHERE id = $1`, r.batch.run)
 		}
 		if err != nil {
 			return err
 		}
-		r.scope, err = scope(ctx, tx, f.Site, f.Vantage)
+		r.batch.scope, err = scope(ctx, tx, f.Site, f.Vantage)
 		return err
 	})
+	if err == nil && again {
+		err = r.remember(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// change runs fn in a transaction.
-func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return s.explain(err)
+// remember reads which targets the run has.
+func (r *Recorder) remember(ctx context.Context) error {
+	run := Run{row: r.batch.run}
+	c := r.store.cursor(&run)
+	for err := c.next(ctx); ; err = c.next(ctx) {
+		if err != nil {
+			return err
+		}
+		if !c.more {
+			break
+		}
+		t, err := parseKey(c.key)
+		if err != nil {
+			return err
+		}
+		r.opened.add(t)
 	}
-	if err := fn(tx); err != nil {
-		_ = tx.Rollback() // the first error says more
-		return s.explain(err)
-	}
-	return s.explain(tx.Commit())
+	return r.store.answers(ctx, run, func(number int64, f reports.Finding) error {
+		r.batch.number = number
+		r.answered.add(target(&f))
+		return nil
+	})
 }
 
 // Write takes one finding. An error may also be that of an earlier finding.
@@ -122,18 +158,40 @@ func (r *Recorder) Write(_ context.Context, f reports.Finding) error {
 		if err != nil {
 			return err
 		}
-		r.rows = append(r.rows, p)
-	} else {
+		r.open(target(&f), p)
+	} else if t := target(&f); !r.opened.has(t) && r.answered.add(t) {
 		r.answers.add(&f)
+		r.fresh++
 	}
-	if len(r.rows) >= commitRows || r.answers.count >= maxBatch {
+	if len(r.batch.rows) >= commitRows || r.answers.count >= maxBatch {
 		r.commit()
 		return r.err
 	}
-	if r.timer == nil {
+	if r.timer == nil && len(r.batch.rows)+r.answers.count > 0 {
 		r.timer = time.AfterFunc(commitAfter, r.tick)
 	}
 	return nil
+}
+
+// open puts an open port to what waits.
+func (r *Recorder) open(t scanner.Target, p packed) {
+	if r.answered.has(t) {
+		r.batch.overruled = append(r.batch.overruled, p.key)
+	}
+	if r.opened.add(t) {
+		r.fresh++
+		r.batch.rows = append(r.batch.rows, p)
+		return
+	}
+	for i := range r.batch.rows { // seldom
+		if old := &r.batch.rows[i]; string(old.key) == string(p.key) {
+			p.replaces = old.replaces
+			*old = p
+			return
+		}
+	}
+	p.replaces, r.batch.replaces = true, true
+	r.batch.rows = append(r.batch.rows, p)
 }
 
 // tick commits what waits, when nothing more has come.
@@ -152,77 +210,98 @@ func (r *Recorder) commit() {
 		r.timer.Stop()
 		r.timer = nil
 	}
-	if r.err != nil || len(r.rows)+r.answers.count == 0 {
+	b := &r.batch
+	if r.err != nil || len(b.rows)+r.answers.count == 0 {
 		return
 	}
-	ctx := context.Background()
-	if r.err = r.store.change(ctx, func(tx *sql.Tx) error { return r.insert(ctx, tx) }); r.err != nil {
+	if b.count = r.answers.count; b.count > 0 {
+		if b.answers, r.err = r.pack.pack(r.answers.body); r.err != nil {
+			return
+		}
+		b.number++
+	}
+	r.err = r.store.persist(context.Background(), func(ctx context.Context, tx *sql.Tx, try int) error {
+		if try > 0 { // the one before may have been committed
+			b.replaceAll()
+		}
+		return r.store.insert(ctx, tx, b)
+	})
+	if r.err != nil {
 		return
 	}
-	r.stored += uint64(len(r.rows) + r.answers.count)
-	clear(r.rows)
-	r.rows = r.rows[:0]
+	r.stored += r.fresh
+	r.fresh = 0
+	b.reset()
 	r.answers.reset()
 }
 
-func (r *Recorder) insert(ctx context.Context, tx *sql.Tx) error {
-	if r.answers.count > 0 {
-		body, err := r.pack.pack(r.answers.body)
-		if err == nil {
-			_, err = tx.ExecContext(ctx, `INSERT INTO answer (run, count, body) VALUES (?, ?, ?)`, r.run, r.answers.count, body)
-		}
+var errPruned = errors.New("the run was removed while it was written")
+
+func (b *batch) replaceAll() {
+	b.replaces = len(b.rows) > 0
+	for i := range b.rows {
+		b.rows[i].replaces = true
+	}
+}
+
+func (b *batch) reset() {
+	clear(b.rows)
+	b.rows, b.overruled, b.replaces, b.answers, b.count = b.rows[:0], b.overruled[:0], false, nil, 0
+}
+
+// insert stores a batch. Whatever of it is stored already stays once.
+func (s *Store) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
+	res, err := tx.ExecContext(ctx, `UPDATE run SET swept = 0 WHERE id = $1`, b.run) // and nobody prunes it now
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, errPruned)
+	}
+	if b.count > 0 {
+		_, err := tx.ExecContext(ctx, `INSERT INTO answer (run, batch, count, body) VALUES ($1, $2, $3, $4) ON CONFLICT (run, batch) DO NOTHING`,
+			b.run, b.number, b.count, b.answers)
 		if err != nil {
 			return err
 		}
 	}
-	if len(r.rows) == 0 {
+	for _, key := range b.overruled {
+		_, err := tx.ExecContext(ctx, `INSERT INTO overruled (run, key) VALUES ($1, $2) ON CONFLICT (run, key) DO NOTHING`, b.run, key)
+		if err != nil {
+			return err
+		}
+	}
+	if len(b.rows) == 0 {
 		return nil
 	}
-	detail, err := tx.PrepareContext(ctx, `INSERT INTO detail (body, evidence) VALUES (?, ?)`)
-	if err != nil {
-		return err
-	}
-	defer detail.Close() //nolint:errcheck // with the transaction
-	finding, err := tx.PrepareContext(ctx, `INSERT INTO finding (run, key, digest, mac, cert, host, detail, evidence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
-		ON CONFLICT DO UPDATE SET digest = excluded.digest, mac = excluded.mac, cert = excluded.cert, host = excluded.host,
-		detail = excluded.detail, evidence = excluded.evidence`)
-	if err != nil {
-		return err
-	}
-	defer finding.Close() //nolint:errcheck // with the transaction
-	sighting, err := tx.PrepareContext(ctx, `INSERT INTO sighting (scope, key, first, last) VALUES (?1, ?2, ?3, ?3)
-		ON CONFLICT DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last)`)
-	if err != nil {
-		return err
-	}
-	defer sighting.Close() //nolint:errcheck // with the transaction
-	for i := range r.rows {
-		p := &r.rows[i]
-		if r.again {
-			_, err := tx.ExecContext(ctx, `DELETE FROM detail WHERE id IN (SELECT detail FROM finding WHERE run = ? AND key = ?)`, r.run, p.key)
-			if err != nil {
+	if b.replaces {
+		for i := range b.rows {
+			if err := b.forget(ctx, tx, &b.rows[i]); err != nil {
 				return err
 			}
 		}
-		res, err := detail.ExecContext(ctx, p.detail, p.evidence)
+	}
+	return s.dialect.insert(ctx, tx, b)
+}
+
+// forget removes what the row replaces. What a revision superseded stays.
+func (b *batch) forget(ctx context.Context, tx *sql.Tx, p *packed) error {
+	if !p.replaces {
+		return nil
+	}
+	for _, column := range []string{"detail", "evidence"} {
+		_, err := tx.ExecContext(ctx, `DELETE FROM detail WHERE id = (SELECT `+column+` FROM finding WHERE run = $1 AND key = $2)
+			AND id NOT IN (SELECT detail FROM superseded WHERE run = $1 AND key = $2)`, b.run, p.key)
 		if err != nil {
-			return err
-		}
-		id, err := res.LastInsertId()
-		if err != nil {
-			return err
-		}
-		if _, err := finding.ExecContext(ctx, r.run, p.key, p.digest, p.mac, p.cert, p.host, id); err != nil {
-			return err
-		}
-		if _, err := sighting.ExecContext(ctx, r.scope, p.key, p.seen); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err := tx.ExecContext(ctx, `DELETE FROM finding WHERE run = $1 AND key = $2`, b.run, p.key)
+	return err
 }
 
-// Stored returns how many findings are on the disk.
+// Stored returns how many findings this recorder has on the disk. One that was
+// there before is not counted again.
 func (r *Recorder) Stored() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -235,7 +314,7 @@ func (r *Recorder) Close() error {
 	if err := r.flush(); err != nil {
 		return err
 	}
-	return r.store.finish(context.Background(), r.run, r.facts(), time.Now())
+	return r.store.finish(context.Background(), r.batch.run, r.facts(), time.Now())
 }
 
 // flush stores what waits.
@@ -248,13 +327,19 @@ func (r *Recorder) flush() error {
 
 // finish stores the outcome of a run that ended now.
 func (s *Store) finish(ctx context.Context, run int64, f reports.Run, now time.Time) error {
-	text, err := json.Marshal(&f)
+	text, err := factsText(&f)
 	if err != nil {
-		return fmt.Errorf("history: facts: %w", err)
+		return err
 	}
-	swept := f.Scan.Complete && !f.Interrupted && f.Lost == 0
-	return s.change(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE run SET finished = ?, swept = ?, facts = ? WHERE id = ?`, now.UnixNano(), swept, string(text), run)
+	swept := 0
+	if f.Scan.Complete && !f.Interrupted && f.Lost == 0 {
+		swept = 1
+	}
+	return s.persist(ctx, func(ctx context.Context, tx *sql.Tx, _ int) error {
+		_, err := tx.ExecContext(ctx, `UPDATE run SET finished = $2, swept = $3, facts = $4 WHERE id = $1`, run, now.UnixNano(), swept, text)
+		if err == nil {
+			err = keepTally(ctx, tx, run)
+		}
 		return err
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go4.org/netipx"
 
@@ -73,6 +74,7 @@ type Run struct {
 	Ticket   string    `json:"ticket"`
 	Targets  []string  `json:"targets"`
 	Ports    []string  `json:"ports"`
+	Job      string    `json:"job,omitempty"` // of a server's schedule
 	Open     uint64    `json:"open"`
 	Hosts    uint64    `json:"hosts_alive"`
 	Revision int       `json:"revision"` // 1, and one more each time it was judged again
@@ -83,7 +85,9 @@ type Run struct {
 	row     int64
 	planKey string
 	plan    Plan
-	swept   bool // every target was measured: silence means something
+	swept   bool   // every target was measured: silence means something
+	tally   *Tally // nil while the run is unfinished
+	against string
 }
 
 // Plan returns what the run asked.
@@ -99,17 +103,26 @@ func (r *Run) covers(t scanner.Target) bool {
 	return r.swept && r.Facts.Shard == "" && r.plan.Contains(t)
 }
 
-const runColumns = `id, scan_id, site, vantage, plan_key, plan, started, finished, swept, revision, facts,
-	(SELECT count(*) FROM finding WHERE finding.run = run.id)`
+const runColumns = `id, scan_id, site, vantage, job, plan_key, plan, started, finished, swept, revision, facts, tally, against,
+	CASE WHEN tally = '' THEN (SELECT count(*) FROM finding WHERE finding.run = run.id) ELSE 0 END`
 
 func scanRun(row interface{ Scan(...any) error }) (Run, error) {
 	var r Run
-	var started, finished int64
+	var started, finished, swept int64
 	var plan []byte
-	var facts string
-	err := row.Scan(&r.row, &r.ID, &r.Site, &r.Vantage, &r.planKey, &plan, &started, &finished, &r.swept, &r.Revision, &facts, &r.Open)
+	var facts, tally string
+	err := row.Scan(&r.row, &r.ID, &r.Site, &r.Vantage, &r.Job, &r.planKey, &plan, &started, &finished, &swept, &r.Revision, &facts,
+		&tally, &r.against, &r.Open)
 	if err != nil {
 		return r, err
+	}
+	r.swept = swept != 0
+	if tally != "" {
+		r.tally = new(Tally)
+		if err := json.Unmarshal([]byte(tally), r.tally); err != nil {
+			return r, fmt.Errorf("history: run %s: its stored counts are damaged: %w", r.ID, err)
+		}
+		r.Open = r.tally.Open
 	}
 	if err := json.Unmarshal([]byte(facts), &r.Facts); err != nil {
 		return r, fmt.Errorf("history: run %s: its stored facts are damaged: %w", r.ID, err)
@@ -143,26 +156,12 @@ func scanRun(row interface{ Scan(...any) error }) (Run, error) {
 	return r, nil
 }
 
-// Runs returns all runs, the newest first.
-func (s *Store) Runs(ctx context.Context) ([]Run, error) {
-	return s.runs(ctx, `SELECT `+runColumns+` FROM run ORDER BY started DESC, id DESC`)
-}
-
 func (s *Store) runs(ctx context.Context, query string, args ...any) ([]Run, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, s.explain(err)
+	all, err := collect(ctx, s.db, func(rows *sql.Rows) (Run, error) { return scanRun(rows) }, query, args...)
+	if all == nil {
+		all = []Run{}
 	}
-	defer rows.Close() //nolint:errcheck // Err below says it
-	all := []Run{}
-	for rows.Next() {
-		r, err := scanRun(rows)
-		if err != nil {
-			return nil, s.explain(err)
-		}
-		all = append(all, r)
-	}
-	return all, s.explain(rows.Err())
+	return all, s.explain(err)
 }
 
 // ErrNoRun is wrapped by Find when nothing matches.
@@ -177,16 +176,16 @@ func (s *Store) Find(ctx context.Context, name string) (Run, error) {
 	}
 	var found []Run
 	if isLast {
-		found, err = s.runs(ctx, `SELECT `+runColumns+` FROM run ORDER BY started DESC, id DESC LIMIT 1 OFFSET ?`, back)
+		found, err = s.runs(ctx, `SELECT `+runColumns+` FROM run ORDER BY started DESC, id DESC LIMIT 1 OFFSET $1`, back)
 	} else {
-		found, err = s.runs(ctx, `SELECT `+runColumns+` FROM run WHERE substr(scan_id, 1, length(?1)) = ?1
-			OR substr(scan_id, 1, length(?1) + 2) = 's_' || ?1 ORDER BY scan_id = ?1 DESC LIMIT 3`, name)
+		found, err = s.runs(ctx, `SELECT `+runColumns+` FROM run WHERE substr(scan_id, 1, $2) = $1
+			OR substr(scan_id, 1, $2 + 2) = 's_' || $1 ORDER BY scan_id = $1 DESC LIMIT 3`, name, utf8.RuneCountInString(name))
 	}
 	switch {
 	case err != nil:
 		return Run{}, err
 	case len(found) == 0:
-		return Run{}, fmt.Errorf("history: run %q: %w in %s: dormant runs list shows them all", name, ErrNoRun, s.path)
+		return Run{}, fmt.Errorf("history: run %q: %w in %s: dormant runs list shows them all", name, ErrNoRun, s.name)
 	case len(found) > 1 && found[0].ID != name:
 		return Run{}, fmt.Errorf("history: run %q: more than one begins like that, such as %s and %s", name, found[0].ID, found[1].ID)
 	}
@@ -214,15 +213,15 @@ func parseLast(name string) (back int, ok bool, err error) {
 // measured the same targets goes before one that shares some of them, and a
 // whole sweep before a part of one.
 func (s *Store) Base(ctx context.Context, r Run) (Run, bool, error) {
-	before := `SELECT ` + runColumns + ` FROM run WHERE site = ? AND vantage = ? AND finished > 0 AND id <> ? AND
-		(started < ? OR started = ? AND id < ?)`
-	args := []any{r.Site, r.Vantage, r.row, r.Started.UnixNano(), r.Started.UnixNano(), r.row}
+	before := `SELECT ` + runColumns + ` FROM run WHERE site = $1 AND vantage = $2 AND finished > 0 AND
+		(started < $3 OR started = $3 AND id < $4)`
+	args := []any{r.Site, r.Vantage, r.Started.UnixNano(), r.row}
 	for _, swept := range []int{1, 0} {
-		same, err := s.runs(ctx, before+` AND plan_key = ? AND swept = ? ORDER BY started DESC, id DESC LIMIT 1`, append(slices.Clone(args), r.planKey, swept)...)
+		same, err := s.runs(ctx, before+` AND swept = $5 AND plan_key = $6 ORDER BY started DESC, id DESC LIMIT 1`, append(slices.Clone(args), swept, r.planKey)...)
 		if err != nil || len(same) > 0 {
 			return first(same), len(same) > 0, err
 		}
-		some, err := s.runs(ctx, before+` AND swept = ? ORDER BY started DESC, id DESC LIMIT 100`, append(slices.Clone(args), swept)...)
+		some, err := s.runs(ctx, before+` AND swept = $5 ORDER BY started DESC, id DESC LIMIT 100`, append(slices.Clone(args), swept)...)
 		if err != nil {
 			return Run{}, false, err
 		}
@@ -245,9 +244,9 @@ func first(runs []Run) Run {
 // scope returns the number under which the sightings of a site and vantage are
 // kept.
 func scope(ctx context.Context, tx *sql.Tx, site, vantage string) (id int64, err error) {
-	_, err = tx.ExecContext(ctx, `INSERT INTO scope (site, vantage) VALUES (?, ?) ON CONFLICT DO NOTHING`, site, vantage)
+	_, err = tx.ExecContext(ctx, `INSERT INTO scope (site, vantage) VALUES ($1, $2) ON CONFLICT DO NOTHING`, site, vantage)
 	if err == nil {
-		err = tx.QueryRowContext(ctx, `SELECT id FROM scope WHERE site = ? AND vantage = ?`, site, vantage).Scan(&id)
+		err = tx.QueryRowContext(ctx, `SELECT id FROM scope WHERE site = $1 AND vantage = $2`, site, vantage).Scan(&id)
 	}
 	return id, err
 }

@@ -135,8 +135,8 @@ func TestCoverageOfSubnets(t *testing.T) {
 	}}
 	got := string(render(t, "coverage", o, sinktest.Findings()))
 	want := "site,vantage,subnet,port,transport,targets,probed,excluded,answered,unreachable,local_errors,est_loss,complete\r\n" +
-		"hq,here,10.0.1.0/24,,,12,12,,3,0,0,,yes\r\n" +
-		"hq,here,10.0.2.0/24,,,12,6,,1,0,0,,no\r\n"
+		"hq,here,10.0.1.0/24,,,12,12,0,3,0,0,,yes\r\n" +
+		"hq,here,10.0.2.0/24,,,12,6,0,1,0,0,,no\r\n"
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("coverage (-want +got):\n%s", d)
 	}

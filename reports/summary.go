@@ -61,6 +61,9 @@ type Identification struct {
 	// MostConnections counts those to the host that got the most, canaries
 	// included. There is never more than one at a time to a host.
 	MostConnections uint64 `json:"most_connections_to_a_host"`
+	// MostBytesSent is the most bytes that any one host was sent in dialogues, of
+	// what they said: without headers.
+	MostBytesSent uint64 `json:"most_bytes_sent_to_a_host"`
 	// Talked is the time of all dialogues added up; many run at a time.
 	Talked time.Duration `json:"talked_ns"`
 }
@@ -123,9 +126,63 @@ func (r *Run) Coverage() string {
 		}
 	}
 	if why := r.Reasons(); len(why) > 0 {
-		return b.String() + ". INCOMPLETE: " + strings.Join(why, "; ") + "."
+		b.WriteString(". INCOMPLETE: " + strings.Join(why, "; ") + ".")
+	} else {
+		b.WriteString(". Complete.")
 	}
-	return b.String() + ". Complete."
+	for _, said := range []string{r.lost(), r.estimate()} {
+		if said != "" {
+			b.WriteString(" " + said)
+		}
+	}
+	return b.String()
+}
+
+// lost says what got lost on the way and what asking again has made good, ""
+// when nothing did.
+func (r *Run) lost() string {
+	l := r.Scan.Loss
+	if l == nil || l.Late == 0 {
+		return ""
+	}
+	return fmt.Sprintf("About %s of the probes or their answers got lost: %s came only to a retry, the expected recall is %s, retries cost %s more probes.",
+		percent(l.Rate), plural(l.Late, "answer"), percent(l.Recall), percent(r.retryCost()))
+}
+
+// estimate says what both passes of --estimate have missed, "" without them.
+func (r *Run) estimate() string {
+	e := r.Scan.Estimate
+	if e == nil {
+		return ""
+	}
+	return fmt.Sprintf("Two passes: %s open in the first, %s in the second, %s in both; an estimated %.1f in neither (95%%: %.1f to %.1f).",
+		number(e.First), number(e.Second), number(e.Both), e.Missed, e.Low, e.High)
+}
+
+// retryCost is how many probes the retries were, as a share of the others.
+func (r *Run) retryCost() float64 {
+	first := r.Scan.Probes - min(r.Scan.Probes, r.Scan.Retries)
+	if first == 0 {
+		return 0
+	}
+	return float64(r.Scan.Retries) / float64(first)
+}
+
+// percent writes a share with as many digits as make a difference: a recall of
+// 99.994 % is not 100 %, and one above the largest that is written is less, too.
+func percent(share float64) string {
+	switch p := 100 * share; {
+	case p == 0 || p == 100:
+		return fmt.Sprintf("%.0f%%", p)
+	case p > 99.9999 && p < 100:
+		return "over 99.9999%"
+	case p > 99 && p < 100:
+		return fmt.Sprintf("%.4f%%", p)
+	case p < 0.1:
+		return fmt.Sprintf("%.2g%%", p)
+	default:
+		return fmt.Sprintf("%.1f%%", p)
+	}
 }
 
 func (r *Run) from() string {
@@ -149,8 +206,12 @@ func (r *Run) WriteText(w io.Writer) error {
 		line("excluded", "%s", strings.Join(r.Excluded, " "))
 	}
 	line("ports", "%s", strings.Join(r.Ports, " "))
-	line("sweep", "%s (%s again) at %s per second, backend %s, seed %d", plural(s.Probes, "probe"), number(s.Retries),
-		number(uint64(s.Rate)), r.Backend, r.Seed)
+	line("sweep", "%s (%s again: %s more) at %s per second, backend %s, seed %d", plural(s.Probes, "probe"), number(s.Retries),
+		percent(r.retryCost()), number(uint64(s.Rate)), r.Backend, r.Seed)
+	if l := s.Loss; l != nil {
+		line("loss", "%s of probes or answers, by %s of which %s came to a retry; expected recall %s", percent(l.Rate),
+			plural(l.Answers, "answer"), number(l.Late), percent(l.Recall))
+	}
 	if s.Skipped > 0 {
 		line("skipped", "%s without a neighbour got no probe", plural(s.Skipped, "target"))
 	}
@@ -158,8 +219,8 @@ func (r *Run) WriteText(w io.Writer) error {
 		line("dialogues", "%s, %s, %s sent and %s received, %s", plural(id.Ports, "port"), plural(id.Connections, "connection"),
 			plural(id.BytesSent, "byte"), plural(id.BytesReceived, "byte"), plural(id.Canaries, "canary connect"))
 	}
-	if id.MostConnections > 0 {
-		line("gentleness", "at most %s to one host, one at a time", plural(id.MostConnections, "connection"))
+	if s.MostToHost > 0 || id.MostConnections > 0 {
+		line("gentleness", "%s", r.gentleness())
 	}
 	if id.Fragile > 0 {
 		line("fragile", "%s open, and not talked to", plural(id.Fragile, "port"))
@@ -173,6 +234,16 @@ func (r *Run) WriteText(w io.Writer) error {
 		return fmt.Errorf("reports: write summary: %w", err)
 	}
 	return nil
+}
+
+// gentleness says what the host that got the most has got.
+func (r *Run) gentleness() string {
+	s, id := &r.Scan, &r.Identify
+	said := fmt.Sprintf("at most %s of %s to one host", plural(s.MostToHost, "probe"), plural(s.MostBytesToHost, "byte"))
+	if id.MostConnections > 0 {
+		said += fmt.Sprintf(", and %s with %s sent, one at a time", plural(id.MostConnections, "connection"), plural(id.MostBytesSent, "byte"))
+	}
+	return said
 }
 
 // plural is "1 port", "12 ports", "1,048,576 ports".

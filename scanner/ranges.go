@@ -40,6 +40,7 @@ type Ranges struct {
 	names    map[netip.Addr][]string
 	notes    []string
 	excluded uint64
+	taken    []netip.Prefix // what was excluded of the targets
 }
 
 // ParseRanges reads all targets and exclusions, resolves names, and takes the
@@ -84,6 +85,11 @@ func (r *Ranges) Count() uint64 { return count(r.set, r.zoned) }
 
 // Excluded returns how many addresses the exclusions took away.
 func (r *Ranges) Excluded() uint64 { return r.excluded }
+
+// ExcludedPrefixes returns what the exclusions took away from the targets,
+// sorted and disjoint, link-local addresses with a zone left out. The caller
+// owns the slice.
+func (r *Ranges) ExcludedPrefixes() []netip.Prefix { return slices.Clone(r.taken) }
 
 // IPv4Count returns the number of IPv4 addresses.
 func (r *Ranges) IPv4Count() uint64 {
@@ -286,6 +292,9 @@ func (p *rangeParser) subtract(targets, exclusions gathered) (*Ranges, error) {
 		return nil, fmt.Errorf("scanner: targets minus exclusions: %w", err)
 	}
 	r := &Ranges{set: set, names: p.names, notes: p.notes}
+	if r.taken, err = overlap(all, out); err != nil {
+		return nil, fmt.Errorf("scanner: excluded targets: %w", err)
+	}
 	slices.SortFunc(targets.zoned, netip.Addr.Compare)
 	zoned := slices.Compact(targets.zoned)
 	for _, addr := range zoned {
@@ -312,6 +321,18 @@ func (p *rangeParser) subtract(targets, exclusions gathered) (*Ranges, error) {
 		}
 	}
 	return r, nil
+}
+
+// overlap returns what is in both sets, as sorted disjoint prefixes.
+func overlap(a, b *netipx.IPSet) ([]netip.Prefix, error) {
+	var both netipx.IPSetBuilder
+	both.AddSet(a)
+	both.Intersect(b)
+	set, err := both.IPSet()
+	if err != nil {
+		return nil, err
+	}
+	return set.Prefixes(), nil
 }
 
 // count returns the number of addresses, at most math.MaxUint64.

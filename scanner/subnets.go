@@ -1,6 +1,11 @@
 package scanner
 
-import "net/netip"
+import (
+	"math"
+	"math/bits"
+	"net/netip"
+	"slices"
+)
 
 // Subnet is what was covered of one /24, or /120 in IPv6.
 type Subnet struct {
@@ -13,10 +18,11 @@ type Subnet struct {
 	Open        uint64 `json:"open"`
 	Unreachable uint64 `json:"unreachable"`
 	LocalErrors uint64 `json:"local_errors"`
-	// Excluded counts targets that were asked for and excluded. The engine does
-	// not know them: whoever reads the targets fills them in. A subnet of which
-	// everything is excluded has no Targets, and can be a shorter prefix.
-	Excluded uint64 `json:"excluded,omitempty"`
+	// Excluded counts targets that were asked for and excluded, and
+	// ExcludedAddresses their addresses, of the whole plan also in a shard of it.
+	// See Summary.Exclude.
+	Excluded          uint64 `json:"excluded,omitempty"`
+	ExcludedAddresses uint64 `json:"excluded_addresses,omitempty"`
 	// EstLoss is Loss.Rate of this subnet alone, nil when nothing can be said.
 	EstLoss *float64 `json:"est_loss,omitempty"`
 }
@@ -56,4 +62,35 @@ func (s *Summary) cover(addr netip.Addr, state State, probed, answered bool) {
 		sub.LocalErrors++
 	case Closed, Filtered, OpenFiltered: // measured
 	}
+}
+
+// Exclude adds to the subnets what was excluded of the targets, with so many
+// ports each: the engine does not know it. What is excluded as a whole gets a
+// subnet without targets, which can be a shorter prefix. The prefixes do not
+// overlap each other and the plan.
+func (s *Summary) Exclude(prefixes []netip.Prefix, ports int) {
+	at := map[netip.Prefix]int{}
+	for i, sub := range s.Subnets {
+		at[sub.Prefix] = i
+	}
+	for _, p := range prefixes {
+		subnet := p
+		if p.Bits() > p.Addr().BitLen()-subnetBits {
+			subnet, _ = subnetOf(p.Addr())
+		}
+		i, ok := at[subnet]
+		if !ok {
+			i = len(s.Subnets)
+			at[subnet] = i
+			s.Subnets = append(s.Subnets, Subnet{Prefix: subnet})
+		}
+		sub := &s.Subnets[i]
+		sub.ExcludedAddresses += size(p)
+		if high, low := bits.Mul64(size(p), uint64(ports)); high > 0 {
+			sub.Excluded = math.MaxUint64
+		} else {
+			sub.Excluded += low
+		}
+	}
+	slices.SortStableFunc(s.Subnets, func(a, b Subnet) int { return a.Prefix.Compare(b.Prefix) })
 }

@@ -161,8 +161,5 @@ func (o *scanOptions) check() error {
 	case len(o.discovery) > 21:
 		return usageError("--discovery-name %q: want at most 21 bytes", o.discovery)
 	}
-	if o.control.estimate && o.shard.Count > 1 {
-		return usageError("--estimate: not together with --shard: another order cuts other shards")
-	}
 	return o.control.check()
 }

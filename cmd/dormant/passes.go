@@ -80,6 +80,7 @@ func join(a, b pipeline.Outcome) pipeline.Outcome {
 	s.Probes += t.Probes
 	s.Retries += t.Retries
 	s.MostToHost += t.MostToHost
+	s.MostBytesToHost += t.MostBytesToHost
 	s.MaxHalfOpen += t.MaxHalfOpen // the passes may follow each other within one timeout
 	s.HostsAlive = max(s.HostsAlive, t.HostsAlive)
 	s.Counters = s.Counters.Add(t.Counters)
@@ -107,6 +108,10 @@ func addDialogues(a, b reports.Identification) reports.Identification {
 	a.Canaries += b.Canaries
 	a.BytesSent += b.BytesSent
 	a.BytesReceived += b.BytesReceived
+	a.Fragile = max(a.Fragile, b.Fragile)
+	a.MostConnections += b.MostConnections
+	a.MostBytesSent += b.MostBytesSent
+	a.Talked += b.Talked
 	return a
 }
 

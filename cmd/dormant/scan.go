@@ -247,6 +247,9 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 	save()
 	stop()
 	out.Scan.Notes = append(out.Scan.Notes, s.hold.notes()...)
+	if cfg.Subnets {
+		out.Scan.Exclude(s.ranges.ExcludedPrefixes(), len(s.plan.Ports()))
+	}
 	s.run.Scan, s.run.Identify, s.run.Lost = out.Scan, out.Identify, out.Lost
 	for _, note := range out.Scan.Notes {
 		s.a.log.Info(note)
@@ -276,7 +279,7 @@ func (s *scan) engineConfig(guard *scanner.Guard) scanner.Config {
 // order.
 func (s *scan) secondPass(guard *scanner.Guard) (*pipeline.Local, *scanner.Plan, func() error, error) {
 	cfg := s.engineConfig(guard)
-	cfg.Silent, cfg.Subnets = false, false
+	cfg.Silent, cfg.Subnets, cfg.Cut = false, false, s.plan // a shard is the same targets in both orders
 	plan, err := s.ranges.Plan(s.o.ports, secondSeed(s.o.seed))
 	if err != nil {
 		return nil, nil, nil, err

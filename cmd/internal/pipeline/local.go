@@ -144,7 +144,8 @@ type tally struct {
 // cost is what one host got.
 type cost struct {
 	connections uint64
-	canaries    bool // are counted
+	bytes       uint64 // sent
+	canaries    bool   // are counted
 }
 
 func (t *tally) add(ev fingerprint.Evidence, err error) {
@@ -172,6 +173,7 @@ func (t *tally) add(ev fingerprint.Evidence, err error) {
 	c.Talked += ev.Elapsed
 	host := t.hosts[ev.Target.Addr]
 	host.connections += uint64(ev.Connections)
+	host.bytes += uint64(ev.BytesSent)
 	if ev.Host.CanariesAsked > 0 && !host.canaries {
 		host.canaries = true
 		host.connections += uint64(ev.Host.CanariesAsked)
@@ -179,6 +181,7 @@ func (t *tally) add(ev fingerprint.Evidence, err error) {
 	}
 	t.hosts[ev.Target.Addr] = host
 	c.MostConnections = max(c.MostConnections, host.connections)
+	c.MostBytesSent = max(c.MostBytesSent, host.bytes)
 }
 
 // unheld counts an open port that an interrupt left without a dialogue.

@@ -3,6 +3,7 @@ package firewall
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,36 +12,50 @@ import (
 // finds no packet that goes another way than the model says.
 func TestIptablesAgainstKernel(t *testing.T) {
 	program(t, "iptables-restore")
-	k := newKernel(t)
+	program(t, "ipset")
+	iptablesAgainstKernel(t, newKernel(t), "iptables", 4)
+}
+
+// iptablesAgainstKernel does so with the named program. Every chain of a case
+// has the flows of its own traffic class.
+func iptablesAgainstKernel(t *testing.T, k *kernel, name string, byDefault int) {
 	r := seed(t)
 	var s score
 	used := map[flow]bool{}
-	for range rounds(t, 4) {
-		var rules, chains strings.Builder
+	kinds := k.setKinds()
+	for range rounds(t, byDefault) {
+		var rules, chains, sets strings.Builder
 		var cases []*kernelCase
 		policies := map[uint8]string{}
 		for mark := uint8(1); mark < sentinelMark; mark++ {
-			g := iptablesGen{Rand: r, mark: mark}
-			for _, name := range []string{"", "c1", "c2", "c3"} {
-				fmt.Fprintf(&chains, ":case%d%s - [0:0]\n", mark, name)
-			}
+			g := iptablesGen{Rand: r, mark: mark, hooks: k.hooks()}
 			policies[mark] = g.one("ACCEPT", "DROP")
-			fmt.Fprintf(&rules, "-A FORWARD -m dscp --dscp %d -j case%d\n-A FORWARD -m dscp --dscp %d -j %s\n", mark, mark, mark, policies[mark])
+			for _, chain := range append([]string{"c1", "c2", "c3"}, g.hooks...) {
+				fmt.Fprintf(&chains, ":case%d%s - [0:0]\n", mark, chain)
+			}
+			for _, hook := range g.hooks {
+				fmt.Fprintf(&rules, "-A %s -m dscp --dscp %d -j case%d%s\n-A %s -m dscp --dscp %d -j %s\n", hook, mark, mark, hook, hook, mark, policies[mark])
+			}
+			sets.WriteString(g.makeSets(kinds))
 			rules.WriteString(g.rules())
 			cases = append(cases, &kernelCase{mark: mark, flows: randomFlows(r, mark, 24, false, used)})
 		}
-		k.run("*filter\n:FORWARD ACCEPT [0:0]\n"+chains.String()+rules.String()+"COMMIT\n", "iptables-restore")
-		listing := k.run("", "iptables-save", "-c")
+		k.run("*filter\nCOMMIT\n", name+"-restore")
+		k.forgetSets()
+		k.run(sets.String(), "ipset", "-exist", "restore")
+		k.run("*filter\n"+chains.String()+rules.String()+"COMMIT\n", name+"-restore")
+		listing, saved := k.run("", name+"-save", "-c", "-t", "filter"), []byte(k.run("", "ipset", "save"))
 		for _, c := range cases {
-			c.text = ownChains(listing, c.mark, policies[c.mark])
-			var o Options
+			c.text = ownChains(listing, c.mark, policies[c.mark], k.hooks())
+			o := Options{IPSets: saved, IPSetsFile: "sets"}
 			if r.IntN(3) > 0 {
-				o.Assume = zones(t)
+				o.Assume = k.assume()
 			}
 			var err error
 			if c.rules, err = Parse("rules.v4", []byte(c.text), o); err != nil {
 				t.Fatalf("%v\n%s", err, numbered(c.text))
 			}
+			c.text += "\n" + ownSets(string(saved), c.mark)
 		}
 		k.holdAgainst(cases, &s)
 		if s.wrong > 0 {
@@ -50,22 +65,25 @@ func TestIptablesAgainstKernel(t *testing.T) {
 	s.report(t)
 }
 
-// ownChains keeps of a listing the chains of one case, the first of them as the
-// built-in chain.
-func ownChains(listing string, mark uint8, policy string) string {
+// ownChains keeps of a listing the chains of one case, those that the built-in
+// chains jump to as the built-in chains.
+func ownChains(listing string, mark uint8, policy string, hooks []string) string {
 	own := fmt.Sprintf("case%d", mark)
 	var b strings.Builder
-	fmt.Fprintf(&b, "*filter\n:FORWARD %s [0:0]\n", policy)
+	b.WriteString("*filter\n")
+	for _, hook := range hooks {
+		fmt.Fprintf(&b, ":%s %s [0:0]\n", hook, policy)
+	}
 	for line := range strings.Lines(listing) {
 		line = strings.TrimSuffix(line, "\n") + " \n"
 		words := strings.Fields(line)
 		switch {
 		case len(words) > 0 && strings.HasPrefix(words[0], ":"+own+"c"):
 			b.WriteString(line)
-		case len(words) > 2 && words[1] == "-A" && words[2] == own:
-			b.WriteString(strings.Replace(line, "-A "+own+" ", "-A FORWARD ", 1))
 		case len(words) > 2 && words[1] == "-A" && strings.HasPrefix(words[2], own+"c"):
 			b.WriteString(line)
+		case len(words) > 2 && words[1] == "-A" && slices.ContainsFunc(hooks, func(hook string) bool { return words[2] == own+hook }):
+			b.WriteString(strings.Replace(line, "-A "+own, "-A ", 1))
 		}
 	}
 	b.WriteString("COMMIT\n")
@@ -75,17 +93,19 @@ func ownChains(listing string, mark uint8, policy string) string {
 // iptablesGen writes random rules.
 type iptablesGen struct {
 	*rand.Rand
-	mark uint8
+	mark  uint8
+	hooks []string // the built-in chains
+	sets  []randomSet
 }
 
 func (g *iptablesGen) one(options ...string) string { return pick(g.Rand, options) }
 
 func (g *iptablesGen) rules() string {
 	var b strings.Builder
-	for depth, name := range []string{"c3", "c2", "c1", ""} {
+	for depth, name := range append([]string{"c3", "c2", "c1"}, g.hooks...) {
 		n := g.IntN(4)
-		if name == "" {
-			n = 1 + g.IntN(8)
+		if depth > 2 {
+			n, depth = 1+g.IntN(8), 3
 		}
 		for range n {
 			fmt.Fprintf(&b, "-A case%d%s %s\n", g.mark, name, g.rule(depth))
@@ -112,6 +132,8 @@ func (g *iptablesGen) rule(depth int) string {
 			kind = "--syn"
 		case "--sport", "--dport":
 			kind = "multiport"
+		case "set": // of these, several
+			kind = c
 		}
 		if !seen[kind] {
 			seen[kind] = true
@@ -141,7 +163,9 @@ func (g *iptablesGen) condition(proto string) string {
 	if g.IntN(25) == 0 { // what the model must not guess
 		return g.one("-m limit --limit 10000/sec --limit-burst 1000", "-m mark --mark 0", "-m length --length 0:9000", "-m ttl --ttl-gt 3")
 	}
-	switch n := g.IntN(13); {
+	switch n := g.IntN(15); {
+	case n > 12:
+		return g.setMatch()
 	case n < 2:
 		return not + "-s " + g.addrs(1+g.IntN(2))
 	case n < 4:

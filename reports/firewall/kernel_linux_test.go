@@ -23,6 +23,8 @@ import (
 // server's namespace, which only send and hear frames.
 type kernel struct {
 	t                *testing.T
+	place            Place // where the rules stand: Router, or Server for newKernelHost
+	ears             []int // raw sockets of a host, behind its input hook
 	client, server   *netlab.NS
 	router           *netlab.NS
 	toServer         *netlab.Capture // what arrives behind the router
@@ -39,7 +41,7 @@ const (
 )
 
 func newKernel(t *testing.T) *kernel {
-	k := &kernel{t: t, client: netlab.New(t), server: netlab.New(t), router: netlab.New(t)}
+	k := &kernel{t: t, place: Router, client: netlab.New(t), server: netlab.New(t), router: netlab.New(t)}
 	k.router.Sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
 		"net.ipv4.conf.all.send_redirects=0")
 	for i, end := range []*netlab.NS{k.client, k.server} {
@@ -121,7 +123,11 @@ func (k *kernel) frame(f flow, phase Phases) []byte {
 	if phase == Reply {
 		side, src, dst = serverSide, f.dst, f.src
 	}
-	eth := &layers.Ethernet{SrcMAC: k.macs[side][0], DstMAC: k.macs[side][1], EthernetType: layers.EthernetTypeIPv4}
+	macs := k.macs[side]
+	if k.place == Server { // its own packets are sent without one
+		macs = k.macs[clientSide]
+	}
+	eth := &layers.Ethernet{SrcMAC: macs[0], DstMAC: macs[1], EthernetType: layers.EthernetTypeIPv4}
 	var ip gopacket.NetworkLayer
 	var ipLayer gopacket.SerializableLayer
 	next := layers.IPProtocol(f.proto)
@@ -165,28 +171,20 @@ const sentinelMark = 63
 // packet came out on the other side.
 func (k *kernel) pass(flows []flow, phase Phases) map[flow]bool {
 	k.t.Helper()
-	side, capture, read := clientSide, k.toServer, &k.readServer
-	if phase == Reply {
-		side, capture, read = serverSide, k.toClient, &k.read
-	}
 	sentinel := flow{sentinelMark, registry.UDP, netip.MustParseAddrPort("10.1.255.1:9"), netip.MustParseAddrPort("10.2.255.1:9")}
 	arrived := map[flow]bool{}
 	for i, f := range append(flows[:len(flows):len(flows)], sentinel) {
-		if _, err := unix.Write(k.sockets[side], k.frame(f, phase)); err != nil {
-			k.t.Fatalf("send: %v", err)
-		}
+		k.send(f, phase)
 		if i%200 == 199 { // the queue between two namespaces holds 1,000 packets
 			time.Sleep(2 * time.Millisecond)
 		}
 	}
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		frames := capture.Frames()
-		for _, frame := range frames[*read:] {
+		k.heard(phase, func(frame []byte) {
 			if f, ok := flowOf(frame, phase); ok {
 				arrived[f] = true
 			}
-		}
-		*read = len(frames)
+		})
 		if arrived[sentinel] {
 			return arrived
 		}
@@ -242,7 +240,10 @@ type kernelCase struct {
 }
 
 // score counts how the model did against the kernel.
-type score struct{ sets, packets, unknown, flows, unknownFlows, wrong int }
+type score struct {
+	sets, packets, unknown, flows, unknownFlows, wrong int
+	why                                                map[string]int // the reasons of unknown packets
+}
 
 // holdAgainst sends all flows of the cases through the kernel, moment by moment,
 // and holds each packet's fate against the model.
@@ -262,9 +263,9 @@ func (k *kernel) holdAgainst(cases []*kernelCase, s *score) {
 		var next []flow
 		for _, f := range going {
 			c := byMark[f.mark]
-			path := c.rules.Paths[Router].Request
+			path := c.rules.Paths[k.place].Request
 			if phase == Reply {
-				path = c.rules.Paths[Router].Reply
+				path = c.rules.Paths[k.place].Reply
 			}
 			got := Judge(path, packet(f, phase), phase)
 			s.packets++
@@ -273,6 +274,12 @@ func (k *kernel) holdAgainst(cases []*kernelCase, s *score) {
 				k.t.Errorf("%v, %v: %d outcomes for one packet", f, phase, len(got))
 			case got[0].Effect == Unknown:
 				s.unknown++
+				if s.why == nil {
+					s.why = map[string]int{}
+				}
+				for _, w := range got[0].Why {
+					s.why[w.Text]++
+				}
 				if len(got[0].Why) == 0 {
 					k.t.Errorf("%v: unknown without a reason", f)
 				}
@@ -298,7 +305,7 @@ func (k *kernel) holdAgainst(cases []*kernelCase, s *score) {
 func (k *kernel) holdFlow(c *kernelCase, f flow, completed bool, s *score) {
 	s.flows++
 	target := targetOf(f)
-	for _, a := range c.rules.Reach(Router, oneAddr(f.src.Addr()), target) {
+	for _, a := range c.rules.Reach(k.place, oneAddr(f.src.Addr()), target) {
 		switch {
 		case a.Effect == Unknown:
 			s.unknownFlows++

@@ -21,18 +21,24 @@ func targetOf(f flow) scanner.Target {
 // packet that goes another way than the model says.
 func TestNftAgainstKernel(t *testing.T) {
 	program(t, "nft")
-	k := newKernel(t)
+	nftAgainstKernel(t, newKernel(t), 4)
+}
+
+func nftAgainstKernel(t *testing.T, k *kernel, byDefault int) {
 	r := seed(t)
 	var s score
 	used := map[flow]bool{}
-	for range rounds(t, 4) {
+	for range rounds(t, byDefault) {
 		k.run("flush ruleset\n", "nft", "-f", "-")
+		if k.place == Server {
+			k.quiet()
+		}
 		var script strings.Builder
 		var cases []*kernelCase
 		for mark := uint8(1); mark < sentinelMark; mark++ {
-			g := nftGen{Rand: r, mark: mark}
+			g := nftGen{Rand: r, mark: mark, place: k.place}
 			script.WriteString(g.table())
-			cases = append(cases, &kernelCase{mark: mark, flows: randomFlows(r, mark, 24, true, used)})
+			cases = append(cases, &kernelCase{mark: mark, flows: randomFlows(r, mark, 24, k.place == Router, used)})
 		}
 		k.load(script.String())
 		listing := k.run("", "nft", "-j", "list", "ruleset")
@@ -40,7 +46,7 @@ func TestNftAgainstKernel(t *testing.T) {
 			c.text = ownTable(t, listing, fmt.Sprintf("case%d", c.mark))
 			var o Options
 			if r.IntN(3) > 0 {
-				o.Assume = zones(t)
+				o.Assume = k.assume()
 			}
 			var err error
 			if c.rules, err = Parse("ruleset.json", []byte(c.text), o); err != nil {
@@ -78,11 +84,15 @@ func (k *kernel) load(script string) {
 	k.t.Fatal("nft refuses every script")
 }
 
-// zones says what lies behind the interfaces of the router.
-func zones(t *testing.T) (a Assume) {
-	for _, z := range []string{"zone=c0:10.1.0.0/16,fd01::/32", "zone=s0:10.2.0.0/16,fd02::/32"} {
+// assume says what lies behind the interfaces.
+func (k *kernel) assume() (a Assume) {
+	said := []string{"zone=c0:10.1.0.0/16,fd01::/32", "zone=s0:10.2.0.0/16,fd02::/32"}
+	if k.place == Server {
+		said = []string{"zone=c0:10.1.0.0/16", "zone=s0:10.3.0.0/16", "self:10.2.0.0/16"}
+	}
+	for _, z := range said {
 		if err := a.Set(z); err != nil {
-			t.Fatal(err)
+			k.t.Fatal(err)
 		}
 	}
 	return a
@@ -113,7 +123,8 @@ func ownTable(t *testing.T, listing, name string) string {
 // nftGen writes a random table.
 type nftGen struct {
 	*rand.Rand
-	mark uint8
+	mark  uint8
+	place Place
 }
 
 func (g *nftGen) one(options ...string) string { return pick(g.Rand, options) }
@@ -133,8 +144,11 @@ func (g *nftGen) table() string {
 		b.WriteString("}\n")
 	}
 	hooks := []string{"forward"}
+	if g.place == Server {
+		hooks = []string{"input", "output"}
+	}
 	if g.IntN(3) == 0 {
-		hooks = append(hooks, g.one("forward", "prerouting", "postrouting"))
+		hooks = append(hooks, hooks[g.IntN(len(hooks))], g.one("prerouting", "postrouting"))[:len(hooks)+1+g.IntN(2)]
 	}
 	for i, hook := range hooks {
 		fmt.Fprintf(&b, "chain base%d { type filter hook %s priority %d; policy %s;\n", i, hook, i*10, g.one("accept", "drop"))

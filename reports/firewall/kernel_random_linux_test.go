@@ -1,10 +1,12 @@
 package firewall
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -85,6 +87,9 @@ func (s *score) report(t *testing.T) {
 	share := func(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) }
 	t.Logf("%d rule sets, %d packets (%.1f %% unknown), %d flows (%.1f %% unknown), %d disagreements",
 		s.sets, s.packets, share(s.unknown, s.packets), s.flows, share(s.unknownFlows, s.flows), s.wrong)
+	for _, why := range slices.SortedFunc(maps.Keys(s.why), func(a, b string) int { return s.why[b] - s.why[a] })[:min(len(s.why), 8)] {
+		t.Logf("%6d unknown: %s", s.why[why], why)
+	}
 	if s.packets == 0 || share(s.unknown, s.packets) > 15 {
 		t.Errorf("%d of %d packets are unknown: want less than 15 %%", s.unknown, s.packets)
 	}

@@ -131,6 +131,7 @@ func (s *scan) keep(flags *pflag.FlagSet, args []string) {
 	}
 	root, err := statePath("runs")
 	if err == nil {
+		s.prune(root)
 		s.kept.run, err = checkpoint.Create(root, checkpoint.Header{
 			ScanID: s.meta.ScanID, Created: s.o.created, Program: version(), Identity: s.identity(), Seed: s.o.seed,
 			Args: slices.Concat([]string{}, args), Flags: given(flags),
@@ -139,6 +140,23 @@ func (s *scan) keep(flags *pflag.FlagSet, args []string) {
 	if err != nil {
 		s.kept.run = nil
 		s.a.log.Warn("no checkpoints: the run cannot be resumed", "error", err)
+	}
+}
+
+// unresumed is how long and how many scans wait to be resumed. A month is the
+// longest time between two scans that is usual.
+func unresumed() checkpoint.Limits {
+	return checkpoint.Limits{Age: 31 * 24 * time.Hour, Number: 20}
+}
+
+// prune removes scans that were interrupted and never resumed.
+func (s *scan) prune(root string) {
+	gone, err := checkpoint.Prune(root, unresumed(), time.Now())
+	for _, p := range gone {
+		s.a.log.Info("an unfinished scan is removed", "run", p.ID, "last worked on", p.Last.Local().Format(time.DateTime), "why", p.Why)
+	}
+	if err != nil {
+		s.a.log.Warn("unfinished scans could not be removed", "error", err)
 	}
 }
 

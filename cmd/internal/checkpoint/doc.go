@@ -6,6 +6,8 @@
 //	position.json  how far the sweep is, and how much of the journal belongs to it
 //	lock           held while a process works on the run
 //
+// A run that is complete is removed, one that is never resumed by [Prune].
+//
 // # Design
 //
 // The journal is binary, each record with its length and CRC-32C: an answer is

@@ -218,12 +218,15 @@ func (a *admission) look(now time.Time) {
 	for number, c := range live {
 		id, err := a.gate.Admit(c.peer)
 		switch {
-		case err == nil && !reflect.DeepEqual(id.Permissions, c.id.Permissions):
+		case err != nil && !errors.Is(err, ErrRefused):
+			a.log.Error("it cannot be seen who may be connected", "name", c.id.Name, "error", err)
+			continue
+		case err != nil:
+		case !reflect.DeepEqual(id.Permissions, c.id.Permissions):
 			err = errors.New("broker: its permissions have changed")
-		case err == nil && now.After(c.id.Until):
+		case now.After(c.id.Until):
 			err = errors.New("broker: its time is over")
-		}
-		if err == nil {
+		default:
 			continue
 		}
 		a.log.Warn("a connection was cut", "name", c.id.Name, "from", c.peer.Addr, "error", err)

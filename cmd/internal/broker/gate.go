@@ -2,6 +2,7 @@ package broker
 
 import (
 	"crypto/x509"
+	"errors"
 	"net"
 	"time"
 
@@ -27,6 +28,11 @@ type Identity struct {
 	// Until is when the connection ends by itself. Required.
 	Until time.Time
 }
+
+// ErrRefused is wrapped by the error of a Gate that knows the peer not to be
+// welcome. Any other error means that the gate could not look: then a new peer
+// is turned away, and a connection that is there stays.
+var ErrRefused = errors.New("refused")
 
 // Gate says who a peer is. Admit is called from several goroutines, once when a
 // peer comes and then about every second while its connection lasts: a

@@ -1,9 +1,9 @@
 package broker
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/time/rate"
@@ -37,7 +37,7 @@ func (l *logger) Errorf(format string, v ...any) { l.say(format, v) }
 // Fatalf is called where NATS itself would end the process.
 func (l *logger) Fatalf(format string, v ...any) {
 	select {
-	case l.fatal <- errors.New(fmt.Sprintf(format, v...)):
+	case l.fatal <- fmt.Errorf(format, v...):
 	default: // the first one says why
 	}
 }
@@ -48,8 +48,11 @@ func (l *logger) Debugf(string, ...any) {}
 // Tracef is not called: tracing is off.
 func (l *logger) Tracef(string, ...any) {}
 
+// meant is how the warnings begin that are about what we ask NATS for.
+const meant = "Clients that are not using"
+
 func (l *logger) say(format string, v []any) {
-	if l.lines.Allow() {
+	if !strings.HasPrefix(format, meant) && l.lines.Allow() {
 		l.log.Warn("broker", "said", fmt.Sprintf(format, v...))
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
 
 	"dormant/cmd/internal/fleet"
 )
@@ -28,6 +29,9 @@ const (
 	startWithin = 2 * time.Minute
 	// maxConnections is far above the agents of any organisation.
 	maxConnections = 4096
+	// handshakeRate is how many TLS handshakes are begun in a second. One costs a
+	// signature, which is some 50 µs.
+	handshakeRate = 100
 )
 
 // Config is that of an embedded broker.
@@ -129,7 +133,13 @@ func (s *Server) options(check server.Authentication) *server.Options {
 		o.TLS, o.TLSVerify = true, false          // verified where given: see Gate
 		o.TLSHandshakeFirst = true                // nothing is said in the clear
 		o.TLSTimeout = 5
-		o.TLSRateLimit = 100 // handshakes a second
+		handshakes := rate.NewLimiter(handshakeRate, 2*handshakeRate)
+		o.TLSConfig.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			if !handshakes.Allow() {
+				return nil, errors.New("broker: too many handshakes at once")
+			}
+			return nil, nil // the configuration as it is
+		}
 	}
 	return o
 }

@@ -35,11 +35,13 @@ func createAtomic(path string) (*atomicFile, error) {
 		}
 		return &atomicFile{f: f, final: final, direct: true}, nil
 	}
-	temp := filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+"."+rand.Text()[:8]+".tmp")
+	removeStale(final)
+	temp := filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+"."+rand.Text()[:tempRandom]+tempEnd)
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) // less the umask
 	if err != nil {
 		return nil, outputError(path, err)
 	}
+	claim(f)
 	a := &atomicFile{f: f, final: final}
 	if mode.IsRegular() && mode != 0 { // keep what the user made of the old file
 		if err := f.Chmod(mode.Perm()); err != nil {

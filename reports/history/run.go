@@ -167,6 +167,9 @@ func (s *Store) runs(ctx context.Context, query string, args ...any) ([]Run, err
 // ErrNoRun is wrapped by Find when nothing matches.
 var ErrNoRun = errors.New("no such run")
 
+// ErrAmbiguous is wrapped by Find when a name is the beginning of several ids.
+var ErrAmbiguous = errors.New("more than one begins like that")
+
 // Find returns the run that name means: an id or the unique beginning of one,
 // with or without "s_", or last, last~1, ….
 func (s *Store) Find(ctx context.Context, name string) (Run, error) {
@@ -187,7 +190,7 @@ func (s *Store) Find(ctx context.Context, name string) (Run, error) {
 	case len(found) == 0:
 		return Run{}, fmt.Errorf("history: run %q: %w in %s: dormant runs list shows them all", name, ErrNoRun, s.name)
 	case len(found) > 1 && found[0].ID != name:
-		return Run{}, fmt.Errorf("history: run %q: more than one begins like that, such as %s and %s", name, found[0].ID, found[1].ID)
+		return Run{}, fmt.Errorf("history: run %q: %w, such as %s and %s", name, ErrAmbiguous, found[0].ID, found[1].ID)
 	}
 	return found[0], nil
 }

@@ -1,11 +1,13 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -274,6 +276,7 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
 	if len(b.rows) == 0 {
 		return nil
 	}
+	slices.SortFunc(b.rows, func(x, y packed) int { return bytes.Compare(x.key, y.key) }) // all in one order: nobody waits crosswise
 	if b.replaces {
 		for i := range b.rows {
 			if err := b.forget(ctx, tx, &b.rows[i]); err != nil {

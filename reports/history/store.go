@@ -68,7 +68,7 @@ func open(ctx context.Context, db string, create bool) (*Store, error) {
 	var err error
 	switch {
 	case IsURL(db):
-		s, err = openPostgres(ctx, db, create)
+		s, err = openPostgres(db, create)
 	case create:
 		s, err = openSQLite(db)
 	default:
@@ -170,7 +170,7 @@ func (s *Store) persist(ctx context.Context, fn func(ctx context.Context, tx *sq
 			return err
 		}
 		if time.Now().Add(pause).After(until) {
-			return fmt.Errorf("history: %s: not reached for %v: %w", s.name, s.patience, lost.err)
+			return fmt.Errorf("given up after %v: %w", s.patience, lost)
 		}
 		select {
 		case <-ctx.Done():
@@ -198,7 +198,9 @@ type lostError struct {
 	err  error
 }
 
-func (e *lostError) Error() string { return fmt.Sprintf("history: %s: %v", e.name, e.err) }
+func (e *lostError) Error() string {
+	return fmt.Sprintf("history: %s cannot be reached: %s", e.name, strings.Join(strings.Fields(e.err.Error()), " "))
+}
 
 func (e *lostError) Unwrap() error { return e.err }
 

@@ -7,27 +7,27 @@ import (
 	"dormant/reports/history"
 )
 
-// TestStore runs the contract: whatever a history promises is tried on every
-// kind of store.
-func TestStore(t *testing.T) {
-	for name, fresh := range stores() {
-		t.Run(name, func(t *testing.T) {
-			for what, test := range contract() {
-				t.Run(what, func(t *testing.T) { test(t, open(t, fresh(t))) })
-			}
-		})
-	}
+// maker returns the name of an empty store.
+type maker func(t testing.TB) string
+
+func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "new", "h.db") }
+
+// A store is tried in full on a file, and on a database of PostgreSQL.
+func TestSQLite(t *testing.T) { runContract(t, newFile) }
+
+func TestPostgres(t *testing.T) {
+	server := startServer(t)
+	runContract(t, server.fresh)
 }
 
-// stores are the kinds of store: each function returns the name of an empty one.
-func stores() map[string]func(t testing.TB) string {
-	return map[string]func(t testing.TB) string{"sqlite": newFile}
-}
-
-func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "h.db") }
-
-func contract() map[string]func(*testing.T, *history.Store) {
-	return map[string]func(*testing.T, *history.Store){
-		"search": testSearch, "trend": testTrend, "places": testPlaces, "history": testHistory,
+// runContract tries whatever a history promises.
+func runContract(t *testing.T, fresh maker) {
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *history.Store)
+	}{
+		{"search", testSearch}, {"trend", testTrend}, {"places", testPlaces}, {"history", testHistory},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, open(t, fresh(t))) })
 	}
 }

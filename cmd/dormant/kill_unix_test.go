@@ -99,8 +99,8 @@ func code(t *testing.T, cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// rows returns what a CSV output says of each target; a target that stands
-// there twice is an error.
+// rows returns what a CSV output says of each target, named "10.0.0.1:1947" or
+// "10.0.0.1:1947/udp"; a target that stands there twice is an error.
 func rows(t *testing.T, path string) map[string]string {
 	t.Helper()
 	b, err := os.ReadFile(path)
@@ -119,6 +119,9 @@ func rows(t *testing.T, path string) map[string]string {
 	for _, row := range all[1:] {
 		cell := func(name string) string { return row[column[name]] }
 		key := cell("ip") + ":" + cell("port")
+		if cell("transport") == "udp" {
+			key += "/udp"
+		}
 		if _, twice := found[key]; twice {
 			t.Errorf("%s stands in %s twice", key, path)
 		}

@@ -37,6 +37,11 @@ func (a *Agent) Places() []fleet.Place {
 	return all
 }
 
+// Status is what is known of the agent without having heard from it.
+func (a *Agent) Status() fleet.AgentStatus {
+	return fleet.AgentStatus{ID: a.ID, Site: a.Site, Vantages: a.Vantages, Enrolled: a.Enrolled, Revoked: !a.Revoked.IsZero()}
+}
+
 // record is an agent as its file has it.
 type record struct {
 	Agent

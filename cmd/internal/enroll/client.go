@@ -41,8 +41,17 @@ type Request struct {
 	Log     *slog.Logger
 }
 
+var (
+	// ErrAway is wrapped by the error of Enroll if no server answered.
+	ErrAway = errors.New("the server did not answer")
+	// ErrNotKept is wrapped if the token was used, and the folder could not be
+	// written.
+	ErrNotKept = errors.New("the token is used, and the credential could not be kept")
+)
+
 // Enroll turns a token into a credential in a folder. The key is made here and
-// stays here. It says nothing to a server that is not the token's.
+// stays here. It says nothing to a server that is not the token's. Its errors
+// are of what was given, unless they wrap ErrAway or ErrNotKept.
 func Enroll(ctx context.Context, r Request) (*Credential, error) {
 	t, err := parseToken(r.Token)
 	if err != nil {
@@ -66,7 +75,7 @@ func Enroll(ctx context.Context, r Request) (*Credential, error) {
 	}
 	c.dir = r.Dir
 	if err := c.save(); err != nil {
-		return nil, fmt.Errorf("enroll: the token is used, and the credential could not be kept: %w", err)
+		return nil, fmt.Errorf("enroll: %w: %w", ErrNotKept, err)
 	}
 	return c, nil
 }
@@ -92,8 +101,11 @@ func (t *parsedToken) redeem(ctx context.Context, log *slog.Logger) (*Credential
 		o.URLs = append(o.URLs, "tls://"+s)
 	}
 	conn, err := broker.Dial(ctx, o)
-	if err != nil {
+	switch {
+	case err != nil && broker.Refused(err):
 		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrAway, err)
 	}
 	defer conn.Close()
 	reply, self, err := c.ask(ctx, conn, fleet.EnrollSubject, t.secret)
@@ -138,7 +150,7 @@ func (c *Credential) ask(ctx context.Context, conn *nats.Conn, subject string, s
 	defer cancel()
 	m, err := conn.RequestWithContext(ctx, subject, data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the server did not answer: %w", err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrAway, err)
 	}
 	var reply enrollReply
 	if len(m.Data) > maxRequest || json.Unmarshal(m.Data, &reply) != nil {

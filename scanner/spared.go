@@ -39,3 +39,7 @@ func (s *Spared) Contains(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	return s.set.Contains(addr.WithZone("")) || slices.Contains(s.zoned, addr)
 }
+
+// Prefixes returns the set as disjoint prefixes, sorted, without its addresses
+// that have a zone. The caller owns the slice.
+func (s *Spared) Prefixes() []netip.Prefix { return s.set.Prefixes() }

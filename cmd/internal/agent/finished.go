@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"dormant/cmd/internal/disk"
+)
+
+// keptFinished is how many shards a vantage remembers to have done: a server
+// gives one out again within minutes, and a shard takes about one.
+const keptFinished = 512
+
+// finished are the last shards that were done, on disk. The zero value of path
+// is not usable.
+type finished struct {
+	path string
+	file *os.File
+	ids  []string // the oldest first
+	size int64    // of the file
+}
+
+// openFinished reads the list; a torn end is passed over, and cut off.
+func openFinished(path string) (*finished, error) {
+	f := &finished{path: path}
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("agent: spool: %w", err)
+	}
+	r := bytes.NewReader(b)
+	for buf := []byte(nil); ; {
+		if buf, err = disk.ReadFrame(r, buf); err != nil {
+			break // io.EOF or a torn end
+		}
+		f.ids = append(f.ids, string(buf))
+	}
+	if err := f.rewrite(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// rewrite keeps the last ones.
+func (f *finished) rewrite() error {
+	f.ids = slices.Clone(f.ids[max(0, len(f.ids)-keptFinished):])
+	var all []byte
+	for _, id := range f.ids {
+		all = disk.AppendFrame(all, func(b []byte) []byte { return append(b, id...) })
+	}
+	if err := f.close(); err != nil {
+		return err
+	}
+	err := disk.Replace(f.path, all)
+	if err == nil {
+		f.file, err = os.OpenFile(f.path, os.O_RDWR, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("agent: spool: %w", err)
+	}
+	f.size = int64(len(all))
+	return nil
+}
+
+func (f *finished) has(id string) bool { return slices.Contains(f.ids, id) }
+
+// add remembers id; "" is nothing to remember. It is remembered in memory also
+// when the disk fails.
+func (f *finished) add(id string) error {
+	if id == "" || f.has(id) {
+		return nil
+	}
+	f.ids = append(f.ids, id)
+	if len(f.ids) >= 2*keptFinished || f.file == nil {
+		return f.rewrite()
+	}
+	b := disk.AppendFrame(nil, func(b []byte) []byte { return append(b, id...) })
+	_, err := f.file.WriteAt(b, f.size)
+	if err == nil {
+		err = f.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("agent: spool: %w", err)
+	}
+	f.size += int64(len(b))
+	return nil
+}
+
+func (f *finished) close() error {
+	if f.file == nil {
+		return nil
+	}
+	file := f.file
+	f.file = nil
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("agent: spool: %w", err)
+	}
+	return nil
+}

@@ -229,7 +229,7 @@ func (s *Server) lookUp(ctx context.Context, id string) (history.Run, bool, erro
 	}
 	run, err := s.config.Store.Find(ctx, id)
 	switch {
-	case errors.Is(err, history.ErrNoRun) || err == nil && run.ID != id:
+	case errors.Is(err, history.ErrNoRun), errors.Is(err, history.ErrAmbiguous), err == nil && run.ID != id:
 		return history.Run{}, false, nil
 	case err != nil:
 		return history.Run{}, false, err

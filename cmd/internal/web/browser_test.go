@@ -1,0 +1,126 @@
+package web_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"dormant/cmd/internal/web"
+	"dormant/reports/sinktest"
+)
+
+// asProxy serves the world to a browser that is not asked for a token, as a proxy
+// in front would: headless Chromium can set no header and fill in no form.
+func (w *world) asProxy(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		r.Header.Set("X-Forwarded-User", "ada")
+		next.ServeHTTP(rw, r)
+	})
+}
+
+// chromium runs the browser on a page of the world and returns what it writes.
+func (w *world) chromium(t *testing.T, path string, more ...string) string {
+	t.Helper()
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("DORMANT_REQUIRE_PROGRAMS") != "" {
+			t.Fatal("chromium is not installed, and DORMANT_REQUIRE_PROGRAMS is set")
+		}
+		t.Skip("no chromium here")
+	}
+	if testing.Short() {
+		t.Skip("a browser takes seconds")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	args := append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+		"--no-proxy-server", "--user-data-dir=" + t.TempDir(), "--enable-logging=stderr", "--v=0"}, more...)
+	cmd := exec.CommandContext(ctx, program, append(args, w.URL+path)...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		t.Skipf("chromium does not run here: %v", err)
+	}
+	for line := range strings.Lines(said.String()) {
+		if strings.Contains(line, "CONSOLE") || strings.Contains(line, "Refused to") {
+			t.Errorf("%s: the browser complains: %s", path, line)
+		}
+	}
+	return string(out)
+}
+
+func browsed(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, func(c *web.Config) {
+		c.Token, c.ProxyHeader, c.ProxyFrom = "", "X-Forwarded-User", prefixes("127.0.0.1/32")
+	})
+	w.Config.Handler = w.asProxy(w.page)
+	return w
+}
+
+// TestBrowser loads every page in a real browser: the style and the script are
+// loaded under the policy, nothing is refused, and the numbers move.
+func TestBrowser(t *testing.T) {
+	w := browsed(t)
+	w.month(t)
+	for _, path := range []string{"/runs", "/trends", "/runs/" + id(9) + "/10.0.1.23/tcp/3712"} {
+		dom := w.chromium(t, path, "--virtual-time-budget=2000", "--dump-dom")
+		if !strings.Contains(dom, "<footer>") || strings.Contains(dom, "<style") {
+			t.Errorf("%s: no whole page, or a style within it", path)
+		}
+		if path == "/runs" && !strings.Contains(dom, "moves by itself") {
+			t.Errorf("%s: the script did not run", path)
+		}
+	}
+	st := status()
+	st.Runs[0].Asked, st.Runs[0].Open = 1_234_567, 513
+	w.fleet.set(status(), st) // the page has the old ones, the script gets the new ones
+	after := w.chromium(t, "/runs", "--virtual-time-budget=12000", "--dump-dom")
+	if m := regexp.MustCompile(`data-f="asked">([\d,]+)<`).FindStringSubmatch(after); m == nil || m[1] != "1,234,567" {
+		t.Errorf("asked is %v after the script looked, want 1,234,567", m)
+	}
+}
+
+// TestBrowserHostile: what peers said makes no element, and no script of it runs.
+func TestBrowserHostile(t *testing.T) {
+	w := browsed(t)
+	w.record(t, id(1), place("hq", "lan"), "j", now(), nil, sinktest.Hostile())
+	dom := w.chromium(t, "/findings", "--virtual-time-budget=2000", "--dump-dom")
+	if n := strings.Count(dom, "<script"); n != 1 || strings.Contains(dom, "<img") || strings.Contains(dom, "onerror=\"") {
+		t.Errorf("%d scripts, or an element of a banner:\n%s", n, dom)
+	}
+}
+
+// TestScreenshots writes pictures of the pages into DORMANT_SCREENSHOTS, for
+// people.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("DORMANT_SCREENSHOTS")
+	if dir == "" {
+		t.Skip("DORMANT_SCREENSHOTS names no folder")
+	}
+	w := browsed(t)
+	w.month(t)
+	paths := map[string]string{
+		"overview": "/", "sites": "/sites", "jobs": "/jobs", "runs": "/runs", "run": "/runs/" + id(9), "live": "/runs/" + id(900), "findings": "/findings",
+		"finding": "/runs/" + id(9) + "/10.0.1.23/tcp/3712", "changes": "/changes?from=" + id(6) + "&to=" + id(7), "trends": "/trends", "dead": "/dead",
+	}
+	only := os.Getenv("DORMANT_SCREENSHOTS_ONLY")
+	for name, path := range paths {
+		if only != "" && !strings.Contains(only, name) {
+			continue
+		}
+		for look, args := range map[string][]string{
+			"wide": {"--window-size=1600,1400"}, "narrow": {"--window-size=500,1600"}, "dark": {"--window-size=1200,1400", "--blink-settings=preferredColorScheme=0"},
+		} {
+			w.chromium(t, path, append(args, "--hide-scrollbars", "--screenshot="+filepath.Join(dir, name+"-"+look+".png"))...)
+		}
+	}
+}

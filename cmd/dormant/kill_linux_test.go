@@ -22,7 +22,7 @@ func deaf(t *testing.T, ns *netlab.NS, port uint16) {
 	t.Helper()
 	var c *net.UDPConn
 	var err error
-	ns.Do(func() { c, err = net.ListenUDP("udp4", &net.UDPAddr{Port: int(port)}) })
+	ns.Do(func() { c, err = net.ListenUDP("udp", &net.UDPAddr{Port: int(port)}) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,9 @@ type JobStatus struct {
 	Next    time.Time `json:"next,omitzero"` // zero: only by hand
 	LastRun time.Time `json:"last_run,omitzero"`
 	Running bool      `json:"running"`
+	// Note says in words why the job did not run when it was due the last time,
+	// empty if it did.
+	Note string `json:"note,omitempty"`
 }
 
 // The states of a run of a place.
@@ -71,7 +74,10 @@ type RunStatus struct {
 	Why     []string `json:"why,omitempty"`
 	// Missing are the subnets that nobody measured.
 	Missing []netip.Prefix `json:"missing,omitempty"`
-	Lag     time.Duration  `json:"lag_ns"` // from an agent's publishing to the server's fold, the latest
+	// Refused counts messages of agents that could not be believed; nothing of
+	// them was taken.
+	Refused uint64        `json:"refused,omitempty"`
+	Lag     time.Duration `json:"lag_ns"` // from an agent's publishing to the server's fold, the latest
 }
 
 // DeadShard is one that was given out too often, or that every agent refused.

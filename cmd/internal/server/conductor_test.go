@@ -1,0 +1,160 @@
+package server
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"dormant/cmd/internal/fleet"
+	"dormant/scanner"
+)
+
+const twoSites = `version: 1
+sites:
+	hq: {vantages: [lan]}
+	plant: {vantages: [floor]}
+jobs:
+	- name: nightly
+		targets: {hq: 10.0.0.0/22, plant: 10.0.0.0/24}
+		ports: 1947/tcp, 3588/tcp
+		shard_size: 256
+		deadline: 1h
+`
+
+// TestRunsOfTwoSites: the same private addresses at two sites are two networks,
+// and what is found at one is never said of the other.
+func TestRunsOfTwoSites(t *testing.T) {
+	jobs := jobsOf(t, twoSites)
+	conn := startBroker(t, jobs.Places()...)
+	desk := newShelf(t)
+	s, _ := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk})
+	hq := []scanner.Target{target("10.0.0.9", 1947), target("10.0.3.1", 3588)}
+	plant := []scanner.Target{target("10.0.0.9", 3588)}
+	for place, open := range map[fleet.Place][]scanner.Target{{Site: "hq", Vantage: "lan"}: hq, {Site: "plant", Vantage: "floor"}: plant} {
+		a := &fakeAgent{t: t, conn: conn, place: place, id: "a-" + place.Site, do: func(a *fakeAgent, s fleet.Shard) bool {
+			a.carryOut(s, open, nil)
+			return true
+		}}
+		a.start()
+	}
+	if err := s.Start(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "both runs over", func() bool { return s.running() == 0 })
+	st := s.Status()
+	if len(st.Runs) != 2 || st.Runs[0].State != fleet.RunComplete || st.Runs[1].State != fleet.RunComplete {
+		t.Fatalf("runs %+v", st.Runs)
+	}
+	for _, r := range st.Runs {
+		open, facts := desk.open(r.ScanID)
+		want, shards, targets := "10.0.0.9:1947/tcp 10.0.3.1:3588/tcp", 4, uint64(2048)
+		if r.Site == "plant" {
+			want, shards, targets = "10.0.0.9:3588/tcp", 1, 512
+		}
+		if got := strings.Join(open, " "); got != want || r.Shards != shards || r.Done != shards || facts.Scan.Targets != targets || !facts.Complete() ||
+			facts.Site != r.Site || facts.Vantage != r.Vantage || facts.Backend != "fake" || facts.Scan.Open != uint64(len(open)) {
+			t.Errorf("%s: open %q, status %+v, facts %+v; want %q of %d targets in %d shards", r.Site, got, r, facts, want, targets, shards)
+		}
+	}
+	if keys, err := s.keys(t.Context(), "run."); err != nil || len(keys) > 0 {
+		t.Errorf("runs that are kept: %v, %v", keys, err)
+	}
+	info, err := s.results.Info(t.Context())
+	if err != nil || info.State.Msgs != 0 {
+		t.Errorf("the result stream holds %d messages, %v", info.State.Msgs, err)
+	}
+}
+
+// TestServerKilledInMidRun: another server goes on from the streams alone, and
+// ends with the same findings.
+func TestServerKilledInMidRun(t *testing.T) {
+	jobs := jobsOf(t, twoSites)
+	conn := startBroker(t, jobs.Places()...)
+	desk := newShelf(t)
+	s, stop := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk})
+	open := []scanner.Target{target("10.0.0.9", 1947), target("10.0.1.1", 1947), target("10.0.3.1", 3588)}
+	var allowed atomic.Int32
+	allowed.Store(2)
+	killed := make(chan struct{})
+	a := &fakeAgent{t: t, conn: conn, place: fleet.Place{Site: "hq", Vantage: "lan"}, id: "a1"}
+	a.do = func(a *fakeAgent, s fleet.Shard) bool {
+		if allowed.Add(-1) < 0 {
+			<-killed // has the shard in work
+			return false
+		}
+		a.carryOut(s, open, nil)
+		return true
+	}
+	halt := a.start()
+	if err := s.Start(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "two shards done", func() bool {
+		i := slices.IndexFunc(s.Status().Runs, func(r fleet.RunStatus) bool { return r.Site == "hq" })
+		return i >= 0 && s.Status().Runs[i].Done == 2
+	})
+	stop() // nothing is said to the broker: it is as if it had been killed
+	close(killed)
+	halt()
+
+	fresh := newShelf(t)
+	s2, _ := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: fresh})
+	allowed.Store(1000)
+	a.start()
+	b := &fakeAgent{t: t, conn: conn, place: fleet.Place{Site: "plant", Vantage: "floor"}, id: "b1", do: func(a *fakeAgent, s fleet.Shard) bool {
+		a.carryOut(s, nil, nil)
+		return true
+	}}
+	b.start()
+	until(t, "the runs restored", func() bool { return len(fresh.runs()) == 2 })
+	until(t, "the runs over", func() bool { return s2.running() == 0 })
+	for _, r := range s2.Status().Runs {
+		open, facts := fresh.open(r.ScanID)
+		want := ""
+		if r.Site == "hq" {
+			want = "10.0.0.9:1947/tcp 10.0.1.1:1947/tcp 10.0.3.1:3588/tcp"
+		}
+		if got := strings.Join(open, " "); got != want || !facts.Complete() || r.State != fleet.RunComplete {
+			t.Errorf("%s: open %q, %+v; want %q, complete", r.Site, got, r, want)
+		}
+	}
+}
+
+// TestStoreAway: while nothing can be stored the run waits and says so, and it
+// goes on by itself.
+func TestStoreAway(t *testing.T) {
+	jobs := jobsOf(t, twoSites)
+	conn := startBroker(t, jobs.Places()...)
+	desk := newShelf(t)
+	desk.set(errors.New("the disk is full"), nil)
+	s, _ := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk})
+	for _, place := range jobs.Places() {
+		a := &fakeAgent{t: t, conn: conn, place: place, id: "a-" + place.Site, do: func(a *fakeAgent, s fleet.Shard) bool {
+			a.carryOut(s, []scanner.Target{target("10.0.0.9", 1947)}, nil)
+			return true
+		}}
+		a.start()
+	}
+	if err := s.Start(t.Context(), "nightly"); err != nil {
+		t.Fatal(err)
+	}
+	faults := func() string { return strings.Join(s.Status().Faults, "\n") }
+	until(t, "the fault is said", func() bool { return strings.Count(faults(), "the disk is full") == 2 })
+	desk.set(nil, errors.New("the folder of the report is gone"))
+	until(t, "the next fault is said", func() bool { return strings.Contains(faults(), "the folder of the report is gone") })
+	desk.set(nil, nil)
+	until(t, "the runs over", func() bool { return s.running() == 0 })
+	if st := s.Status(); len(st.Faults) > 0 || st.Runs[0].State != fleet.RunComplete || st.Runs[1].State != fleet.RunComplete {
+		t.Errorf("faults %v, runs %+v", st.Faults, st.Runs)
+	}
+	for _, run := range desk.runs() {
+		if open, _ := desk.open(run); len(open) != 1 {
+			t.Errorf("run %s: open %v", run, open)
+		}
+	}
+	if err := s.Start(t.Context(), "weekly"); err == nil || !strings.Contains(err.Error(), "nightly") {
+		t.Errorf("Start of an unknown job = %v", err)
+	}
+}

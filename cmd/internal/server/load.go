@@ -1,0 +1,217 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFile bounds a jobs file, in bytes.
+const maxFile = 8 << 20
+
+// file is a jobs file as it is written.
+type file struct {
+	Version text              `yaml:"version"`
+	Sites   map[text]fileSite `yaml:"sites"`
+	Jobs    []fileJob         `yaml:"jobs"`
+}
+
+type fileSite struct {
+	Vantages texts `yaml:"vantages"`
+	Exclude  texts `yaml:"exclude"`
+}
+
+type fileJob struct {
+	Name      text           `yaml:"name"`
+	Targets   map[text]texts `yaml:"targets"`
+	Exclude   texts          `yaml:"exclude"`
+	Yes       text           `yaml:"yes"`
+	Ports     texts          `yaml:"ports"`
+	Cron      text           `yaml:"cron"`
+	Every     text           `yaml:"every"`
+	TimeZone  text           `yaml:"time_zone"`
+	Windows   texts          `yaml:"windows"`
+	Blackout  texts          `yaml:"blackout"`
+	CatchUp   text           `yaml:"catch_up"`
+	Deadline  text           `yaml:"deadline"`
+	Rate      text           `yaml:"rate"`
+	HostRate  text           `yaml:"host_rate"`
+	Retries   text           `yaml:"retries"`
+	ShardSize text           `yaml:"shard_size"`
+	Identify  text           `yaml:"identify"`
+	Deep      text           `yaml:"deep"`
+	Policy    text           `yaml:"policy"`
+	Rules     text           `yaml:"rules"`
+	Registry  text           `yaml:"registry"`
+	Outputs   items          `yaml:"outputs"`
+	Notify    items          `yaml:"notify"`
+	Ticket    text           `yaml:"ticket"`
+}
+
+// text is a plain value with its line, 0 when it is not there.
+type text struct {
+	value string
+	line  int
+}
+
+// UnmarshalYAML takes a plain value.
+func (t *text) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		n = n.Alias
+	}
+	if n.Kind != yaml.ScalarNode {
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: want a plain value", n.Line)}}
+	}
+	if n.Tag != "!!null" {
+		*t = text{strings.TrimSpace(n.Value), n.Line}
+	}
+	return nil
+}
+
+// texts is one value, split at commas, or a list of values.
+type texts []text
+
+// UnmarshalYAML takes a plain value or a sequence of them.
+func (l *texts) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.ScalarNode {
+		return (*items)(l).UnmarshalYAML(n)
+	}
+	for part := range strings.SplitSeq(n.Value, ",") {
+		if n.Tag != "!!null" {
+			*l = append(*l, text{strings.TrimSpace(part), n.Line})
+		}
+	}
+	return nil
+}
+
+// items is one value, in which a comma is nothing special, or a list of values.
+type items []text
+
+// UnmarshalYAML takes a plain value or a sequence of them.
+func (l *items) UnmarshalYAML(n *yaml.Node) error {
+	all := n.Content
+	switch n.Kind {
+	case yaml.SequenceNode:
+	case yaml.ScalarNode:
+		all = []*yaml.Node{n}
+	default:
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: want a value or a list of values", n.Line)}}
+	}
+	for _, item := range all {
+		var t text
+		if err := t.UnmarshalYAML(item); err != nil {
+			return err
+		}
+		if t.line > 0 {
+			*l = append(*l, t)
+		}
+	}
+	return nil
+}
+
+// Load reads a jobs file. Every fault is reported, each with the file and the
+// line. Names of other files are taken from the folder of this one.
+func Load(name string) (*Jobs, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	if len(b) > maxFile {
+		return nil, fmt.Errorf("server: %s has more than %d bytes: want at most that", name, maxFile)
+	}
+	return Parse(name, b)
+}
+
+// Parse reads the text of a jobs file; name is for messages and for the folder
+// of relative names.
+func Parse(name string, b []byte) (*Jobs, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	dec.KnownFields(true)
+	var in file
+	p := parser{name: name}
+	err := dec.Decode(&in)
+	if e, ok := errors.AsType[*yaml.TypeError](err); ok { // the rest is decoded
+		p.misfits(e)
+	} else if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("server: %s:1: is empty: want version, sites and jobs", name)
+	} else if err != nil {
+		return nil, p.broken(err)
+	}
+	if dec.Decode(new(yaml.Node)) == nil {
+		return nil, fmt.Errorf("server: %s: a second document: want one", name)
+	}
+	jobs := p.jobs(&in)
+	if len(p.faults) > 0 {
+		return nil, errors.Join(p.sorted()...)
+	}
+	return jobs, nil
+}
+
+// fault is one thing that is wrong.
+type fault struct {
+	line int
+	text string
+}
+
+// parser turns the file into Jobs and gathers what is wrong.
+type parser struct {
+	name   string
+	faults []fault
+}
+
+func (p *parser) fault(line int, format string, args ...any) {
+	p.faults = append(p.faults, fault{max(line, 1), fmt.Sprintf(format, args...)})
+}
+
+// sorted returns the faults in the order of lines.
+func (p *parser) sorted() []error {
+	slices.SortStableFunc(p.faults, func(a, b fault) int { return a.line - b.line })
+	all := make([]error, len(p.faults))
+	for i, f := range p.faults {
+		all[i] = fmt.Errorf("server: %s:%d: %s", p.name, f.line, f.text)
+	}
+	return all
+}
+
+// broken is what is said of a text that is no YAML, "yaml: line 3: …".
+func (p *parser) broken(err error) error {
+	what := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n", " ")
+	if rest, ok := strings.CutPrefix(what, "line "); ok {
+		if line, after, ok := strings.Cut(rest, ": "); ok {
+			return fmt.Errorf("server: %s:%s: %s", p.name, line, after)
+		}
+	}
+	return fmt.Errorf("server: %s: %s", p.name, what)
+}
+
+// misfits takes over what the decoder says of keys and values that have no
+// place, each as "line 3: …".
+func (p *parser) misfits(e *yaml.TypeError) {
+	for _, said := range e.Errors {
+		where, what, _ := strings.Cut(strings.TrimPrefix(said, "line "), ": ")
+		line, err := strconv.Atoi(where)
+		if err != nil {
+			line, what = 1, said
+		}
+		if key, ok := strings.CutPrefix(what, "field "); ok {
+			key, _, _ = strings.Cut(key, " not found in type ")
+			what = fmt.Sprintf("key %q is not known here", key)
+		}
+		if _, ok := strings.CutPrefix(what, "cannot unmarshal "); ok {
+			what = "has not the form that belongs here: want what the example shows"
+		}
+		p.fault(line, "%s", what)
+	}
+}

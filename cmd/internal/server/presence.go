@@ -1,0 +1,113 @@
+package server
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"dormant/cmd/internal/fleet"
+	"dormant/reports"
+)
+
+// presence knows which agents are there, from their beats. It is safe for
+// concurrent use.
+type presence struct {
+	away time.Duration
+
+	mu     sync.Mutex
+	agents map[who]seen
+	full   bool // agents beyond the bound were passed over
+}
+
+// who is an agent at one of its places.
+type who struct {
+	fleet.Place
+	agent string
+}
+
+type seen struct {
+	at   time.Time
+	beat fleet.Beat
+	left bool
+}
+
+// maxAgents bounds what is remembered.
+const maxAgents = 10_000
+
+func newPresence(away time.Duration) *presence {
+	return &presence{away: away, agents: map[who]seen{}}
+}
+
+// take remembers a beat. Its texts are the agent's: they are made harmless.
+func (p *presence) take(o fleet.Origin, b fleet.Beat, now time.Time) {
+	for _, text := range []*string{&b.Program, &b.Host, &b.Backend, &b.Run, &b.Fault} {
+		*text = reports.Line((*text)[:min(len(*text), maxText)])
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := who{o.Place, o.Agent}
+	if _, known := p.agents[key]; !known && len(p.agents) >= maxAgents {
+		p.full = true
+		return
+	}
+	p.agents[key] = seen{now, b, b.Leaves}
+}
+
+// online reports whether an agent that was seen so is there.
+func (p *presence) online(s seen, now time.Time) bool { return !s.left && now.Sub(s.at) < p.away }
+
+// anybody reports whether an agent of the place was there at some time since.
+func (p *presence) anybody(place fleet.Place, since time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w, s := range p.agents {
+		if w.Place == place && s.at.After(since) {
+			return true
+		}
+	}
+	return false
+}
+
+// atWork returns the beats of agents that are at shards of the run.
+func (p *presence) atWork(place fleet.Place, run string, now time.Time) map[int]fleet.Beat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[int]fleet.Beat{}
+	for w, s := range p.agents {
+		if w.Place == place && s.beat.Run == run && p.online(s, now) {
+			all[s.beat.Shard] = s.beat
+		}
+	}
+	return all
+}
+
+// agentsNow adds what beats tell to the agents that are enrolled, and those that
+// are only known by their beats.
+func (p *presence) agentsNow(enrolled []fleet.AgentStatus, now time.Time) []fleet.AgentStatus {
+	all := slices.Clone(enrolled)
+	p.mu.Lock()
+	for w, s := range p.agents {
+		i := slices.IndexFunc(all, func(a fleet.AgentStatus) bool { return a.ID == w.agent && a.Site == w.Site })
+		if i < 0 {
+			i = len(all)
+			all = append(all, fleet.AgentStatus{ID: w.agent, Site: w.Site})
+		}
+		a := &all[i]
+		if !slices.Contains(a.Vantages, w.Vantage) {
+			a.Vantages = append(slices.Clone(a.Vantages), w.Vantage)
+			slices.Sort(a.Vantages)
+		}
+		on := p.online(s, now) && !a.Revoked
+		if s.at.After(a.LastSeen) {
+			a.LastSeen = s.at
+		}
+		if a.Last.Version == 0 || on && (!a.Online || s.beat.Run != "" && a.Last.Run == "" || s.beat.Now.After(a.Last.Now)) {
+			a.Last = s.beat
+		}
+		a.Online = a.Online || on
+	}
+	p.mu.Unlock()
+	slices.SortFunc(all, func(a, b fleet.AgentStatus) int { return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.ID, b.ID)) })
+	return all
+}

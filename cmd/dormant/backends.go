@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/netip"
 
+	"golang.org/x/time/rate"
+
 	"dormant/registry"
 	"dormant/scanner"
 	"dormant/scanner/connect"
@@ -25,6 +27,7 @@ type backendOptions struct {
 	iface    string
 	source   netip.Addr
 	insist   bool // the user named the backend
+	rate     rate.Limit
 	zeroCopy bool // AF_XDP: only if the driver lends the card this process's memory
 	log      *slog.Logger
 }

@@ -70,7 +70,7 @@ func openAFXDP(o backendOptions) (backend, string, error) {
 func openWire(o backendOptions, openLink func(wire.LinkSpec) (wire.Link, error)) (backend, error) {
 	b, err := wire.Open(wire.Config{
 		Prefixes: o.prefixes, Zones: o.zones, Ports: o.ports,
-		Interface: o.iface, Source: o.source, Log: o.log, OpenLink: openLink,
+		Interface: o.iface, Source: o.source, Rate: o.rate, Log: o.log, OpenLink: openLink,
 	})
 	if errors.Is(err, wire.ErrPrivilege) || errors.Is(err, wire.ErrInterface) {
 		return nil, &exitError{exitPrivilege, err}

@@ -183,7 +183,7 @@ func newScanID() string { return "s_" + uuid.Must(uuid.NewV7()).String() }
 
 // way is how the scan's packets leave this host.
 func (s *scan) way() way {
-	return way{backend: s.o.backend, iface: s.o.iface, source: s.o.source, zeroCopy: s.o.xdpZeroCopy, log: s.a.log}
+	return way{backend: s.o.backend, iface: s.o.iface, source: s.o.source, zeroCopy: s.o.xdpZeroCopy, rate: rate.Limit(s.o.rate), log: s.a.log}
 }
 
 // openBackend opens the backend of the plan, and writes down which it is.

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/netip"
 
+	"golang.org/x/time/rate"
+
 	"dormant/fingerprint"
 	"dormant/registry"
 )
@@ -15,6 +17,7 @@ type way struct {
 	iface    string // "" leaves it to the routes
 	source   netip.Addr
 	zeroCopy bool
+	rate     rate.Limit // of the probes, 0: not known
 	log      *slog.Logger
 }
 
@@ -30,7 +33,7 @@ func (w way) open(prefixes []netip.Prefix, zones []string, ports []registry.Port
 	return kind.open(backendOptions{
 		prefixes: prefixes, zones: zones, ports: ports,
 		iface: w.iface, source: w.source, log: w.log,
-		insist: w.backend != "auto", zeroCopy: w.zeroCopy,
+		insist: w.backend != "auto", zeroCopy: w.zeroCopy, rate: w.rate,
 	})
 }
 

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/time/rate"
 
 	"dormant/registry"
 	"dormant/scanner"
@@ -32,6 +35,9 @@ type Config struct {
 	// Source is the address of this host that everything of its family is asked
 	// from; the zero Addr: what the kernel selects.
 	Source netip.Addr
+	// Rate is how many probes a second will be sent, 0 when that is not known.
+	// With the number of targets it says how much room answers need.
+	Rate rate.Limit
 	// OpenLink opens the link to an interface. It is called by Open, in its
 	// goroutine. Required.
 	OpenLink func(LinkSpec) (Link, error)
@@ -100,10 +106,23 @@ func Open(cfg Config) (b *Backend, err error) {
 	if err := b.findRoutes(cfg); err != nil {
 		return b, err
 	}
-	if err := b.openLinks(cfg.OpenLink); err != nil {
+	if err := b.openLinks(cfg); err != nil {
 		return b, err
 	}
 	return b, b.openEars(cfg.OpenLink)
+}
+
+// burst returns the most answers that can come in within a tenth of a second: one
+// for each probe of that time, and one for each target. 0 is "not known".
+func (c Config) burst() int {
+	if c.Rate == 0 || len(c.Zones) > 0 {
+		return 0
+	}
+	targets := 0.0
+	for _, p := range c.Prefixes {
+		targets += math.Ldexp(float64(len(c.Ports)), p.Addr().BitLen()-p.Bits())
+	}
+	return int(max(1, min(targets, float64(c.Rate)/10, math.MaxInt32)))
 }
 
 // findRoutes fills routes and ifaces.
@@ -192,9 +211,9 @@ func (b *Backend) ifaceOf(h hop) (*iface, error) {
 
 // openLinks opens the link of every interface and builds the templates of every
 // route.
-func (b *Backend) openLinks(open func(LinkSpec) (Link, error)) error {
+func (b *Backend) openLinks(cfg Config) error {
 	for _, f := range b.ifaces {
-		spec := LinkSpec{Name: f.name, Index: f.index, Medium: f.medium, Ports: b.cookies.ports}
+		spec := LinkSpec{Name: f.name, Index: f.index, Medium: f.medium, Ports: b.cookies.ports, Burst: cfg.burst()}
 		for _, r := range b.routes.all {
 			if r.iface != f {
 				continue
@@ -215,7 +234,7 @@ func (b *Backend) openLinks(open func(LinkSpec) (Link, error)) error {
 		}
 		f.v4, f.v6 = spec.IPv4, spec.IPv6
 		var err error
-		if f.link, err = open(spec); err != nil {
+		if f.link, err = cfg.OpenLink(spec); err != nil {
 			return err
 		}
 	}

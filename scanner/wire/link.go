@@ -57,6 +57,9 @@ type LinkSpec struct {
 	// Ports are the source ports of the probes; nothing else needs to be read
 	// but TCP and UDP to them, ICMP errors, and answers to neighbour requests.
 	Ports SourcePorts
+	// Burst is the most answers that may come in within a tenth of a second, 0
+	// when that is not known. The link keeps room for them, within reason.
+	Burst int
 	// ListenOnly is for interfaces that nothing is sent by, but on which answers
 	// may come in. WriteFrames is not called.
 	ListenOnly bool

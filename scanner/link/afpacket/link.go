@@ -65,7 +65,7 @@ func (l *Link) openRings(spec wire.LinkSpec) error {
 		}
 		return err
 	}
-	room := big()
+	room := roomFor(spec.Burst)
 	if spec.ListenOnly {
 		room = small()
 	}

@@ -16,11 +16,26 @@ import (
 // how many milliseconds a block that is not full is handed over.
 type size struct{ blocks, block, retire int }
 
-// big holds the answers to the probes: 8 MiB, 0.1 s of small answers at a
-// million a second. small holds the answers of neighbours, which are waited for,
-// and those that come in where nothing is sent.
-func big() size   { return size{blocks: 32, block: 1 << 18, retire: 4} }
+// small holds the answers of neighbours, which are waited for, and those that
+// come in where nothing is sent.
 func small() size { return size{blocks: 8, block: 1 << 16, retire: 1} }
+
+// roomFor holds burst answers to probes, in half a MiB to 8 MiB: the latter is a
+// tenth of a second at half a million small answers a second. Half of it lost
+// answers where all of a network answered and other programs wanted the
+// processors. Burst 0 is "not known".
+func roomFor(burst int) size {
+	const block, most = 1 << 18, 32
+	const answer = 160 // bytes of the ring: a reset, or a SYN-ACK with options, behind the header of a frame
+	if burst == 0 {
+		return size{blocks: most, block: block, retire: 4}
+	}
+	blocks := burst/(block/answer) + 1
+	if blocks <= 2 {
+		return size{blocks: 8, block: block / 4, retire: 4} // in smaller pieces, as one is being read while others are filled
+	}
+	return size{blocks: min(blocks, most), block: block, retire: 4}
+}
 
 // ring is a packet socket whose received frames the kernel writes into memory
 // that is shared with it (TPACKET_V3).

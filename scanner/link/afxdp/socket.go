@@ -18,9 +18,11 @@ const (
 	// slots is how many frames the shared memory has room for, and how many
 	// descriptors a ring: a power of two. More gained nothing.
 	slots = 512
-	// slotSize is the room of one frame in bytes, the smallest that the kernel
-	// accepts (XDP_UMEM_MIN_CHUNK_SIZE).
-	slotSize = 2048
+	// slotSize is the room of one frame in bytes: the longest probe has 318.
+	slotSize = 512
+	// chunkSize is what the kernel divides the memory into, the smallest that it
+	// accepts (XDP_UMEM_MIN_CHUNK_SIZE). A frame may lie anywhere within a chunk.
+	chunkSize = 2048
 	// bindPatience is how long a queue may be in use by another socket: the
 	// kernel frees it some milliseconds after its last socket was closed.
 	bindPatience = time.Second
@@ -107,7 +109,7 @@ func (s *socket) register() (err error) {
 	if s.umem, err = unix.Mmap(-1, 0, slots*slotSize, rw, anonymous); err != nil {
 		return fmt.Errorf("afxdp: get %d bytes of memory: %w", slots*slotSize, err)
 	}
-	region := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&s.umem[0]))), Len: uint64(len(s.umem)), Size: slotSize}
+	region := unix.XDPUmemReg{Addr: uint64(uintptr(unsafe.Pointer(&s.umem[0]))), Len: uint64(len(s.umem)), Size: chunkSize}
 	full, least := uint32(slots), uint32(1)
 	for _, o := range []struct {
 		what  string

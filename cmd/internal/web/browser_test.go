@@ -110,7 +110,7 @@ func TestScreenshots(t *testing.T) {
 	w.month(t)
 	paths := map[string]string{
 		"overview": "/", "sites": "/sites", "jobs": "/jobs", "runs": "/runs", "run": "/runs/" + id(9), "live": "/runs/" + id(900), "findings": "/findings",
-		"finding": "/runs/" + id(9) + "/10.0.1.23/tcp/3712", "changes": "/changes?from=" + id(6) + "&to=" + id(7), "trends": "/trends", "dead": "/dead",
+		"login": "/login", "finding": "/runs/" + id(9) + "/10.0.1.23/tcp/3712", "changes": "/changes?from=" + id(6) + "&to=" + id(7), "trends": "/trends", "dead": "/dead",
 	}
 	only := os.Getenv("DORMANT_SCREENSHOTS_ONLY")
 	for name, path := range paths {
@@ -118,7 +118,7 @@ func TestScreenshots(t *testing.T) {
 			continue
 		}
 		for look, args := range map[string][]string{
-			"wide": {"--window-size=1600,1400"}, "narrow": {"--window-size=500,1600"}, "dark": {"--window-size=1200,1400", "--blink-settings=preferredColorScheme=0"},
+			"wide": {"--window-size=1600,1400"}, "narrow": {"--window-size=400,1700"}, "dark": {"--window-size=1200,1400", "--blink-settings=preferredColorScheme=0"},
 		} {
 			w.chromium(t, path, append(args, "--hide-scrollbars", "--screenshot="+filepath.Join(dir, name+"-"+look+".png"))...)
 		}

@@ -103,13 +103,19 @@ func draw(id, title string, points []point, parts []series) chart {
 	for _, s := range parts {
 		c.Key = append(c.Key, keyed{s.mark, s.words})
 	}
-	c.Top = number(top)
+	if top > 0 { // else the 0 below says it
+		c.Top = number(top)
+	}
 	c.From, c.To = day(&points[0]), day(&points[len(points)-1])
 	first, last := total(&points[0], parts), total(&points[len(points)-1], parts)
 	c.Desc = plural(len(points), "run") + " from " + c.From + " to " + c.To + ": " + number(first) + " in the first, " + number(last) +
 		" in the last, at most " + number(top) + "."
 	slot := chartWidth / len(points)
-	gap := min(slot/5, 12)
+	width := min(slot-min(slot/5, 12), 60) // a few runs are no wall
+	step := 0                              // the first column stands above the first day, the last above the last
+	if len(points) > 1 {
+		step = (chartWidth - width) / (len(points) - 1)
+	}
 	for i := range points {
 		col := column{Title: moment(points[i].Run.Started), Path: "/runs/" + escapePath(points[i].Run.ID)}
 		said := []string{}
@@ -122,10 +128,10 @@ func draw(id, title string, points []point, parts []series) chart {
 			}
 			h := max(2, int(float64(chartHeight-10)*float64(n)/float64(top)))
 			y -= h
-			col.Parts = append(col.Parts, rect{X: i*slot + gap/2, Y: y, Width: slot - gap, Height: h, Mark: s.mark})
+			col.Parts = append(col.Parts, rect{X: i * step, Y: y, Width: width, Height: h, Mark: s.mark})
 		}
 		if y == chartHeight { // a run with nothing is a run, too
-			col.Parts = append(col.Parts, rect{X: i*slot + gap/2, Y: chartHeight - 2, Width: slot - gap, Height: 2, Mark: "zero"})
+			col.Parts = append(col.Parts, rect{X: i * step, Y: chartHeight - 2, Width: width, Height: 2, Mark: "zero"})
 		}
 		col.Title += ": " + strings.Join(said, ", ")
 		c.Columns = append(c.Columns, col)

@@ -92,6 +92,7 @@ type site struct {
 	Name   string
 	Agents []fleet.AgentStatus
 	Online int
+	Wanted int // enrolled and not revoked
 }
 
 // sitesOf groups the agents, in the order of the sites' names. A site that only
@@ -109,8 +110,11 @@ func sitesOf(st *fleet.Status) []site {
 	for _, a := range st.Agents {
 		one := at(a.Site)
 		one.Agents = append(one.Agents, a)
-		if a.Online && !a.Revoked {
-			one.Online++
+		if !a.Revoked {
+			one.Wanted++
+			if a.Online {
+				one.Online++
+			}
 		}
 	}
 	for _, j := range st.Jobs {

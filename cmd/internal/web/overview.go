@@ -74,12 +74,7 @@ func (p *overviewPage) sum(st *fleet.Status) {
 	sites := sitesOf(st)
 	online, enrolled := 0, 0
 	for _, one := range sites {
-		online += one.Online
-		for _, a := range one.Agents {
-			if !a.Revoked {
-				enrolled++
-			}
-		}
+		online, enrolled = online+one.Online, enrolled+one.Wanted
 	}
 	p.Facts = []fact{
 		{number(breaches), "against the policy", "/breaches"},

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"dormant/reports"
 )
@@ -138,7 +139,7 @@ func functions() template.FuncMap {
 	return template.FuncMap{
 		"number": number, "moment": moment, "ago": ago, "span": span, "line": reports.Line, "words": words,
 		"skew": skew, "share": share, "join": func(list []string) string { return strings.Join(list, ", ") },
-		"plural": plural, "item": newItem, "place": place, "markOf": markOf, "few": few,
+		"plural": plural, "item": newItem, "place": place, "markOf": markOf, "few": few, "printed": printed,
 	}
 }
 
@@ -250,6 +251,16 @@ func share(part, whole uint64) int {
 }
 
 func words(s string) string { return strings.ReplaceAll(s, "_", " ") }
+
+// printed keeps what can be printed of a text of several lines' length.
+func printed(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
 
 func escapeQuery(s string) string { return url.QueryEscape(s) }
 

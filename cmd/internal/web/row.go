@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"dormant/fingerprint"
 	"dormant/registry"
@@ -17,18 +16,19 @@ import (
 // row is an open port in a list. Every text is printable ASCII already: what a
 // peer said cannot even be odd.
 type row struct {
-	Path                string // of its page
-	Run, Place          string
-	IP, Host, Port      string
-	Verdict, Mark, Need string
-	Confidence          int
-	Product, Version    string
-	Evidence, Owner     string
-	Title, Severity     string
-	Expected            string
-	Seen                time.Time
-	class               fingerprint.Class
-	breach, shown       bool
+	Path             string // of its page
+	Run, Place       string
+	IP, Host, Port   string
+	Verdict, Mark    string
+	Need             string // why a person should look, "" if nobody need
+	Why              string // the same, "" where the verdict says it already
+	Confidence       int
+	Product, Version string
+	Evidence, Owner  string
+	Title, Severity  string
+	Expected         string
+	class            fingerprint.Class
+	breach, shown    bool
 }
 
 func rowOf(f *reports.Finding) row {
@@ -38,8 +38,11 @@ func rowOf(f *reports.Finding) row {
 		IP: f.IP.String(), Host: reports.Line(f.Hostname), Port: targetOf(f).Port.String(),
 		Verdict: words(f.Verdict.String()), Mark: reports.Mark(f), Need: need, Confidence: f.Confidence,
 		Product: reports.Name(f), Version: reports.Line(f.Version), Evidence: reports.Line(f.Evidence), Owner: reports.Line(f.Owner),
-		Title: reports.Explain(f).Title, Severity: reports.Line(f.Severity), Expected: reports.Line(f.Expected), Seen: f.ObservedAt,
+		Title: reports.Explain(f).Title, Severity: reports.Line(f.Severity), Expected: reports.Line(f.Expected),
 		class: f.Verdict, breach: f.Expected == "no", shown: attention,
+	}
+	if r.Why = need; strings.EqualFold(need, r.Verdict) {
+		r.Why = ""
 	}
 	if r.Verdict == "" {
 		r.Verdict = "not identified"

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -318,3 +319,5 @@ func prefixes(all ...string) (list []netip.Prefix) {
 func place(site, vantage string) fleet.Place { return fleet.Place{Site: site, Vantage: vantage} }
 
 func addr(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+
+func reportsPort(f reports.Finding) string { return strconv.Itoa(int(f.Port)) }

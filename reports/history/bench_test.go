@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
+	"dormant/fingerprint"
 	"dormant/reports"
 	"dormant/reports/history"
 	"dormant/scanner"
@@ -53,34 +53,67 @@ func fill(b *testing.B, s *history.Store, id string, n, round int) history.Run {
 	return run
 }
 
+// eachStore runs a benchmark on a file and on a database.
+func eachStore(b *testing.B, run func(b *testing.B, s *history.Store)) {
+	b.Run("sqlite", func(b *testing.B) { run(b, open(b, newFile(b))) })
+	b.Run("postgres", func(b *testing.B) { run(b, open(b, startServer(b).fresh(b))) })
+}
+
 func BenchmarkRecord(b *testing.B) {
-	s := open(b, filepath.Join(b.TempDir(), "h.db"))
 	n := many()
-	b.ReportAllocs()
-	start := time.Now()
-	runs := 0
-	for b.Loop() {
-		fill(b, s, fmt.Sprintf("s_%d", runs), n, 0)
-		runs++
-	}
-	b.ReportMetric(float64(n*runs)/time.Since(start).Seconds(), "findings/s")
-	if st, err := os.Stat(s.Path()); err == nil {
-		b.ReportMetric(float64(st.Size())/float64(n*runs), "bytes/finding")
-	}
+	eachStore(b, func(b *testing.B, s *history.Store) {
+		b.ReportAllocs()
+		start := time.Now()
+		runs := 0
+		for b.Loop() {
+			fill(b, s, fmt.Sprintf("s_%d", runs), n, 0)
+			runs++
+		}
+		b.ReportMetric(float64(n*runs)/time.Since(start).Seconds(), "findings/s")
+		if st, err := os.Stat(s.Path()); err == nil {
+			b.ReportMetric(float64(st.Size())/float64(n*runs), "bytes/finding")
+		}
+	})
 }
 
 func BenchmarkDiff(b *testing.B) {
-	s := open(b, filepath.Join(b.TempDir(), "h.db"))
 	n := many()
-	from, to := fill(b, s, "s_from", n, 0), fill(b, s, "s_to", n, 1)
-	b.ReportAllocs()
-	for b.Loop() {
-		changes := 0
-		if err := s.Diff(b.Context(), from, to, func(history.Change) error { changes++; return nil }); err != nil {
-			b.Fatal(err)
+	eachStore(b, func(b *testing.B, s *history.Store) {
+		from, to := fill(b, s, "s_from", n, 0), fill(b, s, "s_to", n, 1)
+		b.ReportAllocs()
+		b.ResetTimer()
+		for b.Loop() {
+			changes := 0
+			if err := s.Diff(b.Context(), from, to, func(history.Change) error { changes++; return nil }); err != nil {
+				b.Fatal(err)
+			}
+			if want := n / 50; changes != want {
+				b.Fatalf("%d changes, want %d", changes, want)
+			}
 		}
-		if want := n / 50; changes != want {
-			b.Fatalf("%d changes, want %d", changes, want)
+	})
+}
+
+// BenchmarkSearch asks for the first page of what is seldom: the whole run is
+// looked through.
+func BenchmarkSearch(b *testing.B) {
+	n := many()
+	eachStore(b, func(b *testing.B, s *history.Store) {
+		run := fill(b, s, "s_from", n, 0)
+		for name, q := range map[string]history.Query{
+			"first":   {},
+			"seldom":  {Verdicts: []fingerprint.Class{fingerprint.PossibleC2}},
+			"text":    {Text: "nowhere to be found"},
+			"version": {Text: "19.0", Prefix: netip.MustParsePrefix("10.0.3.0/24")},
+		} {
+			b.Run(name, func(b *testing.B) {
+				q.Runs = []history.Run{run}
+				for b.Loop() {
+					if _, err := s.Search(b.Context(), q); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
-	}
+	})
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"dormant/reports"
 	"dormant/reports/history"
 	"dormant/scanner"
 )
 
-func TestExportAndImport(t *testing.T) {
-	a, b := open(t, filepath.Join(t.TempDir(), "a.db")), open(t, filepath.Join(t.TempDir(), "b.db"))
+func testExportAndImport(t *testing.T, fresh maker) {
+	a, b := open(t, fresh(t)), open(t, fresh(t))
 	lm := service{at: "10.0.0.1:1947/tcp", product: "Sentinel", version: "18", mac: "00:1a:4b:00:00:01"}
 	closed := service{at: "10.0.0.2:5093/udp", state: scanner.Closed}
 	record(t, a, "s_1", day(1), plan("10.0.0.0/24"), true, lm, closed)
@@ -50,7 +50,7 @@ func TestExportAndImport(t *testing.T) {
 		}
 		return list
 	}
-	if d := cmp.Diff(all(a), all(b)); d != "" {
+	if d := gocmp.Diff(all(a), all(b)); d != "" {
 		t.Errorf("after import (-want +got):\n%s", d)
 	}
 	for _, tt := range []struct{ name, in, want string }{

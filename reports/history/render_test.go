@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"dormant/reports/history"
 )
@@ -19,8 +19,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files again")
 
 // difference is every kind of change between two runs, hostile texts included.
-func difference(t *testing.T) history.Difference {
-	s := open(t, filepath.Join(t.TempDir(), "h.db"))
+func difference(t *testing.T, s *history.Store) history.Difference {
 	at := func(a, product, version string) service { return service{at: a, product: product, version: version} }
 	mover := service{at: "10.0.0.7:3588/tcp", product: "Vite", version: "5", host: "dev.corp"}
 	wide := plan("10.0.0.0/24", "10.0.9.0/24")
@@ -38,8 +37,8 @@ func difference(t *testing.T) history.Difference {
 	return d
 }
 
-func TestDifferenceGolden(t *testing.T) {
-	d := difference(t)
+func testDifferenceGolden(t *testing.T, s *history.Store) {
+	d := difference(t, s)
 	for _, format := range history.DiffFormats() {
 		var out bytes.Buffer
 		if err := d.Write(&out, format); err != nil {
@@ -60,7 +59,7 @@ func TestDifferenceGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(string(want), out.String()); diff != "" {
+		if diff := gocmp.Diff(string(want), out.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", format, diff)
 		}
 	}
@@ -71,7 +70,7 @@ func TestDifferenceGolden(t *testing.T) {
 
 // The machines' forms are read by readers that are not ours.
 func TestDifferenceReadsBack(t *testing.T) {
-	d := difference(t)
+	d := difference(t, open(t, newFile(t)))
 	var out bytes.Buffer
 	if err := d.Write(&out, "csv"); err != nil {
 		t.Fatal(err)

@@ -26,8 +26,19 @@ func runContract(t *testing.T, fresh maker) {
 		name string
 		test func(*testing.T, *history.Store)
 	}{
+		{"findings come back", testComeBack}, {"find", testFind}, {"revise and prune", testReviseAndPrune}, {"annotate", testAnnotate},
+		{"difference", testDifferenceGolden}, {"repeated", testRepeated}, {"revised and repeated", testRevisedAndRepeated},
+		{"pruned while written", testPrunedWhileWritten}, {"names", testNames},
 		{"search", testSearch}, {"trend", testTrend}, {"places", testPlaces}, {"history", testHistory},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t, fresh(t))) })
+	}
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, maker)
+	}{
+		{"diff", testDiff}, {"two writers", testTwoWriters}, {"killed writer", testKilledWriter}, {"export and import", testExportAndImport},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, fresh) })
 	}
 }

@@ -1,0 +1,137 @@
+package history_test
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dormant/reports/history"
+)
+
+// A file system of sixteen megabytes, in a mount namespace of its own.
+func TestFullDisk(t *testing.T) {
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Skip("no unshare here: the full disk is not tried")
+	}
+	flags := "-m"
+	if os.Geteuid() != 0 {
+		flags = "-Urm"
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command(unshare, flags, "mount", "-t", "tmpfs", "-o", "size=16m", "none", dir).CombinedOutput(); err != nil {
+		t.Skipf("no mount namespace here: %v %s", err, out)
+	}
+	cmd := exec.Command(unshare, flags, "sh", "-c", `mount -t tmpfs -o size=16m none "$1" && exec "$0"`, os.Args[0], dir)
+	cmd.Env = append(os.Environ(), "DORMANT_TEST_WRITER="+filepath.Join(dir, "h.db"))
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Run(); err == nil {
+		t.Error("the writer ended well; want it to fail")
+	}
+	for _, want := range []string{"the disk is full: free some space", "said true, open true, <nil>"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("the writer said %q; want %q", said.String(), want)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	foreign := filepath.Join(dir, "foreign.db")
+	run(t, foreign, `CREATE TABLE bookmarks (url TEXT)`)
+	newer := filepath.Join(dir, "newer.db")
+	if s, err := history.Open(t.Context(), newer); err != nil || s.Close() != nil {
+		t.Fatal(err)
+	}
+	run(t, newer, fmt.Sprintf(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1)`, history.SchemaVersion+1))
+	for _, tt := range []struct{ name, path, want string }{
+		{"text", write("text.db", "not a database, but longer than its head"), "is damaged"},
+		{"short", write("short.db", "SQL"), "is damaged"},
+		{"cut pages", write("cut.db", "SQLite format 3\x00"+strings.Repeat("\xff", 5000)), "is damaged"},
+		{"another program's", foreign, "of another program"},
+		{"newer schema", newer, "use a newer dormant"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before, err := os.ReadFile(tt.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := history.Open(t.Context(), tt.path)
+			if err == nil {
+				_ = s.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Open = %v; want one line with %q", err, tt.want)
+			}
+			after, err := os.ReadFile(tt.path)
+			if err != nil || !slices.Equal(before, after) {
+				t.Errorf("the file was changed (%v)", err)
+			}
+		})
+	}
+}
+
+func run(t *testing.T, path, query string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(query); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A page in the middle of the file is overwritten: what is read says so, in one
+// line, and nothing is written.
+func TestDamagedInTheMiddle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h.db")
+	s, err := history.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var many []service
+	for i := range 3000 {
+		many = append(many, service{at: fmt.Sprintf("10.0.%d.%d:1947/tcp", i/250, i%250)})
+	}
+	record(t, s, "s_1", day(1), plan("10.0.0.0/16"), true, many...)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(data[len(data)/2:], strings.Repeat("\xa5", 100_000))
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path)
+	if _, ok := errors.AsType[*history.DamagedError](s.Check(t.Context())); !ok {
+		t.Errorf("Check = %v; want a DamagedError", s.Check(t.Context()))
+	}
+}
+
+func TestOpenExisting(t *testing.T) {
+	if _, err := history.OpenExisting(t.Context(), filepath.Join(t.TempDir(), "none.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("OpenExisting = %v, want fs.ErrNotExist", err)
+	}
+}

@@ -63,10 +63,13 @@ type Config struct {
 	// Lookup resolves names in those files, nil to refuse them.
 	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Rate and HostRate bound what the server may ask for, in probes a second; 0
-	// is no bound.
+	// is no bound. The vantages share Rate equally, so that together they keep to
+	// it.
 	Rate, HostRate rate.Limit
 	// Window is the only time of the day in which the agent sends, in local time.
 	Window schedule.Window
+	// Ends tells when the credential runs out, nil for never.
+	Ends func() time.Time
 	// Yes lets the server ask for public addresses and for more than a /12.
 	Yes bool
 	// Grace is how long a shard may still take after the agent was told to leave,
@@ -88,6 +91,7 @@ type pace struct {
 	look       time.Duration // between two looks at what keeps from taking one
 	part       time.Duration // the longest that a result waits for others
 	request    time.Duration // the longest wait for an answer of the server
+	expiry     time.Duration // between two looks at the end of the credential
 	handover   time.Duration // for what is left when the agent leaves
 	first, max time.Duration // back-off after a fault
 }
@@ -101,6 +105,7 @@ func (p pace) withDefaults() pace {
 		look:     cmp.Or(p.look, time.Second),
 		part:     cmp.Or(p.part, time.Second),
 		request:  cmp.Or(p.request, 10*time.Second),
+		expiry:   cmp.Or(p.expiry, time.Minute),
 		handover: cmp.Or(p.handover, 10*time.Second),
 		first:    cmp.Or(p.first, 5*time.Second),
 		max:      cmp.Or(p.max, 5*time.Minute),
@@ -133,7 +138,8 @@ func New(cfg Config) (*Agent, error) {
 	case !(cfg.Rate >= 0) || !(cfg.HostRate >= 0):
 		return nil, fmt.Errorf("agent: rate %v, to a host %v: want 0 or more", cfg.Rate, cfg.HostRate)
 	}
-	cfg.Rate, cfg.HostRate = rate.Limit(finite(cfg.Rate)), rate.Limit(finite(cfg.HostRate))
+	cfg.HostRate = rate.Limit(finite(cfg.HostRate))
+	cfg.Rate = rate.Limit(finite(cfg.Rate)) / rate.Limit(len(cfg.Vantages))
 	js, err := jetstream.New(cfg.Conn, jetstream.WithDefaultTimeout(cfg.pace.request))
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
@@ -248,15 +254,24 @@ func (a *Agent) end(ctx context.Context, cause error) error {
 }
 
 // watch ends the work when the connection is closed for good: it comes back by
-// itself from everything but a credential that is refused.
+// itself from everything but a credential that is refused. One that has run out
+// fails before anybody can refuse it.
 func (a *Agent) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	closed := a.cfg.Conn.StatusChanged(nats.CLOSED)
 	defer a.cfg.Conn.RemoveStatusListener(closed)
-	if !a.cfg.Conn.IsClosed() {
+	look := time.NewTicker(a.cfg.pace.expiry)
+	defer look.Stop()
+	for !a.cfg.Conn.IsClosed() {
 		select {
 		case <-ctx.Done():
 			return
 		case <-closed:
+		case now := <-look.C:
+			if a.cfg.Ends == nil || a.cfg.Conn.IsConnected() || now.Before(a.cfg.Ends()) {
+				continue
+			}
+			stop(fmt.Errorf("%w: its certificate ended on %s", ErrRefused, a.cfg.Ends().Format(time.DateOnly)))
+			return
 		}
 	}
 	why := a.cfg.Conn.LastError()

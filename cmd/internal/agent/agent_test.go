@@ -449,6 +449,20 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestExpired: the server is away, and the certificate runs out meanwhile.
+func TestExpired(t *testing.T) {
+	w := newWorld(t)
+	ends := time.Now().Add(300 * time.Millisecond)
+	a := w.run("a1", spoolDir(t), &fake{}, func(c *Config) {
+		c.Ends, c.pace.expiry = func() time.Time { return ends }, 20*time.Millisecond
+	})
+	w.beat("is there", func(fleet.Beat) bool { return true })
+	w.stop()
+	if err := a.wait(t); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "ended on") {
+		t.Errorf("Run = %v, want that the certificate has ended", err)
+	}
+}
+
 func TestTwoVantages(t *testing.T) {
 	there := fleet.Place{Site: "hq", Vantage: "dmz"}
 	w := newWorld(t, here, there)

@@ -11,6 +11,13 @@ import (
 	"dormant/scanner"
 )
 
+// CheckLists returns why the never-scan lists cannot be read, before anything is
+// begun.
+func (c *Config) CheckLists(ctx context.Context) error {
+	_, err := c.neverScan(ctx)
+	return err
+}
+
 // neverScan reads the site's lists of what is never sent to.
 func (c *Config) neverScan(ctx context.Context) (*scanner.Spared, error) {
 	var lists []scanner.List

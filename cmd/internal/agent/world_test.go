@@ -169,13 +169,6 @@ func (w *world) beat(what string, ok func(fleet.Beat) bool) {
 	})
 }
 
-// forget drops the beats that were heard.
-func (w *world) forget() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.beats = nil
-}
-
 // shard is a work item of 14 targets.
 func shard(number int) fleet.Shard {
 	return fleet.Shard{

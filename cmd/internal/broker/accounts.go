@@ -3,11 +3,16 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"dormant/cmd/internal/fleet"
 )
+
+// apiAlias stands for "$JS.API." inside an agent's account of a cluster: every
+// account of a configuration file has an import of NATS's own for that one.
+const apiAlias = "dormant.js."
 
 // AccountsConfig returns what a cluster of the user's own must be told so that an
 // agent can work there, in the syntax of NATS's configuration file: the account
@@ -50,17 +55,28 @@ func AccountsConfig(account, agent string, places []fleet.Place) (string, error)
     imports: [
 `, agent, account)
 	may := fleet.AgentPermissions(agent, places)
+	publish := slices.Clone(may.Publish)
+	var mappings strings.Builder
 	for _, subject := range may.Publish {
-		fmt.Fprintf(&b, "      { service: { account: %s, subject: %s } }\n", account, strconv.Quote(subject))
+		as := ""
+		if rest, ok := strings.CutPrefix(subject, "$JS.API."); ok {
+			as = ", to: " + strconv.Quote(apiAlias+rest)
+			fmt.Fprintf(&mappings, "      %q: %q\n", subject, apiAlias+rest)
+			publish = append(publish, apiAlias+rest) // permissions are looked at behind the mapping
+		}
+		fmt.Fprintf(&b, "      { service: { account: %s, subject: %s }%s }\n", account, strconv.Quote(subject), as)
 	}
 	fmt.Fprintf(&b, `    ]
+    # Without this, NATS would answer itself that the account has no JetStream.
+    mappings: {
+%s    }
     default_permissions: {
       publish: { allow: [%s] }
       subscribe: { allow: [%s] }
     }
   }
 }
-`, quoted(may.Publish), quoted(may.Subscribe))
+`, mappings.String(), quoted(publish), quoted(may.Subscribe))
 	return b.String(), nil
 }
 

@@ -229,6 +229,9 @@ func (r *Run) WriteText(w io.Writer) error {
 	line("packets", "%s received, %s not ours, %s duplicate, %s foreign, %s dropped, %s not sent", number(c.Frames),
 		number(c.Invalid), number(c.Duplicate), number(c.Foreign), number(c.RingDrops), number(c.SendErrors))
 	line("half-open", "at most %s at one time", number(s.MaxHalfOpen))
+	for _, note := range s.Notes {
+		line("note", "%s", note)
+	}
 	_, err := io.WriteString(w, b.String())
 	if err != nil {
 		return fmt.Errorf("reports: write summary: %w", err)

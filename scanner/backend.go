@@ -2,6 +2,7 @@ package scanner
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/netip"
 )
@@ -51,4 +52,15 @@ type Counters struct {
 	ARPSent    uint64 `json:"neighbour_requests"`  // ARP requests and neighbour solicitations
 	ARPAnswer  uint64 `json:"neighbour_answers"`   // distinct neighbours that answered
 	SharedMAC  uint64 `json:"neighbours_same_mac"` // on-link addresses answered for by the most frequent MAC
+	Neighbours uint64 `json:"neighbours"`          // on-link addresses with a MAC
+}
+
+// OneMAC says in words that one machine seems to answer for most neighbours,
+// "" when none does: a few addresses on one are usual.
+func (c Counters) OneMAC() string {
+	if c.SharedMAC <= 8 || 2*c.SharedMAC <= c.Neighbours {
+		return ""
+	}
+	return fmt.Sprintf("one MAC answers for %d of %d neighbours: proxy ARP, or one machine with all their addresses; an address that is there may be nobody's",
+		c.SharedMAC, c.Neighbours)
 }

@@ -46,6 +46,7 @@ func (c Counters) Add(d Counters) Counters {
 	c.ARPSent += d.ARPSent
 	c.ARPAnswer += d.ARPAnswer
 	c.SharedMAC = max(c.SharedMAC, d.SharedMAC)
+	c.Neighbours = max(c.Neighbours, d.Neighbours)
 	return c
 }
 

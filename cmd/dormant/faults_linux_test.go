@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"dormant/reports"
 	"dormant/scanner/netlab"
 )
@@ -48,21 +50,29 @@ func inside(t *testing.T, ns *netlab.NS, args ...string) (*exec.Cmd, *bytes.Buff
 func TestFaultsOfThisHost(t *testing.T) {
 	for _, tt := range []struct {
 		name, backend string
-		fault         func(scan, far *netlab.NS)
+		fault         func(t *testing.T, scan *netlab.NS)
 		say           string
 	}{
-		{"the interface goes down, raw frames", "afpacket", func(scan, _ *netlab.NS) { scan.Down("scan0") }, "incomplete: "},
-		{"the route vanishes, connections", "connect", func(scan, _ *netlab.NS) { scan.Unroute("10.2.0.0/24") }, "could not be measured from here"},
+		{"the interface goes down, raw frames", "afpacket", func(_ *testing.T, scan *netlab.NS) { scan.Down("scan0") }, "incomplete: "},
+		{"the interface goes down, AF_XDP", "afxdp", func(_ *testing.T, scan *netlab.NS) { scan.Down("scan0") }, "incomplete: "},
+		{"the interface is gone, raw frames", "afpacket", func(t *testing.T, scan *netlab.NS) { unplug(t, scan, "scan0") }, "incomplete: "},
+		{"the route vanishes, connections", "connect", func(_ *testing.T, scan *netlab.NS) { scan.Unroute("10.2.0.0/24") }, "could not be measured from here"},
+		{"nothing can be sent for three seconds, raw frames", "afpacket", func(t *testing.T, scan *netlab.NS) { clog(t, scan, "scan0", 3*time.Second) }, "could not be sent"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			scan, far := faultLab(t)
+			if tt.backend == "afxdp" {
+				if err := readyAFXDP(); err != nil {
+					t.Skip(err)
+				}
+			}
+			scan, _ := faultLab(t)
 			dir := home(t)
 			out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
 			run, said := inside(t, scan, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "0", "--no-identify",
 				"--backend", tt.backend, "--states", "all", "--quiet", "-o", out, "--manifest", manifest)
 			begins(t, dir)
 			time.Sleep(1200 * time.Millisecond)
-			tt.fault(scan, far)
+			tt.fault(t, scan)
 			if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), tt.say) || strings.Count(said.String(), "down or gone") > 1 {
 				t.Errorf("exit %d, said %q; want 3 and one line with %q, and no cause twice", got, said, tt.say)
 			}
@@ -75,7 +85,7 @@ func TestFaultsOfThisHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := m.Run.Scan
-			if m.Complete || len(m.Why) == 0 || s.Closed+s.Open < 20 || s.Closed+s.Open > 200 {
+			if m.Complete || len(m.Why) == 0 || s.Closed+s.Open < 20 || s.Closed+s.Open > 255 {
 				t.Errorf("complete %t because of %q, %d closed and %d open; want incomplete, and what was found by then", m.Complete, m.Why, s.Closed, s.Open)
 			}
 			for target, row := range rows(t, out) {
@@ -84,6 +94,38 @@ func TestFaultsOfThisHost(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// unplug removes an interface.
+func unplug(t *testing.T, ns *netlab.NS, name string) {
+	t.Helper()
+	link, err := ns.Netlink.LinkByName(name)
+	if err == nil {
+		err = ns.Netlink.LinkDel(link)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// clog lets the queue of an interface take two frames and send none of them,
+// for a while: further ones are refused with ENOBUFS.
+func clog(t *testing.T, ns *netlab.NS, name string, lasting time.Duration) {
+	t.Helper()
+	link, err := ns.Netlink.LinkByName(name)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	queue := &netlink.Tbf{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
+		Rate: 10, Limit: 200, Buffer: netlink.Xmittime(10, 100)} // ten bytes a second
+	if err := ns.Netlink.QdiscAdd(queue); err != nil {
+		t.Skipf("this kernel cannot shape: %v", err)
+	}
+	time.Sleep(lasting)
+	if err := ns.Netlink.QdiscDel(queue); err != nil {
+		t.Error(err)
 	}
 }
 

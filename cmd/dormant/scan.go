@@ -254,6 +254,9 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 	for _, note := range out.Scan.Notes {
 		s.a.log.Info(note)
 	}
+	if note := out.Scan.Counters.OneMAC(); note != "" { // the backend has said it in time
+		s.run.Scan.Notes = append(s.run.Scan.Notes, note)
+	}
 	if e := out.Scan.Estimate; e != nil {
 		s.a.log.Info("open ports that both passes missed, estimated", "missed", fmt.Sprintf("%.1f", e.Missed),
 			"95% interval", fmt.Sprintf("%.1f to %.1f", e.Low, e.High), "first pass", e.First, "second", e.Second, "both", e.Both)

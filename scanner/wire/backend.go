@@ -243,9 +243,10 @@ func (b *Backend) openLinks(cfg Config) error {
 
 // Counters implements scanner.Backend.
 func (b *Backend) Counters() scanner.Counters {
+	known := b.known.Load()
 	c := scanner.Counters{
 		SendErrors: b.sendErrors.Load(), SendRetry: b.sendRetries.Load(),
-		ARPSent: b.asked.Load(), ARPAnswer: b.answered.Load(), SharedMAC: b.known.Load().most,
+		ARPSent: b.asked.Load(), ARPAnswer: b.answered.Load(), SharedMAC: known.most, Neighbours: known.count,
 	}
 	for _, f := range b.all() {
 		c.Frames += f.received.Load()

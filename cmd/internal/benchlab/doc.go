@@ -14,7 +14,11 @@
 // The sending rate is that between the first and the last hundredth of the
 // packets, without start-up and waiting. Processor time is that of the process,
 // a million packets; on veth it holds the far end's share of receiving, too,
-// which is a floor for all alike. The ratios are between medians.
+// which is a floor for all alike. Memory is told twice: the largest resident set
+// holds the touched pages of the program's file, which all processes share and
+// which are most of it for a large one, and the rings of packets that the kernel
+// allocates; the private part is what the process has of its own. The ratios are
+// between medians.
 //
 // Probes that nobody is to answer are dropped where they come in by an nftables
 // rule, if there is nft, and else by a route: that takes the kernel longer, for

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -20,7 +21,8 @@ type row struct {
 	wall    time.Duration
 	rate    float64 // packets a second that arrived between the first and the last hundredth
 	cpu     float64 // seconds of processor time a million probes
-	memory  float64 // largest resident set in MiB
+	memory  float64 // largest resident set in MiB, pages of the program's file and rings shared with the kernel among them
+	private float64 // largest part of it that is the process's own memory (RssAnon) in MiB, as seen every 20 ms
 	recall  float64 // part of the open ports that were found, -1 where there are none
 	invents int     // ports called open that are not
 }
@@ -65,11 +67,11 @@ func (l *lab) measure(ctx context.Context, p peer, j job, dir string) (row, erro
 		<-ended
 		return row{}, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	rate, err := l.watch(before, j.packets(), ended)
+	rate, private, err := l.watch(before, j.packets(), cmd.Process.Pid, ended)
 	if err != nil {
 		return row{}, fmt.Errorf("%s: %w: %s", p.name, err, told)
 	}
-	r := row{wall: time.Since(start), rate: rate}
+	r := row{wall: time.Since(start), rate: rate, private: private}
 	used := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	r.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds() * 1e6 / float64(j.packets())
 	r.memory = float64(used.Maxrss) / 1024
@@ -91,33 +93,65 @@ func (t *tail) Write(b []byte) (int, error) {
 }
 
 // watch counts what arrives until the program has ended, and returns the rate
-// between the first and the last hundredth of the expected packets.
-func (l *lab) watch(before, expected uint64, ended <-chan error) (rate float64, err error) {
-	var first, last time.Time
-	var atFirst, atLast uint64
+// between the first and the last hundredth of the expected packets, and the most
+// memory of its own that the program had.
+func (l *lab) watch(before, expected uint64, pid int, ended <-chan error) (rate, private float64, err error) {
+	flow := flow{expected: expected}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for ticks := 0; ; ticks++ {
 		select {
 		case err := <-ended:
-			if took := last.Sub(first); took > 0 {
-				rate = float64(atLast-atFirst) / took.Seconds()
-			}
-			return rate, err
+			return flow.rate(), private, err
 		case <-tick.C:
 		}
 		n, err := l.received()
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		switch n -= before; {
-		case n < expected/100:
-		case first.IsZero():
-			first, atFirst = time.Now(), n
-		case n <= expected-expected/100:
-			last, atLast = time.Now(), n
+		flow.see(time.Now(), n-before)
+		if ticks%4 == 0 {
+			private = max(private, kibibytes(field(fmt.Sprintf("/proc/%d/status", pid), "RssAnon:"))/1024)
 		}
 	}
+}
+
+// flow is how packets arrived.
+type flow struct {
+	expected        uint64
+	first, last     time.Time
+	atFirst, atLast uint64
+}
+
+// see notes that n packets had arrived at a moment.
+func (f *flow) see(at time.Time, n uint64) {
+	switch {
+	case n < f.expected/100:
+	case f.first.IsZero():
+		f.first, f.atFirst = at, n
+	case n <= f.expected-f.expected/100:
+		f.last, f.atLast = at, n
+	}
+}
+
+// rate is that between the first and the last hundredth of the expected packets,
+// 0 when too few were seen.
+func (f *flow) rate() float64 {
+	took := f.last.Sub(f.first)
+	if took <= 0 {
+		return 0
+	}
+	return float64(f.atLast-f.atFirst) / took.Seconds()
+}
+
+// kibibytes reads "1234 kB" as /proc writes it, 0 for anything else.
+func kibibytes(text string) float64 {
+	number, unit, _ := strings.Cut(text, " ")
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil || unit != "kB" {
+		return 0
+	}
+	return n
 }
 
 // judge holds what was found against what there is.

@@ -34,10 +34,13 @@ func rateOf(r row) float64 { return r.rate }
 func wallOf(r row) float64 { return r.wall.Seconds() }
 func cpuOf(r row) float64  { return r.cpu }
 
+func memoryOf(r row) float64  { return r.memory }
+func privateOf(r row) float64 { return r.private }
+
 // print writes the tables in Markdown.
 func (m *measurements) print(w io.Writer) {
-	fmt.Fprintln(w, "| job | program | runs | sent /s | wall s | processor s a million | memory MiB | found | invented |")
-	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|")
+	fmt.Fprintln(w, "| job | program | runs | sent /s | wall s | processor s a million | memory MiB | of it private | found | invented |")
+	fmt.Fprintln(w, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
 	for _, j := range m.jobs {
 		for _, p := range m.peers {
 			rows := m.rows[key{j.name, p.name}]
@@ -51,8 +54,8 @@ func (m *measurements) print(w io.Writer) {
 			for _, r := range rows {
 				invented += r.invents
 			}
-			fmt.Fprintf(w, "| %s | %s | %d | %.0f | %.2f | %.2f | %.0f | %s | %d |\n", j.name, p.name, len(rows), median(rows, rateOf),
-				median(rows, wallOf), median(rows, cpuOf), median(rows, func(r row) float64 { return r.memory }), found, invented)
+			fmt.Fprintf(w, "| %s | %s | %d | %.0f | %.2f | %.2f | %.0f | %.0f | %s | %d |\n", j.name, p.name, len(rows), median(rows, rateOf),
+				median(rows, wallOf), median(rows, cpuOf), median(rows, memoryOf), median(rows, privateOf), found, invented)
 		}
 	}
 	fmt.Fprintln(w, "\n| job | ratio | sent /s (more is better) | wall (less) | processor a probe (less) |")

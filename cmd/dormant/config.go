@@ -13,6 +13,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// ownConfig marks a command whose --config is a file of another kind. Its flags
+// are set by the environment and by the standing configuration file only.
+const ownConfig = "own-config"
+
 // applyConfig gives every flag of cmd that the command line left alone the
 // value of the environment, else of the configuration file. The keys are the
 // flags' names, the values are read by the flags themselves, so that a value
@@ -39,7 +43,7 @@ func configPath(cmd *cobra.Command, environ func(string) (string, bool)) (string
 	if flag == nil {
 		return "", nil
 	}
-	if flag.Changed {
+	if flag.Changed && cmd.Annotations[ownConfig] == "" {
 		return flag.Value.String(), nil
 	}
 	if path, ok := environ("DORMANT_CONFIG"); ok {

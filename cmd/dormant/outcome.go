@@ -24,6 +24,9 @@ type outcome struct {
 	lines    []string // the first few, breaches before changes
 	worst    []string
 	missed   string // that runs of a schedule were missed, in words
+	// incomplete says what a run of a server did not measure, in words: nobody
+	// looks at its exit code.
+	incomplete string
 }
 
 // maxLines bounds the findings that a message names.
@@ -93,6 +96,9 @@ func (o *outcome) summary() string {
 		parts = append(parts, o.exposure())
 	}
 	parts = append(parts, o.differences()...)
+	if o.incomplete != "" {
+		parts = append(parts, o.incomplete)
+	}
 	if len(parts) > 0 && o.missed != "" {
 		parts = append(parts, o.missed)
 	}

@@ -64,7 +64,7 @@ type request struct {
 func newConductor(s *Server, r *Run) *conductor {
 	c := &conductor{s: s, run: r, job: s.cfg.Jobs.Job(r.Job), wake: make(chan struct{}, 1)}
 	c.facts = reports.Run{
-		ScanID: r.ID, Site: r.Site, Vantage: r.Vantage, Ticket: r.Ticket, Version: s.cfg.Program,
+		ScanID: r.ID, Site: r.Site, Vantage: r.Vantage, Job: r.Job, Ticket: r.Ticket, Version: s.cfg.Program,
 		Targets: r.Targets, Excluded: r.Excluded, Ports: portSpans(r.Ports), Seed: r.Seed,
 	}
 	c.facts.Scan.Started = r.Started
@@ -209,7 +209,8 @@ func (c *conductor) finished(w *work) pipeline.Outcome {
 	out := w.fold.outcome(w.why)
 	c.facts.Backend = w.fold.backends()
 	c.facts.Excluded = append([]string{}, c.run.Excluded...)
-	if spared := w.fold.spared(); len(spared) > 0 {
+	spared := w.fold.spared()
+	if c.run.Spared = spared; len(spared) > 0 {
 		for _, p := range spared {
 			c.facts.Excluded = append(c.facts.Excluded, p.String())
 		}

@@ -222,3 +222,6 @@ func addresses(prefixes []netip.Prefix) uint64 {
 	}
 	return n
 }
+
+// Shards counts the work items of a run at a place.
+func (j *Job) Shards(a *Ask) int { return len(cut(a.Prefixes, j.ShardSize)) }

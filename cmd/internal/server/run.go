@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go4.org/netipx"
 
 	"dormant/cmd/internal/fleet"
 	"dormant/registry"
@@ -31,6 +32,9 @@ type Run struct {
 	Excluded []string       `json:"excluded,omitempty"`
 	Prefixes []netip.Prefix `json:"prefixes"`
 	Ticket   string         `json:"ticket,omitempty"`
+	// Spared are the prefixes that the site's own never-scan lists took out. They
+	// are known when the run is over.
+	Spared []netip.Prefix `json:"-"`
 }
 
 // newRun returns a run of the job at a place that begins now.
@@ -44,6 +48,22 @@ func newRun(j *Job, a *Ask, now time.Time, seed uint64) *Run {
 
 // newID is a scan id, "s_" and a UUID of version 7, which sorts by time.
 func newID() string { return "s_" + uuid.Must(uuid.NewV7()).String() }
+
+// Asked returns the prefixes of the run without those that were spared.
+func (r *Run) Asked() ([]netip.Prefix, error) {
+	var b netipx.IPSetBuilder
+	for _, p := range r.Prefixes {
+		b.AddPrefix(p)
+	}
+	for _, p := range r.Spared {
+		b.RemovePrefix(p)
+	}
+	set, err := b.IPSet()
+	if err != nil {
+		return nil, fmt.Errorf("server: run %s: %w", r.ID, err)
+	}
+	return set.Prefixes(), nil
+}
 
 // Addresses counts what the run asks.
 func (r *Run) Addresses() uint64 { return addresses(r.Prefixes) }

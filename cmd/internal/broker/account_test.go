@@ -154,10 +154,12 @@ func TestAccountsConfig(t *testing.T) {
 	if err := m.DoubleAck(ctx); err != nil {
 		t.Error(err)
 	}
-	if _, err := theirs.Consumer(ctx, fleet.WorkStream, branch.Consumer()); err == nil {
+	short, stop := context.WithTimeout(ctx, 500*time.Millisecond) // to prove an absence
+	defer stop()
+	if _, err := theirs.Consumer(short, fleet.WorkStream, branch.Consumer()); err == nil {
 		t.Error("the agent sees the work of another site")
 	}
-	short, stop := context.WithTimeout(ctx, 500*time.Millisecond) // to prove an absence
+	short, stop = context.WithTimeout(ctx, 500*time.Millisecond)
 	defer stop()
 	if _, err := theirs.Publish(short, branch.ResultSubject("alpha", "run"), []byte("found"), jetstream.WithRetryAttempts(0)); err == nil {
 		t.Error("the agent publishes for another site")

@@ -39,6 +39,9 @@
 // and nothing else does. Every assumption that was used is in the report.
 //
 // The evaluation is bounded. What lies beyond the bound is unknown, and says so.
+// So is the search for rules that no packet reaches: what was not looked at is
+// counted in every output. Long chains have an index by source and destination,
+// which makes 20,000 rules with 10,000 services a matter of seconds.
 //
 // Whether the model is right was not left to reading: the tests load thousands
 // of random rule sets into the kernel, send the packets through it between

@@ -126,6 +126,10 @@ func (m *Impact) unknownSection() section {
 
 func (m *Impact) shadowSection() section {
 	s := section{Title: "Rules that no packet reaches", Head: []string{"rule", "line", "text", "taken by", ""}}
+	if m.Unsearched > 0 {
+		s.Text = append(s.Text, "The search was ended before it became too long: "+count(m.Unsearched, "rule was", "rules were")+
+			" not looked at, the last of the file. A rule that is not listed here may be among them.")
+	}
 	for _, x := range m.Shadowed {
 		mark := ""
 		if x.Opposite {

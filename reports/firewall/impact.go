@@ -55,9 +55,12 @@ type Impact struct {
 	Services []Service    `json:"services"`
 	Rules    []RuleImpact `json:"rules"`
 	Shadowed []Shadow     `json:"shadowed"`
-	Unknowns []Doubt      `json:"unknowns"`
-	Assumed  []string     `json:"assumed"`
-	Notes    []Note       `json:"notes"`
+	// Unsearched is how many rules were not asked whether a packet reaches them,
+	// because the search would have been too long.
+	Unsearched int      `json:"rules_not_searched_for_shadows"`
+	Unknowns   []Doubt  `json:"unknowns"`
+	Assumed    []string `json:"assumed"`
+	Notes      []Note   `json:"notes"`
 	// Advice is what to mind about the ports in question.
 	Advice []string `json:"advice"`
 	// Elsewhere counts the clients that were seen with no service of the scan.
@@ -155,7 +158,7 @@ func NewImpact(q Question) (*Impact, error) {
 	}
 	slices.SortStableFunc(m.Services, func(a, b Service) int { return a.target.Compare(b.target) })
 	m.gather(by)
-	m.Shadowed = Shadows(q.Proposed, q.Place)
+	m.Shadowed, m.Unsearched = Shadows(q.Proposed, q.Place)
 	m.Headline = m.headline()
 	m.Advice = m.advice()
 	return m, nil

@@ -287,7 +287,10 @@ func TestShadows(t *testing.T) {
 -A INPUT -s 10.0.0.1 -j DROP
 COMMIT
 `
-	got := Shadows(parsed(t, "r.v4", text, Options{}), Router)
+	got, left := Shadows(parsed(t, "r.v4", text, Options{}), Router)
+	if left != 0 {
+		t.Errorf("%d rules were not looked at", left)
+	}
 	want := []Shadow{
 		{Rule: "FORWARD:6", Line: 11, Text: "-A FORWARD -s 10.1.0.0/16 -p tcp --dport 1947 -j DROP", By: []string{"X:1", "FORWARD:1"}, Opposite: true},
 		{Rule: "X:2", Line: 14, Text: "-A X -p tcp --dport 1947 -j ACCEPT", By: []string{"X:1"}, Opposite: true},

@@ -52,13 +52,17 @@ const (
 // walker goes through chains with pieces at one moment of their flow.
 type walker struct {
 	phase Phases
+	box   Box // what came to the base chain
 	done  []verdict
 	steps int
 	// lost is true when packets went where nobody can follow: they may have
 	// come to any rule.
 	lost bool
-	// visit is told which packets a rule matched, nil for nobody.
-	visit func(r *Rule, box Box)
+	// visit is told which packets a rule matched, nil for nobody. It ends the
+	// walk by returning true.
+	visit func(r *Rule, box Box) (enough bool)
+	ended bool
+	near  map[*Chain][]*Rule // those that may match what is on its way
 }
 
 // Judge says what becomes of the packets in box at the moment phase on their
@@ -169,7 +173,8 @@ func (d *doubt) reasons() []Reason {
 
 // base takes packets through a base chain, its policy included.
 func (w *walker) base(c *Chain, box Box) []verdict {
-	w.done = nil
+	w.done, w.near = nil, map[*Chain][]*Rule{}
+	w.box = box
 	for _, p := range w.chain(c, []piece{{box: box}}) {
 		w.done = append(w.done, verdict{piece: p, effect: c.Policy})
 	}
@@ -179,8 +184,13 @@ func (w *walker) base(c *Chain, box Box) []verdict {
 // chain takes pieces through a chain. It returns those that come out at its end
 // or by a return; the verdicts go to done.
 func (w *walker) chain(c *Chain, in []piece) (out []piece) {
-	for _, r := range c.Rules {
-		if len(in) == 0 {
+	rules, ok := w.near[c]
+	if !ok {
+		rules = c.near(w.box)
+		w.near[c] = rules
+	}
+	for _, r := range rules {
+		if len(in) == 0 || w.ended {
 			break
 		}
 		if r.Action == Pass || r.Phases&w.phase == 0 {
@@ -231,8 +241,8 @@ func (w *walker) giveUp(r *Rule, in []piece) {
 // act does what a rule says with packets that it matches: stay are those that
 // go on with the next rule, leave those that leave the chain.
 func (w *walker) act(r *Rule, p piece) (stay, leave []piece) {
-	if w.visit != nil {
-		w.visit(r, p.box)
+	if w.visit != nil && w.visit(r, p.box) {
+		w.ended = true
 	}
 	if len(r.Doubts) > 0 && r.Action != Obscure {
 		return w.perhaps(r, p), nil

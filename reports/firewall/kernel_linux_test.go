@@ -317,13 +317,6 @@ func (k *kernel) holdFlow(c *kernelCase, f flow, completed bool, s *score) {
 	}
 }
 
-func ruleName(r *Rule) string {
-	if r == nil {
-		return "a policy"
-	}
-	return r.ID
-}
-
 // packet is the box of just one packet.
 func packet(f flow, phase Phases) Box {
 	src, dst := f.src, f.dst

@@ -213,8 +213,18 @@ func (g *nftGen) some(n int, element func() string) string {
 // rule is one line; depth says which chains it may jump to: those below.
 func (g *nftGen) rule(depth int) string {
 	var words []string
+	compared := false
 	for range g.IntN(3) {
-		words = append(words, g.condition())
+		c := g.condition()
+		// "sport < 1 sport > 2", which nothing matches, is listed by nft 1.0.6 as
+		// "sport != 1-2", which nearly everything does: only one such condition.
+		if strings.ContainsAny(c, "<>") && strings.Contains(c, "sport") {
+			if compared {
+				continue
+			}
+			compared = true
+		}
+		words = append(words, c)
 	}
 	if g.IntN(12) == 0 {
 		words = append(words, g.vmap(depth))

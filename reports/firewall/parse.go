@@ -82,6 +82,13 @@ func Parse(name string, text []byte, o Options) (*RuleSet, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
+	for _, path := range p.set.Paths {
+		for _, c := range path.chains() {
+			if c.index == nil {
+				c.index = newIndex(c.Rules)
+			}
+		}
+	}
 	return p.set, nil
 }
 

@@ -85,6 +85,8 @@ type Chain struct {
 	PolicyLine int
 	// Doubts: with one, packets may pass the chain by.
 	Doubts []string
+
+	index *index // of Rules, made when the file was read
 }
 
 // Place is where the firewall stands. The zero value means "not set".

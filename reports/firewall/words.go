@@ -23,6 +23,9 @@ func (m *Impact) headline() string {
 	if n := len(m.Shadowed); n > 0 {
 		parts = append(parts, count(n, "rule is", "rules are")+" never reached")
 	}
+	if n := m.Unsearched; n > 0 {
+		parts = append(parts, "whether "+count(n, "rule is", "rules are")+" reached was not looked for")
+	}
 	return strings.Join(parts, "; ") + "."
 }
 

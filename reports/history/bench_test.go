@@ -56,7 +56,7 @@ func fill(b *testing.B, s *history.Store, id string, n, round int) history.Run {
 // eachStore runs a benchmark on a file and on a database.
 func eachStore(b *testing.B, run func(b *testing.B, s *history.Store)) {
 	b.Run("sqlite", func(b *testing.B) { run(b, open(b, newFile(b))) })
-	b.Run("postgres", func(b *testing.B) { run(b, open(b, startServer(b).fresh(b))) })
+	b.Run("postgres", func(b *testing.B) { run(b, open(b, startServer(b, "on").fresh(b))) })
 }
 
 func BenchmarkRecord(b *testing.B) {

@@ -12,7 +12,7 @@ import (
 	"dormant/scanner"
 )
 
-func testDiff(t *testing.T, fresh maker) {
+func testDiff(t *testing.T, s *history.Store) {
 	lm := service{at: "10.0.0.1:1947/tcp", product: "Sentinel", version: "18", mac: "00:1a:4b:00:00:01"}
 	vite := service{at: "10.0.0.2:3588/tcp", product: "Vite", version: "5", host: "dev.corp"}
 	newer := lm
@@ -55,7 +55,6 @@ func testDiff(t *testing.T, fresh maker) {
 			[]string{"missing 10.0.0.3:1947/tcp", "new 10.0.0.4:1947/tcp"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := open(t, fresh(t))
 			var runs []history.Run
 			for i, r := range tt.runs {
 				if r.plan.Ports == nil {
@@ -80,6 +79,9 @@ func testDiff(t *testing.T, fresh maker) {
 			}
 			if d := gocmp.Diff(tt.want, got); d != "" {
 				t.Errorf("changes (-want +got):\n%s", d)
+			}
+			if err := s.Prune(t.Context(), runs); err != nil {
+				t.Fatal(err)
 			}
 		})
 	}

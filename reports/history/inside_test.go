@@ -21,3 +21,9 @@ func SetPatience(s *Store, d time.Duration) { s.patience = d }
 
 // PublicName is what is shown of a URL.
 func PublicName(url string) string { return publicName(url) }
+
+// Setting is what the server of a connection was told.
+func Setting(ctx context.Context, s *Store, name string) (v string, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT current_setting($1)`, name).Scan(&v)
+	return v, err
+}

@@ -1,7 +1,6 @@
 package history_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,21 +21,21 @@ import (
 type pgServer struct {
 	dir, bin string
 	cmd      *exec.Cmd
-	log      bytes.Buffer
 	attr     *syscall.SysProcAttr
-	bases    int // databases made
+	fsync    string // off: it survives its own end, not the machine's
+	bases    int    // databases made
 }
 
 var errNoServer = errors.New("no PostgreSQL server is installed (postgresql)")
 
 // newServer makes a cluster. The server does not run as root: where the test
 // does, it runs as nobody, or in a user namespace as somebody else.
-func newServer() (_ *pgServer, err error) {
+func newServer(fsync string) (_ *pgServer, err error) {
 	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil || len(bins) == 0 {
 		return nil, errors.Join(errNoServer, err)
 	}
-	s := &pgServer{bin: bins[len(bins)-1]}
+	s := &pgServer{bin: bins[len(bins)-1], fsync: fsync}
 	if s.dir, err = os.MkdirTemp("", "dormant-pg"); err != nil {
 		return nil, err
 	}
@@ -67,18 +66,23 @@ func newServer() (_ *pgServer, err error) {
 // start starts the server and waits until it answers.
 func (s *pgServer) start() error {
 	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), "-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-c", "listen_addresses=",
-		"-c", "max_connections=60", "-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB")
-	s.cmd.SysProcAttr, s.cmd.Dir, s.cmd.Stderr = s.attr, s.dir, &s.log
+		"-c", "max_connections=60", "-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB", "-c", "fsync="+s.fsync)
+	log, err := os.Create(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close() //nolint:errcheck // the server writes it
+	s.cmd.SysProcAttr, s.cmd.Dir, s.cmd.Stderr = s.attr, s.dir, log
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
-	var err error
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if err = s.exec("postgres", "SELECT 1"); err == nil {
 			return nil
 		}
 	}
-	return errors.Join(fmt.Errorf("the server does not answer: %w: %s", err, s.log.String()), s.stop(syscall.SIGQUIT))
+	said, rerr := os.ReadFile(log.Name())
+	return errors.Join(fmt.Errorf("the server does not answer: %w: %s", err, said), rerr, s.stop(syscall.SIGQUIT))
 }
 
 // stop ends the server: SIGINT breaks the connections, SIGQUIT is as a crash.
@@ -135,9 +139,9 @@ func databaseOf(url string) string {
 
 // startServer starts a server that ends with the test. Where none is installed
 // the test is skipped, or fails if DORMANT_REQUIRE_PROGRAMS is set.
-func startServer(t testing.TB) *pgServer {
+func startServer(t testing.TB, fsync string) *pgServer {
 	t.Helper()
-	s, err := newServer()
+	s, err := newServer(fsync)
 	if errors.Is(err, errNoServer) && os.Getenv("DORMANT_REQUIRE_PROGRAMS") == "" {
 		t.Skip("left out: ", err)
 	}
@@ -150,4 +154,19 @@ func startServer(t testing.TB) *pgServer {
 		}
 	})
 	return s
+}
+
+// list returns the texts that a query gives.
+func (s *pgServer) list(database, query string) (texts []string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c, err := pgx.Connect(ctx, s.url(database))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.Query(ctx, query)
+	if err == nil {
+		texts, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	return texts, errors.Join(err, c.Close(ctx))
 }

@@ -45,6 +45,9 @@ const versionTable = "dormant_version"
 
 // openPostgres reads the URL. It connects nothing yet.
 func openPostgres(db string, create bool) (*Store, error) {
+	if bare(db) {
+		return nil, errURL(errors.New("the user or the password has a bare @, /, ? or #"))
+	}
 	name := publicName(db)
 	config, err := pgx.ParseConfig(db)
 	if err != nil {
@@ -95,8 +98,29 @@ func (p postgresDB) up(ctx context.Context, db *sql.DB) error {
 	if version, err = p.version(ctx, db); err != nil || version == SchemaVersion {
 		return err
 	}
+	if err := p.writable(ctx, tx); err != nil {
+		return err
+	}
 	if err := migrate(ctx, db, goose.DialectPostgres, "postgres", versionTable); err != nil {
 		return p.explain(err)
+	}
+	return nil
+}
+
+// writable says why no table can be made.
+func (p postgresDB) writable(ctx context.Context, tx *sql.Tx) error {
+	var may bool
+	var schema, user, readOnly string
+	err := tx.QueryRowContext(ctx, `SELECT has_schema_privilege(current_schema(), 'CREATE'), current_schema()::text, current_user::text,
+		current_setting('transaction_read_only')`).Scan(&may, &schema, &user, &readOnly)
+	switch {
+	case err != nil:
+		return p.explain(err)
+	case readOnly == "on":
+		return fmt.Errorf("history: %s cannot be written: it is a standby, or read-only", p.name)
+	case !may:
+		return fmt.Errorf("history: %s: the user %s may not make tables in schema %q: GRANT CREATE ON SCHEMA, or give a schema of its own, as ?search_path=NAME",
+			p.name, user, schema)
 	}
 	return nil
 }

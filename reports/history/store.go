@@ -154,7 +154,7 @@ func (s *Store) change(ctx context.Context, fn func(tx *sql.Tx) error) error {
 // The bounds of the pauses between the tries of persist.
 const (
 	pauseFirst = 100 * time.Millisecond
-	pauseLast  = 3 * time.Second
+	pauseLast  = time.Second
 )
 
 // persist is change for what must not be lost: while the database is away it is

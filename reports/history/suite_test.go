@@ -16,8 +16,17 @@ func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "new", "h.
 func TestSQLite(t *testing.T) { runContract(t, newFile) }
 
 func TestPostgres(t *testing.T) {
-	server := startServer(t)
+	server := startServer(t, "off")
 	runContract(t, server.fresh)
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *pgServer)
+	}{
+		{"refused", testRefusedDatabases}, {"damaged", testDamagedDatabase}, {"many open it", testManyOpen}, {"session", testSession},
+		{"restart", testRestart}, {"cut", testCut}, {"away", testAway},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, server) })
+	}
 }
 
 // runContract tries whatever a history promises.
@@ -29,7 +38,7 @@ func runContract(t *testing.T, fresh maker) {
 		{"findings come back", testComeBack}, {"find", testFind}, {"revise and prune", testReviseAndPrune}, {"annotate", testAnnotate},
 		{"difference", testDifferenceGolden}, {"repeated", testRepeated}, {"revised and repeated", testRevisedAndRepeated},
 		{"pruned while written", testPrunedWhileWritten}, {"names", testNames},
-		{"search", testSearch}, {"trend", testTrend}, {"places", testPlaces}, {"history", testHistory},
+		{"diff", testDiff}, {"search", testSearch}, {"trend", testTrend}, {"places", testPlaces}, {"history", testHistory},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t, fresh(t))) })
 	}
@@ -37,7 +46,7 @@ func runContract(t *testing.T, fresh maker) {
 		name string
 		test func(*testing.T, maker)
 	}{
-		{"diff", testDiff}, {"two writers", testTwoWriters}, {"killed writer", testKilledWriter}, {"export and import", testExportAndImport},
+		{"two writers", testTwoWriters}, {"killed writer", testKilledWriter}, {"export and import", testExportAndImport},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, fresh) })
 	}

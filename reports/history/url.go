@@ -7,22 +7,34 @@ import (
 	"strings"
 )
 
+// cutURL cuts a URL at its last @, so that whatever a password holds, all of it
+// is in front.
+func cutURL(db string) (scheme, user, rest string) {
+	scheme, rest, _ = strings.Cut(db, "://")
+	at := strings.LastIndexByte(rest, '@')
+	if q := strings.IndexByte(rest, '?'); q >= 0 && q < at && strings.Contains(rest[:q], "@") { // this one is in a setting
+		at = strings.LastIndexByte(rest[:q], '@')
+	}
+	return strings.ToLower(scheme), rest[:max(at, 0)], rest[at+1:]
+}
+
+// bare reports whether a user or password has a character that ends it for one
+// reader of URLs and not for another: a part of it would be looked up as a host.
+func bare(db string) bool {
+	_, user, _ := cutURL(db)
+	return strings.ContainsAny(user, "@/?#")
+}
+
 // publicName is the URL of a database as it may be shown: user, hosts, database
 // and what finds them, never a password, whatever is wrong with the URL.
 func publicName(db string) string {
-	scheme, rest, _ := strings.Cut(db, "://")
-	rest, query, _ := strings.Cut(rest, "?")
-	at := strings.LastIndexByte(rest, '@')
-	if i := strings.LastIndexByte(query, '@'); at < 0 && i >= 0 { // a password with a bare question mark
-		rest, query, _ = strings.Cut(rest+"?"+query, "?")
-		at = len(rest) - 1
-	}
-	user, _, _ := strings.Cut(rest[:max(at, 0)], ":")
-	name := strings.ToLower(scheme) + "://"
-	if user != "" {
+	scheme, user, rest := cutURL(db)
+	name := scheme + "://"
+	if user, _, _ = strings.Cut(user, ":"); user != "" {
 		name += user + "@"
 	}
-	name += rest[at+1:]
+	rest, query, _ := strings.Cut(rest, "?")
+	name += rest
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return name
@@ -39,6 +51,8 @@ func publicName(db string) string {
 	return name
 }
 
+const urlWanted = "want postgres://USER:PASSWORD@HOST:PORT/DATABASE, special characters of a password as %XX"
+
 // errURL says what is wrong with a URL, without anything that was read from it.
 func errURL(err error) error {
 	why := err.Error()
@@ -46,6 +60,5 @@ func errURL(err error) error {
 		why = after
 	}
 	why = regexp.MustCompile(`"[^"]*"?|`+"`[^`]*`?"+`|'[^']*'?`).ReplaceAllString(why, "…")
-	return errors.New("history: the URL of the database cannot be read: " + strings.Join(strings.Fields(why), " ") +
-		": want postgres://USER:PASSWORD@HOST:PORT/DATABASE, special characters of a password as %XX")
+	return errors.New("history: the URL of the database cannot be read: " + strings.Join(strings.Fields(why), " ") + ": " + urlWanted)
 }

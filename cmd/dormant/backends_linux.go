@@ -70,7 +70,14 @@ func openAFXDP(o backendOptions) (backend, string, error) {
 func openWire(o backendOptions, openLink func(wire.LinkSpec) (wire.Link, error)) (backend, error) {
 	b, err := wire.Open(wire.Config{
 		Prefixes: o.prefixes, Zones: o.zones, Ports: o.ports,
-		Interface: o.iface, Source: o.source, Rate: o.rate, Log: o.log, OpenLink: openLink,
+		Interface: o.iface, Source: o.source, Rate: o.rate, Log: o.log,
+		OpenLink: func(spec wire.LinkSpec) (wire.Link, error) {
+			l, err := openLink(spec)
+			if err != nil {
+				return nil, err // l may be a nil of a type, which is no nil link
+			}
+			return l, nil
+		},
 	})
 	if errors.Is(err, wire.ErrPrivilege) || errors.Is(err, wire.ErrInterface) {
 		return nil, &exitError{exitPrivilege, err}

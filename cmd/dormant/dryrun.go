@@ -32,6 +32,10 @@ func (s *scan) describePlan(w io.Writer) error {
 	line("addresses", "%d, %d excluded", s.ranges.Count(), s.ranges.Excluded())
 	list("ports", s.portRows())
 	targets := s.shardTargets()
+	if s.o.control.estimate {
+		line("passes", "2, in two orders, for the estimate")
+		targets *= 2
+	}
 	most := targets * (1 + uint64(s.o.retries))
 	line("probes", "%d, and at most %d when nobody answers", targets, most)
 	line("time", "%s", s.sendingTime(targets, most))
@@ -95,7 +99,11 @@ func (s *scan) sendingTime(least, most uint64) string {
 	at := func(probes uint64) time.Duration {
 		return time.Duration(float64(probes) / perSecond * float64(time.Second)).Round(time.Second / 10)
 	}
-	return fmt.Sprintf("%v to %v of sending at %.0f a second, then the wait for late answers and the dialogues", at(least), at(most), perSecond)
+	speed := fmt.Sprintf("%.0f", perSecond)
+	if perSecond < 10 {
+		speed = fmt.Sprintf("%.2g", perSecond)
+	}
+	return fmt.Sprintf("%v to %v of sending at %s a second, then the wait for late answers and the dialogues", at(least), at(most), speed)
 }
 
 // tcpShare is the part of the plan's ports that holds state on the path, at

@@ -42,6 +42,12 @@ func inside(t *testing.T, ns *netlab.NS, args ...string) (*exec.Cmd, *bytes.Buff
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil { // the test has ended early
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
 	return cmd, &said
 }
 
@@ -126,6 +132,49 @@ func clog(t *testing.T, ns *netlab.NS, name string, lasting time.Duration) {
 	time.Sleep(lasting)
 	if err := ns.Netlink.QdiscDel(queue); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFewDescriptorsOverRawFrames gives a sweep over raw frames with dialogues
+// fewer and fewer descriptors: it says that it cannot begin, or that it could
+// not measure all, or it is whole; and never a word that is not true.
+func TestFewDescriptorsOverRawFrames(t *testing.T) {
+	scan, far := faultLab(t)
+	far.Listen(netip.MustParseAddrPort("10.2.0.11:1947"), netip.MustParseAddrPort("10.2.0.12:1947"))
+	ended := map[int]int{}
+	for _, most := range []string{"8", "12", "14", "16", "18", "20", "24", "32"} {
+		dir := home(t)
+		out := filepath.Join(dir, "out.csv")
+		cmd := exec.Command("sh", "-c", `ulimit -n "$1" && shift && exec dormant "$@"`, "sh", most, "scan", "10.2.0.8/29", "--ports", "1947/tcp",
+			"--rate", "500", "--retries", "1", "--backend", "afpacket", "--states", "all", "--quiet", "-o", out)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		var err error
+		scan.Do(func() { err = cmd.Start() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := code(t, cmd)
+		ended[got]++
+		if lines := strings.Count(said.String(), "\n"); got == exitOK && lines != 0 || got != exitOK && lines != 1 {
+			t.Errorf("%s descriptors: exit %d, said %q; want one line for what is not whole", most, got, &said)
+		}
+		t.Logf("%s descriptors: exit %d %s", most, got, &said)
+		if _, err := os.Stat(out); err != nil {
+			if got == exitOK || got == exitIncomplete {
+				t.Errorf("%s descriptors: exit %d and no output", most, got)
+			}
+			continue
+		}
+		for target, row := range rows(t, out) {
+			open := strings.HasSuffix(target, "10:1947") || strings.HasSuffix(target, "11:1947") || strings.HasSuffix(target, "12:1947")
+			if state, _, _ := strings.Cut(row, " "); state != "unknown" && (state == "open") != open || state != "open" && state != "closed" && got == exitOK {
+				t.Errorf("%s descriptors: exit %d, %s is called %s", most, got, target, row)
+			}
+		}
+	}
+	if ended[exitOK] == 0 || ended[exitOK] == 8 {
+		t.Errorf("exit codes %v: want some runs that are whole and some that are not", ended)
 	}
 }
 

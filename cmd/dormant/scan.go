@@ -46,7 +46,7 @@ SIGUSR2 or SIGCONT lets it continue.`,
   dormant scan --targets sites.txt --exclude 10.1.9.0/24 --states all -o all.csv`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.seedGiven = cmd.Flags().Changed("seed")
-			return runScan(cmd.Context(), a, &o, cmd.Flags(), args)
+			return tooFew(runScan(cmd.Context(), a, &o, cmd.Flags(), args))
 		},
 	}
 	o.addFlags(cmd)

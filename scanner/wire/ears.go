@@ -48,10 +48,12 @@ func (b *Backend) openEars(open func(LinkSpec) (Link, error)) error {
 			return nil
 		}
 		spec.Name, spec.Index, spec.Medium = f.name, f.index, f.medium
-		if f.link, err = open(spec); err != nil {
+		link, err := open(spec)
+		if err != nil {
 			b.log.Warn("answers that come in on another interface are not heard there", "interface", f.name, "error", err)
 			continue
 		}
+		f.link = link
 		b.ears = append(b.ears, f)
 	}
 	return nil

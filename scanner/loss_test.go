@@ -181,3 +181,49 @@ func TestShardOfAnotherOrder(t *testing.T) {
 		t.Error("a shard of another plan is run")
 	}
 }
+
+// TestRecallOfALargeNetwork loses 2 % each way of a /16 in which every fourth
+// address lives, at the default number of retries: of 65,536 open ports all but
+// a few are found, and the run says how many it can have missed.
+func TestRecallOfALargeNetwork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := fakenet.New(nil, 20*time.Millisecond)
+		n.Forget, n.Loss, n.Duplicate = true, 0.02, 0.01
+		n.RTTOf = func(a netip.Addr) time.Duration { return time.Duration(1+a.As4()[3]%50) * time.Millisecond }
+		n.Truth = func(x scanner.Target) scanner.State {
+			switch a := x.Addr.As4(); {
+			case a[3]%4 != 1:
+				return 0
+			case x.Port.Number == 1947 || x.Port.Number == 3588:
+				return scanner.Open
+			default:
+				return scanner.Closed
+			}
+		}
+		open := 0
+		p := plan(t, dozen(), "10.0.0.0/16")
+		for j := range p.Len() {
+			if n.Truth(p.At(j)) == scanner.Open {
+				open++
+			}
+		}
+		_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 100_000, Retries: 2}, p)
+		if err != nil || !s.Complete {
+			t.Fatalf("Run = %+v, %v; want complete", s, err)
+		}
+		recall := float64(s.Open) / float64(open)
+		t.Logf("%d of %d open ports: recall %.5f; as estimated %.5f, loss %.4f; retries cost %.1f %% more probes", s.Open, open, recall,
+			s.Loss.Recall, s.Loss.Rate, 100*float64(s.Retries)/float64(s.Probes-s.Retries))
+		if open < 50_000 || recall < 0.9995 || math.Abs(recall-s.Loss.Recall) > 0.0002 {
+			t.Errorf("%d of %d open ports found, recall %.5f, as estimated %.5f", s.Open, open, recall, s.Loss.Recall)
+		}
+		// Of the living 4 % are asked again, and then 0.16 %; of the dark all, twice.
+		living, dark := float64(p.Len()/4), float64(p.Len()*3/4)
+		if want := 0.0396*living*1.0396 + 2*dark; math.Abs(float64(s.Retries)-want) > 0.01*want {
+			t.Errorf("%d retries, want about %.0f", s.Retries, want)
+		}
+	})
+}

@@ -1,0 +1,262 @@
+package server
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"dormant/cmd/internal/fleet"
+	"dormant/cmd/internal/pipeline"
+	"dormant/registry"
+	"dormant/scanner"
+)
+
+// aRun asks two /24 with two ports, in shards of 128 addresses.
+func aRun() *Run {
+	return &Run{
+		ID: "s_1", Job: "j", Place: fleet.Place{Site: "hq", Vantage: "lan"}, Started: time.Now().Add(-time.Minute), Deadline: time.Now().Add(time.Hour),
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/23")},
+		Sweep:    Sweep{Ports: []registry.Port{{Number: 1947, Proto: registry.TCP}, {Number: 3588, Proto: registry.TCP}}, ShardSize: 128, Retries: 2},
+	}
+}
+
+// TestFoldDoesNotDependOnOrder: any order and any repetition of the parts and
+// ends of several attempts, some of them cut short, gives the same findings and
+// the same truth about coverage.
+func TestFoldDoesNotDependOnOrder(t *testing.T) {
+	const seeds = 40
+	for seed := range uint64(seeds) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		run := aRun()
+		messages := randomAttempts(rng, run)
+		want, wantOut := foldAll(t, run, messages)
+		for range 4 {
+			mixed := slices.Clone(messages)
+			for range len(messages) / 2 { // repetitions
+				mixed = append(mixed, messages[rng.IntN(len(messages))])
+			}
+			rng.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
+			got, gotOut := foldAll(t, run, mixed)
+			if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
+				t.Fatalf("seed %d: findings (-first order +other order):\n%s", seed, d)
+			}
+			if d := cmp.Diff(wantOut, gotOut, cmpopts.EquateComparable(netip.Prefix{}), cmpopts.EquateEmpty()); d != "" {
+				t.Fatalf("seed %d: outcome (-first order +other order):\n%s", seed, d)
+			}
+		}
+	}
+}
+
+// sent is a message with the agent that it came from.
+type sent struct {
+	agent string
+	fleet.Message
+}
+
+// randomAttempts carries each shard out up to three times: with other answers,
+// sometimes without an end, sometimes with a fault.
+func randomAttempts(rng *rand.Rand, run *Run) []sent {
+	var all []sent
+	f := newFold(run)
+	for _, s := range f.shards {
+		for n := range rng.IntN(4) {
+			item := run.shard(s.number, len(f.shards), s.prefixes, time.Time{})
+			var open []scanner.Target
+			for range rng.IntN(6) {
+				addr := s.prefixes[0].Addr()
+				for range rng.IntN(100) {
+					addr = addr.Next()
+				}
+				if target := (scanner.Target{Addr: addr, Port: run.Ports[rng.IntN(2)]}); !slices.Contains(open, target) {
+					open = append(open, target)
+				}
+			}
+			agent := "a" + string(rune('0'+n))
+			part, done := outcomeOf(*item, agent, open)
+			for i := range part.Results {
+				part.Results[i].At = run.Started.Add(time.Duration(rng.IntN(5)) * time.Millisecond).UTC().Round(0)
+				if rng.IntN(3) == 0 {
+					part.Results[i] = answer1(part.Results[i].Target, scanner.Closed, part.Results[i].At)
+					done.Outcome.Scan.Open--
+					done.Outcome.Scan.Closed++
+				}
+			}
+			done.Finished = done.Started.Add(time.Duration(rng.IntN(3)))
+			if len(part.Results) > 0 {
+				all = append(all, sent{agent, fleet.Message{Part: &part}})
+			}
+			switch rng.IntN(4) {
+			case 0: // killed
+			case 1:
+				done.Fault = "no route"
+				fallthrough
+			default:
+				all = append(all, sent{agent, fleet.Message{Done: &done}})
+			}
+		}
+	}
+	return all
+}
+
+// foldAll returns the last answer of each target, as JSON, and the outcome.
+func foldAll(t *testing.T, run *Run, messages []sent) (map[string]string, pipeline.Outcome) {
+	t.Helper()
+	f := newFold(run)
+	got := map[string]string{}
+	for _, m := range messages {
+		better, err := f.take(m.agent, m.Message, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range better {
+			b, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[r.Target.String()] = string(b)
+		}
+	}
+	open := uint64(0)
+	for _, s := range f.shards {
+		open += s.answered()[scanner.Open]
+	}
+	if open != f.open {
+		t.Errorf("%d open counted on the way, %d at the end", f.open, open)
+	}
+	left := 0
+	for _, s := range f.shards {
+		if s.done() == nil {
+			left++
+		}
+	}
+	if left != f.left {
+		t.Errorf("%d shards left counted on the way, %d at the end", f.left, left)
+	}
+	return got, f.outcome("why")
+}
+
+// TestOutcomeSaysWhatIsMissing and what the site spared.
+func TestOutcomeSaysWhatIsMissing(t *testing.T) {
+	run := aRun()
+	f := newFold(run)
+	spared := netip.MustParsePrefix("10.0.0.8/30")
+	for _, s := range f.shards[:3] {
+		part, done := outcomeOf(*run.shard(s.number, 4, s.prefixes, time.Time{}), "a", []scanner.Target{target("10.0.0.1", 1947)})
+		if s.number == 1 {
+			done.Spared = []netip.Prefix{spared}
+			done.Outcome.Scan.Targets -= 8
+			done.Outcome.Scan.Filtered -= 8
+			done.Outcome.Scan.Addresses -= 4
+			done.Outcome.Scan.Subnets = []scanner.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Targets: 248, Probed: 248, Answered: 1, Open: 1}}
+		}
+		if len(part.Results) > 0 {
+			take(t, f, "a", fleet.Message{Part: &part})
+		}
+		take(t, f, "a", fleet.Message{Done: &done})
+	}
+	// The fourth was begun, found something, and was given up.
+	part, _ := outcomeOf(*run.shard(4, 4, f.shards[3].prefixes, time.Time{}), "a", []scanner.Target{target("10.0.1.200", 3588)})
+	if better := take(t, f, "a", fleet.Message{Part: &part}); len(better) != 1 {
+		t.Errorf("what an unfinished attempt found gave %d results", len(better))
+	}
+	out := f.outcome("nobody was there")
+	if out.Scan.Complete || out.Scan.Open != 2 || out.Scan.Targets != 1024-8 || out.Scan.HostsAlive != 2 {
+		t.Errorf("summary %+v", out.Scan)
+	}
+	if got := strings.Join(out.Scan.Why, "; "); got != "1 shard was not done: 10.0.1.128/25; nobody was there" {
+		t.Errorf("why = %q", got)
+	}
+	want := []scanner.Subnet{
+		{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Targets: 256, Probed: 248, Answered: 1, Open: 1},
+		{Prefix: netip.MustParsePrefix("10.0.1.0/24"), Targets: 256},
+	}
+	if d := cmp.Diff(want, out.Scan.Subnets, cmpopts.EquateComparable(netip.Prefix{})); d != "" {
+		t.Errorf("coverage (-want +got):\n%s", d)
+	}
+	if got := f.spared(); len(got) != 1 || got[0] != spared {
+		t.Errorf("spared = %v", got)
+	}
+}
+
+func take(t *testing.T, f *fold, agent string, m fleet.Message) []pipeline.Result {
+	t.Helper()
+	better, err := f.take(agent, m, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return better
+}
+
+func TestCut(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		prefixes string
+		size     uint64
+		want     string
+	}{
+		{"small ones together", "10.0.0.0/30 10.0.1.0/30 10.0.2.0/30", 8, "10.0.0.0/30 10.0.1.0/30 | 10.0.2.0/30"},
+		{"a big one in pieces", "10.0.0.0/22", 512, "10.0.0.0/23 | 10.0.2.0/23"},
+		{"no power of two", "10.0.0.0/22", 768, "10.0.0.0/23 10.0.2.0/24 | 10.0.3.0/24"},
+		{"less than a subnet", "10.0.0.0/30", 1, "10.0.0.0/32 | 10.0.0.1/32 | 10.0.0.2/32 | 10.0.0.3/32"},
+		{"the end of the space", "255.255.255.254/31", 1, "255.255.255.254/32 | 255.255.255.255/32"},
+		{"both families", "10.0.0.0/31 fd00::/127", 4, "10.0.0.0/31 fd00::/127"},
+	} {
+		var prefixes []netip.Prefix
+		for word := range strings.FieldsSeq(tt.prefixes) {
+			prefixes = append(prefixes, netip.MustParsePrefix(word))
+		}
+		var parts []string
+		for _, part := range cut(prefixes, tt.size) {
+			var words []string
+			for _, p := range part {
+				words = append(words, p.String())
+			}
+			parts = append(parts, strings.Join(words, " "))
+		}
+		if got := strings.Join(parts, " | "); got != tt.want {
+			t.Errorf("%s: cut(%s, %d) = %s; want %s", tt.name, tt.prefixes, tt.size, got, tt.want)
+		}
+	}
+}
+
+// FuzzCut: the parts are the whole, none is too large, and every target of a
+// part has a place of its own in it.
+func FuzzCut(f *testing.F) {
+	f.Add(uint32(0x0a000000), uint8(20), uint32(0x0a001000), uint8(29), uint64(300))
+	f.Fuzz(func(t *testing.T, a uint32, abits uint8, b uint32, bbits uint8, size uint64) {
+		size = size%5000 + 1
+		p := netip.PrefixFrom(v4(a), int(abits)%17+16).Masked()
+		q := netip.PrefixFrom(v4(b), int(bbits)%17+16).Masked()
+		all := []netip.Prefix{p, q}
+		if p.Overlaps(q) {
+			all = all[:1]
+		}
+		slices.SortFunc(all, netip.Prefix.Compare)
+		run := &Run{Prefixes: all, Sweep: Sweep{Ports: []registry.Port{{Number: 1, Proto: registry.TCP}, {Number: 1, Proto: registry.UDP}}, ShardSize: size}}
+		sum := uint64(0)
+		for _, s := range newFold(run).shards {
+			if s.size > size || s.size == 0 {
+				t.Fatalf("a part of %d addresses, at most %d", s.size, size)
+			}
+			sum += s.size
+			last, ok := s.index(run, scanner.Target{Addr: s.prefixes[0].Addr(), Port: run.Ports[1]})
+			if !ok || last != 1 {
+				t.Fatalf("the first address has the places 0 and %d, %t", last, ok)
+			}
+		}
+		if sum != addresses(all) {
+			t.Fatalf("%d addresses in the parts of %v; want %d", sum, all, addresses(all))
+		}
+	})
+}
+
+func v4(n uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+}

@@ -18,7 +18,7 @@ import (
 var migrations embed.FS
 
 // SchemaVersion is the number of the newest migration, of both databases.
-const SchemaVersion = 2
+const SchemaVersion = 3
 
 // migrate runs the migrations of a folder that were not run yet, and those of
 // Go among them. table holds which were.

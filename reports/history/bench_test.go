@@ -11,6 +11,7 @@ import (
 	"dormant/fingerprint"
 	"dormant/reports"
 	"dormant/reports/history"
+	"dormant/reports/history/pgtest"
 	"dormant/scanner"
 )
 
@@ -56,7 +57,7 @@ func fill(b *testing.B, s *history.Store, id string, n, round int) history.Run {
 // eachStore runs a benchmark on a file and on a database.
 func eachStore(b *testing.B, run func(b *testing.B, s *history.Store)) {
 	b.Run("sqlite", func(b *testing.B) { run(b, open(b, newFile(b))) })
-	b.Run("postgres", func(b *testing.B) { run(b, open(b, startServer(b, "on").fresh(b))) })
+	b.Run("postgres", func(b *testing.B) { run(b, open(b, pgtest.Start(b, true).Fresh(b))) })
 }
 
 func BenchmarkRecord(b *testing.B) {

@@ -14,13 +14,14 @@ import (
 
 	"dormant/reports"
 	"dormant/reports/history"
+	"dormant/reports/history/pgtest"
 	"dormant/scanner"
 )
 
 // The server is stopped and started again in the middle of a run, gently and as
 // by a crash: everything is stored, and once.
-func testRestart(t *testing.T, server *pgServer) {
-	s := open(t, server.fresh(t))
+func testRestart(t *testing.T, server *pgtest.Server) {
+	s := open(t, server.Fresh(t))
 	history.SetPatience(s, time.Minute)
 	facts := reports.Run{ScanID: "s_1", Scan: scanner.Summary{Complete: true}}
 	r, err := s.Begin(t.Context(), plan("10.0.0.0/8"), func() reports.Run { return facts })
@@ -44,13 +45,13 @@ func testRestart(t *testing.T, server *pgServer) {
 	}
 	write(3000)
 	for _, how := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT} {
-		if err := server.stop(how); err != nil {
+		if err := server.Stop(how); err != nil {
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() { write(3000) }) // it waits in the middle
 		time.Sleep(300 * time.Millisecond)
-		if err := server.start(); err != nil {
+		if err := server.Restart(); err != nil {
 			t.Fatal(err)
 		}
 		wg.Wait()
@@ -82,11 +83,11 @@ func testRestart(t *testing.T, server *pgServer) {
 
 // A connection is cut at every statement of a commit in turn, also behind the
 // commit itself: whatever was and was not done, everything is stored once.
-func testCut(t *testing.T, server *pgServer) {
-	for cut := 1; cut <= 12; cut++ {
+func testCut(t *testing.T, server *pgtest.Server) {
+	for cut := 1; cut <= 9; cut++ {
 		cut := cut
-		proxy := newCutter(t, filepath.Join(server.dir, ".s.PGSQL.5432"))
-		db := databaseOf(server.fresh(t))
+		proxy := newCutter(t, filepath.Join(server.Dir, ".s.PGSQL.5432"))
+		db := pgtest.Database(server.Fresh(t))
 		s := open(t, "postgres:///"+db+"?user=dormant&host="+proxy.dir)
 		r, err := s.Begin(t.Context(), plan("10.0.0.0/8"), func() reports.Run { return reports.Run{ScanID: "s_1"} })
 		if err != nil {
@@ -126,8 +127,8 @@ func testCut(t *testing.T, server *pgServer) {
 
 // A server that stays away is given up, in one line, and what was stored by then
 // stays.
-func testAway(t *testing.T, server *pgServer) {
-	s := open(t, server.fresh(t))
+func testAway(t *testing.T, server *pgtest.Server) {
+	s := open(t, server.Fresh(t))
 	history.SetPatience(s, 300*time.Millisecond)
 	r, err := s.Begin(t.Context(), plan("10.0.0.0/8"), func() reports.Run { return reports.Run{ScanID: "s_1"} })
 	if err != nil {
@@ -142,7 +143,7 @@ func testAway(t *testing.T, server *pgServer) {
 	if err := write("10.0.0.1:1947/tcp"); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.stop(syscall.SIGINT); err != nil {
+	if err := server.Stop(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	err = write("10.0.0.2:1947/tcp")
@@ -152,11 +153,11 @@ func testAway(t *testing.T, server *pgServer) {
 	if err := r.Write(t.Context(), service{at: "10.0.0.3:1947/tcp"}.finding("s_1", day(1))); err == nil {
 		t.Error("a recorder that failed takes more")
 	}
-	_, err = history.Open(t.Context(), server.url("nowhere"))
+	_, err = history.Open(t.Context(), server.URL("nowhere"))
 	if err == nil || !strings.Contains(err.Error(), "cannot be reached") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("Open = %v; want one line that the server cannot be reached", err)
 	}
-	if err := server.start(); err != nil {
+	if err := server.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	run, err := s.Find(t.Context(), "s_1")
@@ -165,11 +166,11 @@ func testAway(t *testing.T, server *pgServer) {
 	}
 }
 
-func testRefusedDatabases(t *testing.T, server *pgServer) {
-	foreign, newer, none, latin := server.fresh(t), server.fresh(t), server.fresh(t), server.fresh(t)
+func testRefusedDatabases(t *testing.T, server *pgtest.Server) {
+	foreign, newer, none, latin := server.Fresh(t), server.Fresh(t), server.Fresh(t), server.Fresh(t)
 	exec := func(url string, queries ...string) {
 		t.Helper()
-		if err := server.exec(databaseOf(url), queries...); err != nil {
+		if err := server.Exec(pgtest.Database(url), queries...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,7 +182,7 @@ func testRefusedDatabases(t *testing.T, server *pgServer) {
 	exec("postgres:///postgres?", `CREATE ROLE reader LOGIN`, `CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0`)
 	tables := func(url string) string {
 		t.Helper()
-		names, err := server.list(databaseOf(url), `SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1`)
+		names, err := server.List(pgtest.Database(url), `SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,8 +193,8 @@ func testRefusedDatabases(t *testing.T, server *pgServer) {
 		{"newer schema", newer, "use a newer dormant"},
 		{"no schema", none + "&search_path=nowhere", "names no schema that is there"},
 		{"no privilege", strings.Replace(none, "user=dormant", "user=reader", 1), "may not make tables"},
-		{"no database", server.url("nowhere"), "nowhere"},
-		{"another encoding", strings.Replace(latin, databaseOf(latin), "latin", 1), "want one with UTF8"},
+		{"no database", server.URL("nowhere"), "nowhere"},
+		{"another encoding", strings.Replace(latin, pgtest.Database(latin), "latin", 1), "want one with UTF8"},
 		{"read only", none + "&default_transaction_read_only=on", "read-only"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -229,8 +230,8 @@ func testRefusedDatabases(t *testing.T, server *pgServer) {
 }
 
 // Many processes open an empty database at once.
-func testManyOpen(t *testing.T, server *pgServer) {
-	url := server.fresh(t)
+func testManyOpen(t *testing.T, server *pgtest.Server) {
+	url := server.Fresh(t)
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
@@ -248,14 +249,14 @@ func testManyOpen(t *testing.T, server *pgServer) {
 }
 
 // What refers to nothing is damage.
-func testDamagedDatabase(t *testing.T, server *pgServer) {
-	url := server.fresh(t)
+func testDamagedDatabase(t *testing.T, server *pgtest.Server) {
+	url := server.Fresh(t)
 	s := open(t, url)
 	record(t, s, "s_1", day(1), plan("10.0.0.0/24"), true, service{at: "10.0.0.1:1947/tcp"})
 	if err := s.Check(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := server.exec(databaseOf(url), `DELETE FROM detail`); err != nil {
+	if err := server.Exec(pgtest.Database(url), `DELETE FROM detail`); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := errors.AsType[*history.DamagedError](s.Check(t.Context())); !ok {
@@ -264,13 +265,13 @@ func testDamagedDatabase(t *testing.T, server *pgServer) {
 }
 
 // The names by which the server's people know a connection, and its bounds.
-func testSession(t *testing.T, server *pgServer) {
-	url := server.fresh(t)
+func testSession(t *testing.T, server *pgtest.Server) {
+	url := server.Fresh(t)
 	s := open(t, url)
 	if _, err := s.Runs(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	got, err := server.list(databaseOf(url), `SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	got, err := server.List(pgtest.Database(url), `SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	if err != nil || !slices.Equal(got, []string{"dormant"}) {
 		t.Errorf("application_name = %q, %v; want dormant", got, err)
 	}

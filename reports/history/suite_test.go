@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"dormant/reports/history"
+	"dormant/reports/history/pgtest"
 )
 
 // maker returns the name of an empty store.
@@ -16,11 +17,11 @@ func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "new", "h.
 func TestSQLite(t *testing.T) { runContract(t, newFile) }
 
 func TestPostgres(t *testing.T) {
-	server := startServer(t, "off")
-	runContract(t, server.fresh)
+	server := pgtest.Start(t, false)
+	runContract(t, server.Fresh)
 	for _, c := range []struct {
 		name string
-		test func(*testing.T, *pgServer)
+		test func(*testing.T, *pgtest.Server)
 	}{
 		{"refused", testRefusedDatabases}, {"damaged", testDamagedDatabase}, {"many open it", testManyOpen}, {"session", testSession},
 		{"restart", testRestart}, {"cut", testCut}, {"away", testAway},

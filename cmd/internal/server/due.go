@@ -65,10 +65,9 @@ func (s *Server) schedule(ctx context.Context) (due <-chan fallen, stop func(), 
 	return out, stop, nil
 }
 
-// plan gives a job to the scheduler. Its parser of cron expressions can panic:
-// ours has read the text before, and what it still says is an error.
+// plan gives a job to the scheduler.
 func (s *Server) plan(cron gocron.Scheduler, j *Job, tell func(at time.Time)) (err error) {
-	defer func() {
+	defer func() { // the scheduler's own parser of cron texts can panic; should it ever be asked, that is an error
 		if p := recover(); p != nil {
 			err = fmt.Errorf("server: job %q: cron %q: %v", j.Name, j.Cron, p)
 		}
@@ -76,10 +75,7 @@ func (s *Server) plan(cron gocron.Scheduler, j *Job, tell func(at time.Time)) (e
 	task := gocron.NewTask(func() { tell(s.now()) })
 	switch {
 	case j.Cron != "":
-		if _, err := schedule.ParseCron(j.Cron); err != nil {
-			return fmt.Errorf("server: job %q: %w", j.Name, err)
-		}
-		_, err = cron.NewJob(gocron.CronJob("CRON_TZ="+j.Location.String()+" "+j.Cron, false), task, gocron.WithName(j.Name))
+		_, err = cron.NewJob(gocron.CronJob(j.Cron, false), task, gocron.WithName(j.Name), gocron.WithCronImplementation(&calendar{in: j.Location}))
 	case j.Every > 0:
 		_, err = cron.NewJob(gocron.DurationJob(j.Every), task, gocron.WithName(j.Name),
 			gocron.WithStartAt(gocron.WithStartDateTime(s.firstOf(j))))
@@ -89,6 +85,25 @@ func (s *Server) plan(cron gocron.Scheduler, j *Job, tell func(at time.Time)) (e
 	}
 	return nil
 }
+
+// calendar reads cron texts for the scheduler as check and the status do. The
+// scheduler's own reader takes a day field such as */2 for one that is
+// restricted, which crontab(5) does not.
+type calendar struct {
+	cron schedule.Cron
+	in   *time.Location
+}
+
+var _ gocron.Cron = (*calendar)(nil)
+
+// IsValid reads the text.
+func (c *calendar) IsValid(text string, _ *time.Location, _ time.Time) (err error) {
+	c.cron, err = schedule.ParseCron(text)
+	return err
+}
+
+// Next returns the first moment after t.
+func (c *calendar) Next(t time.Time) time.Time { return c.cron.Next(t.In(c.in)) }
 
 // firstOf is when a job of an interval comes first: an interval after it was due
 // the last time, and soon if it never was.

@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/time/rate"
 
 	"dormant/cmd/internal/doctor"
 	"dormant/scanner/link/afpacket"
@@ -46,9 +49,12 @@ func openAFXDP(o backendOptions) (backend, string, error) {
 		if spec.ListenOnly {
 			return afpacket.Open(spec)
 		}
-		l, err := afxdp.Open(spec, afxdp.Config{ZeroCopy: o.zeroCopy})
+		l, err := afxdp.Open(spec, afxdp.Config{ZeroCopy: o.zeroCopy, Queues: queues(o.rate, runtime.GOMAXPROCS(0))})
 		if err == nil {
 			use("afxdp")
+			if n := len(l.Lanes()) + 1; n > 1 {
+				o.log.Debug("sending by several queues", "interface", spec.Name, "queues", n)
+			}
 			return l, nil
 		}
 		if o.insist && !errors.Is(err, afxdp.ErrUnsupported) {
@@ -65,6 +71,17 @@ func openAFXDP(o backendOptions) (backend, string, error) {
 	slices.Sort(used) // the better one first
 	slices.Reverse(used)
 	return b, strings.Join(used, "+"), err
+}
+
+// queues returns by how many queues of a network card to send: by one, which
+// carries some half a million probes a second, unless more is asked for and there
+// are processors for it beside the one that receives.
+func queues(limit rate.Limit, processors int) int {
+	const oneCarries, most = 300_000, 4
+	if limit <= oneCarries {
+		return 1
+	}
+	return max(1, min(processors-1, most))
 }
 
 func openWire(o backendOptions, openLink func(wire.LinkSpec) (wire.Link, error)) (backend, error) {

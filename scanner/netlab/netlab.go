@@ -65,11 +65,24 @@ func Pair(t testing.TB, nameA, nameB string) (a, b *NS) {
 	return a, b
 }
 
+// WidePair is Pair with several queues at both ends.
+func WidePair(t testing.TB, nameA, nameB string, queues int) (a, b *NS) {
+	t.Helper()
+	a, b = New(t), New(t)
+	join(a, nameA, b, nameB, queues)
+	return a, b
+}
+
 // Join adds a veth pair between two namespaces.
 func Join(a *NS, nameA string, b *NS, nameB string) {
 	a.t.Helper()
+	join(a, nameA, b, nameB, 1)
+}
+
+func join(a *NS, nameA string, b *NS, nameB string, queues int) {
+	a.t.Helper()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = nameA
+	attrs.Name, attrs.NumTxQueues, attrs.NumRxQueues = nameA, queues, queues
 	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: nameB, PeerNamespace: netlink.NsFd(int(b.handle))}
 	a.check("add the pair "+nameA+", "+nameB, a.Netlink.LinkAdd(veth))
 	a.Up(nameA)

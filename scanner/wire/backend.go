@@ -61,8 +61,10 @@ type Backend struct {
 	asking asking
 
 	faults chan scanner.Observation // probes that were not sent, on their way to Receive
-	warned map[string]bool          // send errors that were logged; Send's
 	ahead  [maxBatch]ahead          // Send's
+
+	warning sync.Mutex
+	warned  map[string]bool // send errors that were logged
 
 	sendErrors, sendRetries, asked, answered atomic.Uint64
 
@@ -233,10 +235,12 @@ func (b *Backend) openLinks(cfg Config) error {
 			}
 		}
 		f.v4, f.v6 = spec.IPv4, spec.IPv6
-		var err error
-		if f.link, err = cfg.OpenLink(spec); err != nil {
-			return err
+		link, err := cfg.OpenLink(spec)
+		if err != nil {
+			return err // link may be a nil of a type, which is no nil link
 		}
+		f.link = link
+		f.lanes = lanes(f.link)
 	}
 	return nil
 }
@@ -268,6 +272,9 @@ func (b *Backend) Close() error {
 	var failed []error
 	b.closing.Do(func() {
 		for _, f := range b.all() {
+			for _, l := range f.lanes {
+				l.stop()
+			}
 			if f.link != nil {
 				failed = append(failed, f.link.Close())
 			}

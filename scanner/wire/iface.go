@@ -7,14 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 )
-
-// maxBatch is how many frames are handed to a link at once.
-const maxBatch = 64
 
 // iface is one interface that probes leave by and answers come in on.
 type iface struct {
@@ -27,14 +23,8 @@ type iface struct {
 	own    []netip.Addr // IPv6 addresses of this host on it
 	v4, v6 bool         // families that are sent by it
 
-	link Link
-	tx   sync.Mutex // one WriteFrames at a time: Send and Resolve may meet
-
-	// The batch that Send builds; Send's goroutine alone uses it.
-	frames  [maxBatch][]byte
-	buffers [maxBatch][maxFrame]byte
-	which   [maxBatch]int // which probe of Send's batch a frame is
-	n       int
+	link  Link
+	lanes []*lane // over link, at least one; none where nothing is sent
 
 	received, invalid atomic.Uint64 // frames
 }
@@ -99,13 +89,6 @@ func (f *iface) withZone(addr netip.Addr) netip.Addr {
 		return addr.WithZone(f.name)
 	}
 	return addr
-}
-
-// write hands frames to the link.
-func (f *iface) write(frames [][]byte) (int, error) {
-	f.tx.Lock()
-	defer f.tx.Unlock()
-	return f.link.WriteFrames(frames)
 }
 
 // hardware returns the interface's link-layer address as net has it.

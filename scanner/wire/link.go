@@ -29,6 +29,21 @@ type Link interface {
 	Close() error
 }
 
+// Writer is a further way out of a link's interface, which keeps what
+// Link.WriteFrames promises.
+type Writer interface {
+	WriteFrames(frames [][]byte) (n int, err error)
+}
+
+// Lanes is a Link with several ways out: queues of a network card. It is
+// optional.
+type Lanes interface {
+	Link
+	// Lanes returns those beside the link's own. All of them and the link may be
+	// written to at the same time; Close ends them.
+	Lanes() []Writer
+}
+
 // Medium is how a link frames what it carries. The zero value means "not set".
 type Medium uint8
 

@@ -26,7 +26,7 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	t.Helper()
-	f := &iface{name: "tun0", medium: IP, mtu: 1500}
+	f := &iface{name: "tun0", medium: IP, mtu: 1500, lanes: []*lane{{}}}
 	b := &Backend{ifaces: []*iface{f}, routes: &routes{}, clock: 12345, cookies: cookies{key: [2]uint64{3, 4}, ports: SourcePorts{0xf000}}}
 	b.known.Store(newNeighbours(nil))
 	for _, v6 := range []bool{false, true} {
@@ -48,13 +48,14 @@ func newBench(t testing.TB) *bench {
 
 // probe returns the packet that asks p, as if sent at micros.
 func (w *bench) probe(p scanner.Probe, micros int64) []byte {
-	w.f.n = 0
+	l := w.f.lanes[0]
+	l.n = 0
 	route := w.b.routes.all[0]
 	if p.Addr.Is6() {
 		route = w.b.routes.all[1]
 	}
-	w.b.put(w.f, &ahead{route, w.b.cookies.of(route.hop.src, p.Addr, p.Port)}, &p, [6]byte{}, micros)
-	return w.f.frames[0]
+	l.put(w.b, &ahead{route, w.b.cookies.of(route.hop.src, p.Addr, p.Port)}, &p, [6]byte{}, micros)
+	return l.frames[0]
 }
 
 // answers returns every kind of answer to a probe, made by gopacket from what

@@ -274,7 +274,7 @@ func (b *Backend) ifaceByIndex(index int) *iface {
 // the next try asks again.
 func (b *Backend) sendRequests(ctx context.Context, f *iface, frames [][]byte) error {
 	for wait := firstWait; len(frames) > 0; {
-		n, err := f.write(frames)
+		n, err := f.lanes[0].write(frames)
 		b.asked.Add(uint64(n))
 		frames = frames[n:]
 		switch {

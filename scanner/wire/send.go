@@ -4,8 +4,6 @@ package wire
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"dormant/registry"
@@ -45,14 +43,12 @@ func (b *Backend) Send(ctx context.Context, batch []scanner.Probe) (int, error) 
 			}
 			continue
 		}
-		f := r.iface
-		if f.n == maxBatch {
-			if err := b.flush(ctx, f, batch); err != nil {
-				return b.unsent(i), err
-			}
+		l, err := b.room(ctx, r.iface, batch)
+		if err != nil {
+			return b.unsent(i), err
 		}
-		b.put(f, a, p, mac, micros)
-		f.which[f.n-1] = i
+		l.put(b, a, p, mac, micros)
+		l.which[l.n-1] = i
 	}
 	for _, f := range b.ifaces {
 		if err := b.flush(ctx, f, batch); err != nil {
@@ -109,8 +105,8 @@ func (r *route) nextHop(known *neighbours, p *scanner.Probe) (mac [6]byte, ok bo
 	return mac, false
 }
 
-// put appends the frame of p to the batch of f.
-func (b *Backend) put(f *iface, a *ahead, p *scanner.Probe, mac [6]byte, micros int64) {
+// put appends the frame of p to the batch of the lane.
+func (l *lane) put(b *Backend, a *ahead, p *scanner.Probe, mac [6]byte, micros int64) {
 	r, s := a.route, a.secret
 	v := variables{
 		mac: mac, dst: p.Addr, dstPort: p.Port.Number, srcPort: b.cookies.sourcePort(s, p.Attempt),
@@ -122,63 +118,32 @@ func (b *Backend) put(f *iface, a *ahead, p *scanner.Probe, mac [6]byte, micros 
 		v.sequence, v.clock = s.sequence(p.Attempt), b.clock+uint32(micros)
 	}
 	b.times.put(s, p.Attempt, micros)
-	buf := &f.buffers[f.n]
-	f.frames[f.n] = buf[:t.patch(buf[:], &v)]
-	f.n++
+	buf := &l.buffers[l.n]
+	l.frames[l.n] = buf[:t.patch(buf[:], &v)]
+	l.n++
 }
 
-// flush sends the batch of f. What only one frame is refused for becomes a
-// fault of its probe.
-func (b *Backend) flush(ctx context.Context, f *iface, batch []scanner.Probe) error {
-	wait, waited := firstWait, time.Duration(0)
-	for done := 0; done < f.n; {
-		n, err := f.write(f.frames[done:f.n])
-		if done += n; n > 0 {
-			wait, waited = firstWait, 0
-		}
-		switch {
-		case err == nil:
-			continue
-		case errors.Is(err, ErrLinkDown):
-			b.keep(f, done)
-			return fmt.Errorf("wire: send on %s: %w", f.name, err)
-		case errors.Is(err, ErrBusy) && waited < patience:
-			b.sendRetries.Add(1)
-			if err := pause(ctx, wait); err != nil {
-				b.keep(f, done)
-				return err
-			}
-			waited, wait = waited+wait, min(2*wait, longWait)
-			continue
-		}
-		if !b.warned[err.Error()] {
-			b.warned[err.Error()] = true
-			b.log.Warn("a probe could not be sent; further ones like it are only counted",
-				"interface", f.name, "target", batch[f.which[done]].Target, "error", err)
-		}
-		if err := b.fault(ctx, batch[f.which[done]].Target); err != nil {
-			b.keep(f, done)
-			return err
-		}
-		done, wait, waited = done+1, firstWait, 0
+// warn logs why a probe could not be sent, each reason once.
+func (b *Backend) warn(f *iface, target scanner.Target, err error) {
+	b.warning.Lock()
+	defer b.warning.Unlock()
+	if !b.warned[err.Error()] {
+		b.warned[err.Error()] = true
+		b.log.Warn("a probe could not be sent; further ones like it are only counted",
+			"interface", f.name, "target", target, "error", err)
 	}
-	f.n = 0
-	return nil
-}
-
-// keep drops the first done frames of the batch of f, which are sent.
-func (b *Backend) keep(f *iface, done int) {
-	f.n = copy(f.which[:], f.which[done:f.n])
 }
 
 // unsent empties all batches and returns how many probes before end come before
 // the first that was not sent.
 func (b *Backend) unsent(end int) int {
 	for _, f := range b.ifaces {
-		if f.n > 0 {
-			end = min(end, f.which[0])
+		for _, l := range f.lanes {
+			if l.n > 0 {
+				end = min(end, l.which[0])
+			}
+			l.n = 0
 		}
-		f.n = 0
 	}
 	return end
 }

@@ -21,5 +21,8 @@
 //
 // A second goroutine that only sends, while the first one builds the next
 // frames, was tried: on two cores it cost a fifth more processor time, for the
-// memory then wanders between the cores, and it takes the receiver's core.
+// memory then wanders between the cores, and it takes the receiver's core. So
+// one goroutine sends, unless there are queues and processors to spare: then
+// each queue has a socket of its own, and the link offers them as wire.Lanes.
+// A queue that is not there, or in use, is left out without a word.
 package afxdp

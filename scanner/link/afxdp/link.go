@@ -5,6 +5,7 @@ package afxdp
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -15,18 +16,22 @@ import (
 
 // Link sends by AF_XDP and reads by packet sockets. It implements wire.Link.
 type Link struct {
-	*afpacket.Link // reads, and sends what the device threw away
-	sender         *sender
-	stranded       atomic.Uint64 // frames that stood on the ring when WriteFrames returned
+	*afpacket.Link          // reads, and sends what the device threw away
+	queues         []*queue // at least one
+
+	resending sync.Mutex // queues may meet
 }
 
-var _ wire.Link = (*Link)(nil)
+var _ wire.Lanes = (*Link)(nil)
 
 // Config is what a Link may do.
 type Config struct {
 	// ZeroCopy lets the network card read frames from this process's memory.
 	// Few drivers can, and most of them reset the queue for it.
 	ZeroCopy bool
+	// Queues is by how many queues of the network card to send at the same time,
+	// at most: where there are fewer, or some are in use, it is by fewer. 0 is 1.
+	Queues int
 }
 
 // Ready returns why no link can be opened on this host, nil when one can as far
@@ -55,7 +60,7 @@ func Open(spec wire.LinkSpec, cfg Config) (*Link, error) {
 	if err := suited(spec); err != nil {
 		return nil, err
 	}
-	s, err := openSocket(spec.Index, 0, cfg.ZeroCopy)
+	s, err := openSocket(spec.Index, 0, cfg.ZeroCopy, bindPatience)
 	if err != nil {
 		return nil, fmt.Errorf("%w (interface %s)", err, spec.Name)
 	}
@@ -65,24 +70,50 @@ func Open(spec wire.LinkSpec, cfg Config) (*Link, error) {
 		return nil, err
 	}
 	l := &Link{Link: packets}
-	l.sender = newSender(s, l.resend)
+	l.queues = []*queue{{sender: newSender(s, l.resend)}}
+	for n := 1; n < cfg.Queues; n++ {
+		s, err := openSocket(spec.Index, uint32(n), cfg.ZeroCopy, 0)
+		if err != nil { // there is no such queue, or somebody has it
+			break
+		}
+		l.queues = append(l.queues, &queue{sender: newSender(s, l.resend)})
+	}
 	return l, nil
+}
+
+// queue is one queue of the network card.
+type queue struct {
+	sender   *sender
+	stranded atomic.Uint64 // frames that stood on the ring when WriteFrames returned
+}
+
+// WriteFrames implements wire.Writer.
+func (q *queue) WriteFrames(frames [][]byte) (int, error) {
+	n, err := q.sender.write(frames)
+	if err != nil || q.stranded.Load() > 0 {
+		q.stranded.Store(uint64(q.sender.waiting()))
+	}
+	return n, err
 }
 
 // WriteFrames implements wire.Link. A frame counts as taken when it stands on
 // the ring. The call waits for room as long as the device takes frames. Frames
 // that a stuck device leaves on the ring are sent by a later call, or count as
 // dropped.
-func (l *Link) WriteFrames(frames [][]byte) (int, error) {
-	n, err := l.sender.write(frames)
-	if err != nil || l.stranded.Load() > 0 {
-		l.stranded.Store(uint64(l.sender.waiting()))
+func (l *Link) WriteFrames(frames [][]byte) (int, error) { return l.queues[0].WriteFrames(frames) }
+
+// Lanes implements wire.Lanes: the queues beside the first.
+func (l *Link) Lanes() (all []wire.Writer) {
+	for _, q := range l.queues[1:] {
+		all = append(all, q)
 	}
-	return n, err
+	return all
 }
 
 // resend sends a frame by packet socket. It gives the queue time to drain.
 func (l *Link) resend(frame []byte) error {
+	l.resending.Lock()
+	defer l.resending.Unlock()
 	for wait := deviceWait; ; wait *= 2 {
 		_, err := l.Link.WriteFrames([][]byte{frame})
 		if !errors.Is(err, wire.ErrBusy) || wait > patience {
@@ -95,13 +126,18 @@ func (l *Link) resend(frame []byte) error {
 // Drops implements wire.Link. Frames that still stand on the ring count, too.
 func (l *Link) Drops() (uint64, error) {
 	n, err := l.Link.Drops()
-	return n + l.stranded.Load(), err
+	for _, q := range l.queues {
+		n += q.stranded.Load()
+	}
+	return n, err
 }
 
 // Close implements wire.Link. Frames that wait on the ring are not sent any
 // more.
 func (l *Link) Close() error {
 	err := l.Link.Close()
-	l.sender.close()
+	for _, q := range l.queues {
+		q.sender.close()
+	}
 	return err
 }

@@ -65,8 +65,9 @@ type socket struct {
 	done     ring // of addresses in umem: the kernel produces
 }
 
-// openSocket opens a socket and binds it to a queue of an interface.
-func openSocket(index int, queue uint32, zeroCopy bool) (_ *socket, err error) {
+// openSocket opens a socket and binds it to a queue of an interface, for which it
+// waits as long as patience if another socket has it.
+func openSocket(index int, queue uint32, zeroCopy bool, patience time.Duration) (_ *socket, err error) {
 	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("afxdp: open a socket: %w", privilege(err))
@@ -91,7 +92,7 @@ func openSocket(index int, queue uint32, zeroCopy bool) (_ *socket, err error) {
 		mode = unix.XDP_ZEROCOPY
 	}
 	addr := &unix.SockaddrXDP{Flags: mode | unix.XDP_USE_NEED_WAKEUP, Ifindex: uint32(index), QueueID: queue}
-	for end := time.Now().Add(bindPatience); ; time.Sleep(bindPause) {
+	for end := time.Now().Add(patience); ; time.Sleep(bindPause) {
 		err := unix.Bind(s.fd, addr)
 		if err == nil {
 			return s, nil

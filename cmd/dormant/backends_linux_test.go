@@ -1,0 +1,28 @@
+package main
+
+import (
+	"testing"
+
+	"golang.org/x/time/rate"
+)
+
+func TestQueues(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		limit      rate.Limit
+		processors int
+		want       int
+	}{
+		{"the default rate", 1000, 16, 1},
+		{"what one carries", 300_000, 16, 1},
+		{"rate not known", 0, 16, 1},
+		{"max on one processor", rate.Inf, 1, 1},
+		{"max on two: one receives", rate.Inf, 2, 1},
+		{"max on four", rate.Inf, 4, 3},
+		{"max on many", rate.Inf, 64, 4},
+	} {
+		if got := queues(tt.limit, tt.processors); got != tt.want {
+			t.Errorf("%s: queues(%v, %d) = %d, want %d", tt.name, tt.limit, tt.processors, got, tt.want)
+		}
+	}
+}

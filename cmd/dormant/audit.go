@@ -36,10 +36,10 @@ func (o *auditOptions) addFlags(flags *pflag.FlagSet) {
 }
 
 func addDBFlag(flags *pflag.FlagSet, db *string) {
-	flags.StringVar(db, "db", "", "history `FILE` (default dormant/history.db in the user's state folder)")
+	flags.StringVar(db, "db", "", "history `FILE`, or postgres://USER@HOST/DATABASE with the password in ~/.pgpass (default dormant/history.db in the user's state folder)")
 }
 
-// historyPath is --db, else the user's own file.
+// historyPath is --db, a file or a URL, else the user's own file.
 func historyPath(db string) (string, error) {
 	if db != "" {
 		return db, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/time/rate"
 
 	"dormant/cmd/internal/fleet"
@@ -83,6 +84,27 @@ func TestSameShardIsDoneOnce(t *testing.T) {
 	}
 }
 
+// TestShardAskedAnew: a server that knows of the first time and gives a shard out
+// by another work item wants it done again.
+func TestShardAskedAnew(t *testing.T) {
+	w := newWorld(t)
+	f := &fake{}
+	a := w.run("a1", spoolDir(t), f, nil)
+	data, err := fleet.EncodeShard(shard(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, id := range []string{"s_run/1@1", "s_run/1@1+x"} {
+		if _, err := w.js.Publish(t.Context(), here.WorkSubject(), data, jetstream.WithMsgID(id)); err != nil {
+			t.Fatal(err)
+		}
+		w.done(n + 1)
+	}
+	if err := a.end(t); err != nil || f.sweeps() != 2 {
+		t.Errorf("Run = %v after %d sweeps, want nil after 2", err, f.sweeps())
+	}
+}
+
 // TestServerAway: the server goes in mid-shard, the agent ends the shard, and
 // the server gets everything when it comes back.
 func TestServerAway(t *testing.T) {
@@ -93,7 +115,10 @@ func TestServerAway(t *testing.T) {
 	w.beat("is at the shard", func(b fleet.Beat) bool { return b.Shard == 1 && b.Run == "s_run" && b.Sent == 5 })
 	w.stop()
 	close(f.half)
-	w.until("the whole shard in the spool", func() bool { return a.vantages[0].spool.done("s_run/1") })
+	w.until("the whole shard in the spool", func() bool {
+		_, ok := a.vantages[0].spool.done(finish{shard: "s_run/1"})
+		return ok
+	})
 	if n := a.vantages[0].spool.results(); n < shardTargets/2 {
 		t.Errorf("%d results wait, want at least %d", n, shardTargets/2)
 	}
@@ -166,7 +191,7 @@ func TestFullSpool(t *testing.T) {
 	if size > 48<<10 {
 		t.Errorf("the spool holds %d bytes, want at most %d", size, 48<<10)
 	}
-	if v.spool.done(big.ID()) {
+	if _, done := v.spool.done(finish{shard: big.ID()}); done {
 		t.Error("the sweep did not wait")
 	}
 	w.start()

@@ -24,6 +24,7 @@ var (
 type attempt struct {
 	v       *vantage
 	shard   fleet.Shard
+	item    finish
 	id      string
 	ahead   time.Duration // this clock's before the server's, all the time
 	started time.Time     // by this clock
@@ -47,12 +48,13 @@ func (v *vantage) do(ctx context.Context, leave <-chan struct{}, m jetstream.Msg
 	v.atWork.Store(&shard)
 	defer v.atWork.Store(nil)
 	log := v.log.With("run", shard.Run, "shard", shard.Number)
-	if v.spool.done(shard.ID()) {
+	item := finish{shard: shard.ID(), item: m.Headers().Get(jetstream.MsgIDHeader)}
+	if number, ok := v.spool.done(item); ok {
 		log.Info("the shard was done here before: what was found is with the server, or on its way")
-		v.settle(ctx, leave, m, v.spool.last())
+		v.settle(ctx, leave, m, number)
 		return nil
 	}
-	at := &attempt{v: v, shard: shard, id: uuid.NewString(), ahead: v.terms.skew(), started: time.Now()}
+	at := &attempt{v: v, shard: shard, item: item, id: uuid.NewString(), ahead: v.terms.skew(), started: time.Now()}
 	out, err := at.carryOut(ctx, leave)
 	if ctx.Err() != nil { // at once: what is on the disk stays there
 		return nil
@@ -253,7 +255,7 @@ func (at *attempt) done(ctx context.Context, out pipeline.Outcome, fault error) 
 	if fault != nil {
 		d.Fault = clip(fault.Error())
 	} else {
-		r.finishes = at.shard.ID()
+		r.finishes = at.item
 	}
 	if r.data, err = fleet.Encode(fleet.Message{Version: fleet.Version, Done: d}); err != nil {
 		return 0, err

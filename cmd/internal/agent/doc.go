@@ -31,9 +31,11 @@
 // it is given back, with the fault, and nothing that was found is passed over in
 // silence. What is in the spool already is published all the same.
 //
-// The work item is acknowledged when everything of it is in the result stream. A
-// shard that was done here and comes again, because the acknowledgement was late,
-// is acknowledged and not done again: the spool remembers the last ones.
+// The work item is acknowledged when everything of it is in the result stream. An
+// item that was carried out here and comes again, because the acknowledgement was
+// late, is acknowledged and not carried out again: the spool remembers the last
+// ones. Another item of the same shard is another matter: the server has seen the
+// end of the first, and wants the shard done again.
 //
 // The server is not trusted with the site's network: a shard is checked like any
 // hostile message, the never-scan list is read anew for each, and of two bounds

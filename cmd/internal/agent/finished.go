@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"dormant/cmd/internal/disk"
 )
@@ -15,12 +16,11 @@ import (
 // gives one out again within minutes, and a shard takes about one.
 const keptFinished = 512
 
-// finished are the last shards that were done, on disk. The zero value of path
-// is not usable.
+// finished are the last shards that were done, on disk.
 type finished struct {
 	path string
 	file *os.File
-	ids  []string // the oldest first
+	all  []finish // the oldest first
 	size int64    // of the file
 }
 
@@ -36,7 +36,8 @@ func openFinished(path string) (*finished, error) {
 		if buf, err = disk.ReadFrame(r, buf); err != nil {
 			break // io.EOF or a torn end
 		}
-		f.ids = append(f.ids, string(buf))
+		shard, item, _ := strings.Cut(string(buf), "\n") // neither holds one
+		f.all = append(f.all, finish{shard, item})
 	}
 	if err := f.rewrite(); err != nil {
 		return nil, err
@@ -46,10 +47,10 @@ func openFinished(path string) (*finished, error) {
 
 // rewrite keeps the last ones.
 func (f *finished) rewrite() error {
-	f.ids = slices.Clone(f.ids[max(0, len(f.ids)-keptFinished):])
+	f.all = slices.Clone(f.all[max(0, len(f.all)-keptFinished):])
 	var all []byte
-	for _, id := range f.ids {
-		all = disk.AppendFrame(all, func(b []byte) []byte { return append(b, id...) })
+	for _, one := range f.all {
+		all = disk.AppendFrame(all, one.append)
 	}
 	if err := f.close(); err != nil {
 		return err
@@ -65,19 +66,24 @@ func (f *finished) rewrite() error {
 	return nil
 }
 
-func (f *finished) has(id string) bool { return slices.Contains(f.ids, id) }
+// append appends the line that openFinished reads.
+func (f finish) append(b []byte) []byte {
+	return append(append(append(b, f.shard...), '\n'), f.item...)
+}
 
-// add remembers id; "" is nothing to remember. It is remembered in memory also
-// when the disk fails.
-func (f *finished) add(id string) error {
-	if id == "" || f.has(id) {
+func (f *finished) has(one finish) bool { return slices.Contains(f.all, one) }
+
+// add remembers one; the zero value is nothing to remember. It is remembered in
+// memory also when the disk fails.
+func (f *finished) add(one finish) error {
+	if one == (finish{}) || f.has(one) {
 		return nil
 	}
-	f.ids = append(f.ids, id)
-	if len(f.ids) >= 2*keptFinished || f.file == nil {
+	f.all = append(f.all, one)
+	if len(f.all) >= 2*keptFinished || f.file == nil {
 		return f.rewrite()
 	}
-	b := disk.AppendFrame(nil, func(b []byte) []byte { return append(b, id...) })
+	b := disk.AppendFrame(nil, one.append)
 	_, err := f.file.WriteAt(b, f.size)
 	if err == nil {
 		err = f.file.Sync()

@@ -10,10 +10,14 @@ type record struct {
 	subject string
 	id      string // the message id
 	results uint64 // how many it holds
-	// finishes is the id of the shard that is done with it, "" if none is.
-	finishes string
+	// finishes is what is done with it, the zero value if nothing is.
+	finishes finish
 	data     []byte // at least one byte
 }
+
+// finish names a shard that was done, and the work item by which it was given
+// out: the message id, "" for one without.
+type finish struct{ shard, item string }
 
 // errRecord is for what no spool of this version writes.
 var errRecord = errors.New("agent: spool: a record that cannot be read")
@@ -22,7 +26,7 @@ var errRecord = errors.New("agent: spool: a record that cannot be read")
 // then the data.
 func (r record) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, r.results)
-	for _, s := range []string{r.subject, r.id, r.finishes} {
+	for _, s := range []string{r.subject, r.id, r.finishes.shard, r.finishes.item} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
 	return append(b, r.data...)
@@ -36,7 +40,7 @@ func decodeRecord(b []byte) (record, error) {
 		return record{}, errRecord
 	}
 	b = b[n:]
-	for _, s := range []*string{&r.subject, &r.id, &r.finishes} {
+	for _, s := range []*string{&r.subject, &r.id, &r.finishes.shard, &r.finishes.item} {
 		length, n := binary.Uvarint(b)
 		if n <= 0 || length > uint64(len(b)-n) {
 			return record{}, errRecord

@@ -34,12 +34,15 @@ type spool struct {
 	blocked  int        // records that wait for room
 	changed  chan struct{}
 	finished *finished
+	// onTheWay are the shards whose end is not published yet, by the number of the
+	// record.
+	onTheWay map[string]uint64
 }
 
 // openSpool reads what is in dir, which is made. A torn end, as a kill leaves it,
 // is cut off.
 func openSpool(dir string, limit int64, log *slog.Logger) (*spool, error) {
-	s := &spool{dir: dir, limit: limit, log: log, changed: make(chan struct{})}
+	s := &spool{dir: dir, limit: limit, log: log, changed: make(chan struct{}), onTheWay: map[string]uint64{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("agent: spool: %w", err)
 	}
@@ -62,9 +65,7 @@ func openSpool(dir string, limit int64, log *slog.Logger) (*spool, error) {
 // adopt takes over a segment of an earlier run.
 func (s *spool) adopt(path string) error {
 	g, cut, err := openSegment(path, func(r record) error {
-		s.appended++
-		s.waiting += r.results
-		return s.finished.add(r.finishes)
+		return s.count(r)
 	})
 	if err != nil {
 		return err
@@ -103,11 +104,14 @@ func (s *spool) last() uint64 {
 	return s.appended
 }
 
-// done reports whether the shard of that id was finished here.
-func (s *spool) done(id string) bool {
+// done reports whether the work item was carried out here, and with which record
+// that is told. Another item of a shard counts as carried out only while the
+// server cannot know of the first: a server that knows wants it done again.
+func (s *spool) done(f finish) (number uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.finished.has(id)
+	number, ok = s.onTheWay[f.shard]
+	return number, ok || s.finished.has(f)
 }
 
 // append brings r to the disk and returns its number. It waits while the spool
@@ -133,13 +137,21 @@ func (s *spool) append(ctx context.Context, r record) (uint64, error) {
 		return 0, fmt.Errorf("agent: spool: %w", err)
 	}
 	s.size += int64(len(b))
-	s.waiting += r.results
-	s.appended++
 	s.tell()
-	if err := s.finished.add(r.finishes); err != nil {
+	if err := s.count(r); err != nil {
 		s.log.Warn("a shard that was done may be done again", "error", err)
 	}
 	return s.appended, nil
+}
+
+// count takes a record that is on the disk into the books.
+func (s *spool) count(r record) error {
+	s.appended++
+	s.waiting += r.results
+	if r.finishes != (finish{}) {
+		s.onTheWay[r.finishes.shard] = s.appended
+	}
+	return s.finished.add(r.finishes)
 }
 
 // active returns the segment that is written.
@@ -184,6 +196,9 @@ func (s *spool) settle(r record) error {
 	s.segments[0].skip()
 	s.waiting -= r.results
 	s.settled++
+	if s.onTheWay[r.finishes.shard] == s.settled {
+		delete(s.onTheWay, r.finishes.shard)
+	}
 	err := s.dropRead()
 	s.tell()
 	return err

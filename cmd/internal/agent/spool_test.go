@@ -20,12 +20,12 @@ import (
 func message(n int) record {
 	r := record{subject: "dormant.result.hq.lan.a1.s_1", id: fmt.Sprint("s_1/1/x/", n), results: uint64(n), data: bytes.Repeat([]byte{byte(n)}, 10*n)}
 	if n%3 == 0 {
-		r.finishes = fmt.Sprint("s_1/", n)
+		r.finishes = finish{fmt.Sprint("s_1/", n), fmt.Sprint("s_1/", n, "@7")}
 	}
 	return r
 }
 
-func compare() cmp.Option { return cmp.AllowUnexported(record{}) }
+func compare() cmp.Option { return cmp.AllowUnexported(record{}, finish{}) }
 
 func open(t testing.TB, dir string, limit int64) *spool {
 	t.Helper()
@@ -84,6 +84,9 @@ func TestSpoolKeepsTheOrder(t *testing.T) {
 			s = open(t, dir, 1<<20)
 		}
 	}
+	if number, ok := s.done(finish{"s_1/18", "s_1/18@8"}); !ok || number != 18 {
+		t.Errorf("another item of a shard on its way: done = %d, %t; want 18, true", number, ok)
+	}
 	if s.results() != 210 {
 		t.Errorf("%d results wait, want 210", s.results())
 	}
@@ -93,8 +96,10 @@ func TestSpoolKeepsTheOrder(t *testing.T) {
 	if s.results() != 0 || s.size != 0 || len(segments(t, dir)) != 0 {
 		t.Errorf("%d results, %d bytes, files %v; want nothing left", s.results(), s.size, segments(t, dir))
 	}
-	if !s.done("s_1/18") || s.done("s_1/17") {
-		t.Error("of the shards 17 and 18 only 18 is done")
+	for f, want := range map[finish]bool{{"s_1/18", "s_1/18@7"}: true, {"s_1/18", "s_1/18@8"}: false, {"s_1/17", "s_1/17@7"}: false} {
+		if _, ok := s.done(f); ok != want {
+			t.Errorf("done(%v) = %t, want %t", f, ok, want)
+		}
 	}
 }
 
@@ -221,7 +226,7 @@ func TestFinishedAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 3 * keptFinished {
-		if err := f.add(fmt.Sprint("s_1/", n)); err != nil {
+		if err := f.add(finish{fmt.Sprint("s_1/", n), "i"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -239,10 +244,10 @@ func TestFinishedAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.close()
-	if n := len(f.ids); n < keptFinished-1 || n > keptFinished {
+	if n := len(f.all); n < keptFinished-1 || n > keptFinished {
 		t.Errorf("%d shards are remembered, want about %d", n, keptFinished)
 	}
-	if !f.has(fmt.Sprint("s_1/", 3*keptFinished-2)) || f.has("s_1/1") {
+	if !f.has(finish{fmt.Sprint("s_1/", 3*keptFinished-2), "i"}) || f.has(finish{"s_1/1", "i"}) {
 		t.Error("not the last ones are remembered")
 	}
 }

@@ -60,7 +60,7 @@ func (c *controlOptions) limit(ctx context.Context) (limited context.Context, re
 		defer close(done)
 		for c.stopFile != "" && limited.Err() == nil {
 			if _, err := os.Stat(c.stopFile); err == nil {
-				cancel(fmt.Errorf("the stop file %s exists: %w", c.stopFile, scanner.ErrStopped))
+				cancel(&endError{fmt.Sprintf("the stop file %s exists", c.stopFile), scanner.ErrStopped})
 				return
 			}
 			select {
@@ -77,8 +77,18 @@ func (c *controlOptions) limit(ctx context.Context) (limited context.Context, re
 }
 
 func (c *controlOptions) outOfTime() error {
-	return fmt.Errorf("the longest run time of %v is over: %w", c.maxRuntime, context.DeadlineExceeded)
+	return &endError{fmt.Sprintf("the longest run time of %v is over", c.maxRuntime), context.DeadlineExceeded}
 }
+
+// endError is the end of a run in the user's words, and in the engine's.
+type endError struct {
+	said  string
+	cause error
+}
+
+func (e *endError) Error() string { return e.said }
+
+func (e *endError) Unwrap() error { return e.cause }
 
 // ended returns why the limited context ended a run that returned err, nil if it
 // did not. The engine ends a little early when the next probe would be too late.

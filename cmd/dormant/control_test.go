@@ -60,7 +60,7 @@ func TestHoldWaitsForTheWindowAndForTheUser(t *testing.T) {
 			t.Errorf("wait = %v after %v, want nil after 1m", err, time.Since(begun))
 		}
 		h.proceed() // not paused: nothing happens
-		if n := h.notes(); len(n) != 1 || n[0] != "paused 1 times, 1m0s together" {
+		if n := h.notes(); len(n) != 1 || n[0] != "paused once, for 1m0s" {
 			t.Errorf("notes = %q", n)
 		}
 		h.pause()

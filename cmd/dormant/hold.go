@@ -93,5 +93,9 @@ func (h *hold) notes() []string {
 	if h.pauses == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("paused %d times, %v together", h.pauses, h.lost.Round(time.Second))}
+	lost := h.lost.Round(time.Second)
+	if h.pauses == 1 {
+		return []string{fmt.Sprintf("paused once, for %v", lost)}
+	}
+	return []string{fmt.Sprintf("paused %d times, for %v together", h.pauses, lost)}
 }

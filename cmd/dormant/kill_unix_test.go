@@ -228,7 +228,7 @@ func TestPauseAndContinue(t *testing.T) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(strings.Join(m.Run.Scan.Notes, "\n"), "paused 1 times, 3s together") || !strings.Contains(said.String(), "paused") {
+	if !strings.Contains(strings.Join(m.Run.Scan.Notes, "\n"), "paused once, for 3s") || !strings.Contains(said.String(), "paused") {
 		t.Errorf("notes %q, said %q; want that it was paused", m.Run.Scan.Notes, said)
 	}
 }

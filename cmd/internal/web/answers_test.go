@@ -3,12 +3,15 @@ package web_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -337,5 +340,54 @@ func TestRun(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("Run did not end")
+	}
+}
+
+// TestRunTLS serves over TLS as another machine would see it, by HTTP/2; there,
+// too, half a report is no whole one.
+func TestRunTLS(t *testing.T) {
+	w := newWorld(t, nil)
+	w.month(t)
+	lent := httptest.NewUnstartedServer(nil)
+	lent.StartTLS() // for its certificate
+	defer lent.Close()
+	ready := make(chan net.Addr, 1)
+	conf := w.config
+	conf.Listen, conf.Ready, conf.TLS = "127.0.0.1:0", func(a net.Addr) { ready <- a }, &tls.Config{Certificates: lent.TLS.Certificates}
+	conf.Store = &broken{w.store, 3}
+	page, err := web.New(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- page.Run(ctx) }()
+	base := "https://" + (<-ready).String()
+	roots := x509.NewCertPool()
+	roots.AddCert(lent.Certificate())
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}}
+	defer c.CloseIdleConnections()
+	ask := func(path string) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		got, err := c.Do(r)
+		if err == nil {
+			_, err = io.Copy(io.Discard, got.Body)
+			got.Body.Close() //nolint:errcheck // read, or failed already
+		}
+		return got, err
+	}
+	if got, err := ask("/live.json"); err != nil || got.ProtoMajor != 2 || got.StatusCode != http.StatusOK || got.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := ask("/runs/" + id(9) + "/report/csv"); err == nil {
+		t.Error("a cut report came as a whole one")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run = %v", err)
 	}
 }

@@ -62,7 +62,8 @@ type point struct {
 	Run     history.Run
 	Tally   history.Tally
 	Changes map[history.Kind]uint64
-	// Compared is false where the changes are not counted yet.
+	// Compared is false where there is no run before, or its changes are not
+	// counted yet.
 	Compared bool
 }
 
@@ -104,10 +105,10 @@ func (s *Server) points(ctx context.Context, runs []history.Run) ([]point, error
 		if run.Finished.IsZero() {
 			continue
 		}
-		_, changes, err := s.config.Store.Changes(short, run)
+		base, changes, err := s.config.Store.Changes(short, run)
 		switch {
 		case err == nil:
-			all[i].Changes, all[i].Compared = changes, true
+			all[i].Changes, all[i].Compared = changes, base != ""
 		case short.Err() != nil && ctx.Err() == nil:
 			return all, nil
 		default:

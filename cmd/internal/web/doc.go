@@ -27,8 +27,11 @@
 // from the session, so it needs no memory at all.
 //
 // What is current at a place is not its newest run alone: two jobs may look at
-// the same place in turn. The newest run of each plan counts, unless it is more
-// than 35 days older than the newest of the place; then its job is no more.
+// the same place in turn. The newest run of each job counts, unless it is more
+// than 35 days older than the newest of the place; then the job is no more.
+//
+// Differences are counted when somebody looks, and the store keeps the counts.
+// A page waits 15 seconds for those that are new and shows a dash for the rest.
 //
 // A report is written into the answer while it is read from the store, so a
 // million rows need no more memory than one. What fails in the middle ends the

@@ -92,11 +92,11 @@ func (p *overviewPage) sum(st *fleet.Status) {
 			parts = append(parts, number(n)+" "+many)
 		}
 	}
-	say(breaches, "port is open against the policy", "ports are open against the policy")
-	say(c2, "may be a command-and-control listener", "may be command-and-control listeners")
-	say(shells, "is an open shell", "are open shells")
-	say(uint64(len(p.Dead)), "shard could not be measured", "shards could not be measured")
-	say(uint64(len(p.Away)), "agent is away", "agents are away")
+	say(breaches, "port open against the policy", "ports open against the policy")
+	say(c2, "possible command-and-control listener", "possible command-and-control listeners")
+	say(shells, "open shell", "open shells")
+	say(uint64(len(p.Dead)), "shard that nobody could measure", "shards that nobody could measure")
+	say(uint64(len(p.Away)), "agent away", "agents away")
 	say(uint64(len(p.Faults)), "fault of the server", "faults of the server")
 	switch {
 	case len(parts) > 0:
@@ -105,6 +105,8 @@ func (p *overviewPage) sum(st *fleet.Status) {
 		p.Answer = "What the runs found cannot be read at the moment."
 	case len(p.Places) == 0:
 		p.Answer = "No run has ended yet."
+	case len(p.First) > 0:
+		p.Answer = "Nothing is grave, and something is worth a look."
 	case len(p.Short) > 0:
 		p.Answer = "Nothing was found that needs a person, and not everything could be measured."
 	default:

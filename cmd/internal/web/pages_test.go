@@ -25,7 +25,7 @@ func TestPages(t *testing.T) {
 		not        []string
 	}{
 		{name: "overview", path: "/", code: 200, want: []string{
-			"1 port is open against the policy, 1 may be a command-and-control listener, 1 is an open shell, 1 shard could not be measured, 1 agent is away, 1 fault of the server.",
+			"1 port open against the policy, 1 possible command-and-control listener, 1 open shell, 1 shard that nobody could measure, 1 agent away, 1 fault of the server.",
 			"the disk of the state folder has 210 MB left", "2 of 4 of branch/lan, given out 5 times: no space left on device",
 			"probe-branch of branch, last seen 47 min ago", "against the policy", "1 of 2", "agents online",
 			"Open shell or debug console - needs a person", "10.0.1.21 3588/tcp", "against the policy, open shell", "owner K. Brandt",

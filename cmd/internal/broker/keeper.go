@@ -7,51 +7,74 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 const (
 	// lookEvery is how often the broker looks at its connections and its store.
 	lookEvery = time.Second
+	// startEvery is the least time between two tries to go on.
+	startEvery = 5 * time.Second
 	// room is how much must be free for a new try, in bytes.
 	room = 16 << 20
 )
 
-// keep looks after the running broker until ctx ends. NATS shuts its store when
-// it cannot write; then the broker is started anew as soon as there is room, and
-// its connections come back by themselves.
+// keep looks after the running broker until ctx ends. NATS stores nothing more
+// in a stream that it could not write once, and may shut its whole store; then
+// the broker is started anew as soon as there is room, and its connections come
+// back by themselves.
 func (s *Server) keep(ctx context.Context, a *admission) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	var tried time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			a.look(time.Now())
-			s.lookAtStore(ctx, a)
+		case now := <-tick.C:
+			a.look(now)
+			if s.sound() || now.Sub(tried) < startEvery {
+				continue
+			}
+			tried = now
+			s.startAgain(ctx, a)
 		}
 	}
 }
 
-func (s *Server) lookAtStore(ctx context.Context, a *admission) {
+// sound asks NATS about its store, and sets or clears the fault.
+func (s *Server) sound() bool {
 	s.mu.Lock()
 	n := s.nats
 	s.mu.Unlock()
-	if n != nil && n.JetStreamEnabled() {
-		s.setFault(nil)
-		return
+	why := "it is not running"
+	if n != nil {
+		health := n.Healthz(&server.HealthzOptions{})
+		if health.Status == "ok" {
+			s.setFault(nil)
+			return true
+		}
+		why = health.Error
 	}
 	if s.Fault() == nil {
-		s.c.Log.Error("the broker cannot store anything: it goes on when there is room", "folder", s.Store())
-		s.setFault(fmt.Errorf("broker: %s: NATS has shut its store: is the disk full?", s.Store()))
+		s.setFault(fmt.Errorf("broker: %s: %s", s.Store(), why))
+		s.c.Log.Error("the broker cannot store anything: it goes on when there is room", "error", s.Fault())
 	}
+	return false
+}
+
+// startAgain stops the broker and starts it, if its store can be written.
+func (s *Server) startAgain(ctx context.Context, a *admission) {
 	if err := s.tryRoom(); err != nil {
-		s.setFault(fmt.Errorf("broker: the store is shut: %w", err))
+		s.setFault(fmt.Errorf("broker: %s: %w", s.Store(), err))
 		return
 	}
 	s.stop()
 	if err := s.start(ctx, a); err != nil {
-		s.setFault(err)
+		if ctx.Err() == nil {
+			s.setFault(err)
+		}
 		return
 	}
 	s.setFault(nil)

@@ -151,11 +151,15 @@ func (r *Run) lost() string {
 
 // estimate says what both passes of --estimate have missed, "" without them.
 func (r *Run) estimate() string {
-	e := r.Scan.Estimate
-	if e == nil {
+	if r.Scan.Estimate == nil {
 		return ""
 	}
-	return fmt.Sprintf("Two passes: %s open in the first, %s in the second, %s in both; an estimated %.1f in neither (95%%: %.1f to %.1f).",
+	return "Two passes: " + EstimateLine(*r.Scan.Estimate) + "."
+}
+
+// EstimateLine says in words what two passes found, and what neither did.
+func EstimateLine(e scanner.Estimate) string {
+	return fmt.Sprintf("%s open in the first, %s in the second, %s in both; an estimated %.1f in neither (95%%: %.1f to %.1f)",
 		number(e.First), number(e.Second), number(e.Both), e.Missed, e.Low, e.High)
 }
 

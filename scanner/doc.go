@@ -84,6 +84,25 @@
 // the run. Six closed ports are within the burst of Linux, so there the default
 // ports cost no waiting.
 //
+// Several addresses of one machine share its limit, and nothing tells that they
+// do: of those the ports beyond the limit stay open_filtered. Going slow wherever
+// it might be so would cost every run with silent UDP ports half a minute.
+//
+// What gets lost is told by the targets that answered only a retry: the attempt
+// that is answered has a geometric distribution, cut off behind the last retry.
+// ICMP errors do not count, for a late one need not have been lost. Targets that
+// lose all their probes are silent, and cannot be told from those that never
+// answer: their number is an expectation, and [Loss] says how it comes about.
+//
+// A shard is every n-th place of one order. Config.Cut lets a run in another
+// order ask the same targets: it walks all places, and passes over those whose
+// place in the first order is of another shard. That costs a second look-up for
+// each target, and only in the second pass of an estimate.
+//
+// How many bytes the host got that got the most is computed at the end from the
+// number of probes to each address and from which of its targets kept silent: a
+// counter of bytes would take two bytes more for each address.
+//
 // A CIDR with host bits set is read as its network, as nmap does, and said
 // (Ranges.Notes): refusing it would stop nobody from meaning it. Link-local
 // targets need their zone; an exclusion without zone holds on all of them.

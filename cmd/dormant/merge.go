@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"dormant/reports"
+	"dormant/scanner"
 )
 
 // newMerge proves from manifests that the shards of a scan are the whole.
@@ -34,7 +36,8 @@ belong together.`,
 			if err != nil {
 				return err
 			}
-			return a.reportMerge(merge(parts))
+			missing, err := merge(parts)
+			return a.reportMerge(missing, together(parts), err)
 		},
 	}
 }
@@ -48,6 +51,7 @@ type part struct {
 	targets  uint64 // of the shard
 	complete bool
 	why      []string
+	estimate *scanner.Estimate // nil: of one pass
 }
 
 func readParts(paths []string) ([]part, error) {
@@ -62,7 +66,7 @@ func readParts(paths []string) ([]part, error) {
 			return nil, usageError("merge: %s: want a manifest: %w", path, err)
 		}
 		p := part{name: path, plan: m.Run.PlanHash, shard: shardValue{1, 1}, whole: m.Settings.PlanTargets,
-			targets: m.Run.Scan.Targets, complete: m.Complete, why: m.Why}
+			targets: m.Run.Scan.Targets, complete: m.Complete, why: m.Why, estimate: m.Run.Scan.Estimate}
 		if p.plan == "" || p.whole == 0 {
 			return nil, usageError("merge: %s: want a manifest of a scan: it names no plan", path)
 		}
@@ -113,6 +117,20 @@ func merge(parts []part) (missing []string, err error) {
 	return missing, nil
 }
 
+// together is the estimate of parts that do not overlap, nil when one of them has
+// none.
+func together(parts []part) *scanner.Estimate {
+	var first, second, both uint64
+	for _, p := range parts {
+		if p.estimate == nil {
+			return nil
+		}
+		first, second, both = first+p.estimate.First, second+p.estimate.Second, both+p.estimate.Both
+	}
+	all := scanner.Chapman(first, second, both)
+	return &all
+}
+
 // shardSize is the number of places i-1, i-1+n, … below the plan's length.
 func shardSize(whole uint64, s shardValue) uint64 {
 	if s.Index > whole {
@@ -122,14 +140,18 @@ func shardSize(whole uint64, s shardValue) uint64 {
 }
 
 // reportMerge says in one line, and in the exit code, what merge found.
-func (a *app) reportMerge(missing []string, err error) error {
+func (a *app) reportMerge(missing []string, estimate *scanner.Estimate, err error) error {
 	switch {
 	case err != nil:
 		return &exitError{exitUsage, err}
 	case len(missing) > 0:
 		return &exitError{exitIncomplete, errors.New("merge: not the whole: " + strings.Join(missing, "; "))}
 	}
-	_, err = fmt.Fprintln(a.stdout, "whole: every target of the plan is in exactly one of these runs, and all are complete")
+	said := "whole: every target of the plan is in exactly one of these runs, and all are complete\n"
+	if estimate != nil {
+		said += "estimate: " + reports.EstimateLine(*estimate) + "\n"
+	}
+	_, err = io.WriteString(a.stdout, said)
 	if err != nil {
 		return &exitError{exitOutput, err}
 	}

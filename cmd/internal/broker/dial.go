@@ -113,7 +113,7 @@ func (o *Options) failed(err error) error {
 }
 
 func redacted(s string) string {
-	if u, err := url.Parse(s); err == nil {
+	if u, err := url.Parse(s); err == nil && !strings.Contains(s, ",") {
 		return reports.Line(u.Redacted())
 	}
 	return "an address that is none"

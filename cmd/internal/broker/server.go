@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
 
+	"dormant/cmd/internal/disk"
 	"dormant/cmd/internal/fleet"
 )
 
@@ -149,10 +150,18 @@ func (s *Server) options(check server.Authentication) *server.Options {
 // an error if the broker cannot be started: a port that is taken, a folder that
 // cannot be written. A disk that runs full later ends nothing: Fault says so,
 // and the broker goes on when there is room.
-func (s *Server) Run(ctx context.Context, ready func()) error {
+func (s *Server) Run(ctx context.Context, ready func()) (err error) {
 	if err := os.MkdirAll(s.c.Dir, 0o700); err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}
+	lock, err := disk.Lock(filepath.Join(s.c.Dir, "lock"))
+	if errors.Is(err, disk.ErrLocked) {
+		err = errors.New("another server runs on it")
+	}
+	if err != nil {
+		return fmt.Errorf("broker: %s: %w", s.Store(), err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
 	if s.c.Local != "" {
 		secret, err := localSecret(s.c.Local)
 		if err != nil {

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -333,5 +334,78 @@ func TestStrangersAreBounded(t *testing.T) {
 	}
 	if err := s.try(t, s.self.cert, agent.self); err != nil {
 		t.Errorf("an agent finds no room: %v", err)
+	}
+}
+
+// TestWaitingAgent: one that starts before its server comes in when that is
+// there; one that is refused is told so once, and does not try again.
+func TestWaitingAgent(t *testing.T) {
+	dir := t.TempDir()
+	var c *Credential
+	t.Run("first server", func(t *testing.T) { c = startIn(t, dir, hq).enrolled(t, "alpha", hq) })
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Servers = []string{free.Addr().String()}
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 4)
+	o := c.Options()
+	o.Log, o.Wait, o.Closed = logTo(t), true, func(err error) { closed <- err }
+	conn, err := broker.Dial(bounded(t), o)
+	if err != nil {
+		t.Fatalf("Dial = %v; want to wait", err)
+	}
+	defer conn.Close()
+	a, err := Open(filepath.Join(dir, "enroll"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := a.ServerTLS(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.New(broker.Config{Dir: filepath.Join(dir, "store"), Listen: c.Servers[0], TLS: config, Gate: a, Log: logTo(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx, func() {}) }() // ends with ctx
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	for until := time.Now().Add(30 * time.Second); !conn.IsConnected(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("the agent does not come in")
+		}
+	}
+	if err := a.Revoke("alpha"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-closed:
+		if !broker.Refused(err) {
+			t.Errorf("closed with %v; want a refusal", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the connection stays")
+	}
+	if again, err := broker.Dial(bounded(t), o); err == nil {
+		defer again.Close()
+		select {
+		case err = <-closed:
+		case <-time.After(30 * time.Second):
+		}
+		if !broker.Refused(err) {
+			t.Errorf("a revoked agent that starts: %v; want a refusal", err)
+		}
+	} else if !broker.Refused(err) {
+		t.Errorf("a revoked agent that starts: %v; want a refusal", err)
 	}
 }

@@ -247,7 +247,7 @@ func TestCutReport(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Config.Handler = page
+		w.serve(page)
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.URL+"/runs/"+id(9)+"/report/"+format, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -278,7 +278,7 @@ func TestBrokenStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	page.SetClock(now)
-	w.Config.Handler = page
+	w.serve(page)
 	c := w.login(t)
 	for path, code := range map[string]int{"/": 200, "/findings": 503, "/trends": 503, "/sites": 200} {
 		got := w.get(t, c, path, nil)

@@ -17,7 +17,7 @@ import (
 
 // asProxy serves the world to a browser that is not asked for a token, as a proxy
 // in front would: headless Chromium can set no header and fill in no form.
-func (w *world) asProxy(next http.Handler) http.Handler {
+func asProxy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		r.Header.Set("X-Forwarded-User", "ada")
 		next.ServeHTTP(rw, r)
@@ -62,7 +62,7 @@ func browsed(t *testing.T) *world {
 	w := newWorld(t, func(c *web.Config) {
 		c.Token, c.ProxyHeader, c.ProxyFrom = "", "X-Forwarded-User", prefixes("127.0.0.1/32")
 	})
-	w.Config.Handler = w.asProxy(w.page)
+	w.serve(asProxy(w.page))
 	return w
 }
 
@@ -122,5 +122,6 @@ func TestScreenshots(t *testing.T) {
 		} {
 			w.chromium(t, path, append(args, "--hide-scrollbars", "--screenshot="+filepath.Join(dir, name+"-"+look+".png"))...)
 		}
+		w.chromium(t, path, "--no-pdf-header-footer", "--print-to-pdf="+filepath.Join(dir, name+".pdf"))
 	}
 }

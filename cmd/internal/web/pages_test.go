@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 		{name: "sites", path: "/sites", code: 200, want: []string{"branch", "0 of 1 agent online", "probe-branch", "away", "no space left on device", "1,200 results",
 			"3 h behind", "hq", "1 of 1 agent online", "probe-hq", "online", "shard 7 of run", "8,123 of 36,864 probes, 12 open", "sends by afpacket", "right", "Revoke probe-hq",
 			"probe-old", "revoked", "lab", "no agent is enrolled"}, not: []string{"Revoke probe-old"}},
-		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "0 3 1 * *", "running", "nightly-branch", "in 17 h", "Start now", "by-hand", "only by hand"}},
+		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "running", "0 3 1 * *", "nightly-branch", "Start now", "in 17 h", "by-hand", "only by hand"}},
 		{name: "runs", path: "/runs", code: 200, want: []string{"hq/lan", "running", "26 of 64 done, 1 failed", "hq/dmz", "waiting", "Stored", "2026-11-22 03:00:00", "branch/lan"}},
 		{name: "runs of a site", path: "/runs?site=branch", code: 200, want: []string{"branch/lan", id(12), id(11)}, not: []string{id(9)}},
 		{name: "runs from a wrong place", path: "/runs?before=yesterday", code: 400, want: []string{"begin at its first page"}},

@@ -124,7 +124,7 @@ type world struct {
 	*httptest.Server
 	fleet  *fleetOf
 	store  *history.Store
-	log    *strings.Builder
+	log    *journal
 	page   *web.Server
 	config web.Config
 }
@@ -141,7 +141,7 @@ func newWorld(t testing.TB, change func(*web.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{fleet: &fleetOf{status: status()}, store: store, log: &strings.Builder{}}
+	w := &world{fleet: &fleetOf{status: status()}, store: store, log: &journal{}}
 	c := web.Config{Fleet: w.fleet, Store: store, Registry: reg, Token: token, Version: "1.5.0", Log: slog.New(slog.NewTextHandler(w.log, nil))}
 	if change != nil {
 		change(&c)
@@ -159,6 +159,30 @@ func newWorld(t testing.TB, change func(*web.Config)) *world {
 		}
 	})
 	return w
+}
+
+// serve puts another handler in the place of the page.
+func (w *world) serve(h http.Handler) {
+	w.Server.Close()
+	w.Server = httptest.NewServer(h)
+}
+
+// journal is a log that can be read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 // record stores a run of findings.

@@ -26,4 +26,17 @@
 // is in the stream and counts.
 //
 // The verdict is given by the server's rules; an agent sends what was said.
+//
+// An agent's subjects are those of AgentPermissions, in an account of NATS of its
+// own that imports nothing else; package broker says why subjects alone would not
+// do. So the subject of a message is proof of the site, the vantage and the agent
+// that it came from, and CheckOrigin holds the message against it. What is in a
+// message is not proof of anything: Decode and Check bound it, and the server
+// looks at each result once more with what it knows of the run.
+//
+// Messages are JSON, so that a person with NATS's own tools can read the stream
+// of a small run, and packed with S2 from 1 KiB on: S2 says in the head how long
+// the whole will be, so that a bound holds before a byte is unpacked, and needs
+// no state between messages. Fields that this version does not know are skipped:
+// a release may add some without a new Version.
 package fleet

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -55,6 +56,20 @@ type clientJSON struct {
 	Last    *string `json:"last_seen"`
 	Created *string `json:"created"`
 	Source  string  `json:"source"`
+}
+
+// WriteClientsJSON writes an array of the objects of WriteClientsJSONL.
+func WriteClientsJSON(w io.Writer, clients []listen.Client) error {
+	var b bytes.Buffer
+	err := WriteClientsJSONL(&b, clients)
+	if err == nil {
+		lines := bytes.ReplaceAll(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\n"), []byte(",\n"))
+		_, err = fmt.Fprintf(w, "[%s]\n", lines)
+	}
+	if err != nil {
+		return fmt.Errorf("reports: write clients: %w", err)
+	}
+	return nil
 }
 
 // WriteClientsJSONL writes one JSON object a line, in ASCII.

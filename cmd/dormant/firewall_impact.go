@@ -24,6 +24,7 @@ import (
 type impactOptions struct {
 	proposed, current string
 	run, db           string
+	noHistory         bool // of clients
 	findings          []string
 	clients           []string
 	clientsFormat     string
@@ -55,7 +56,8 @@ reason, and never guessed; --assume says it:
   self:10.0.0.1            the firewall's own addresses
 
 Clients: what dormant listen writes or reads: conntrack -L, ss -tn, Zeek's
-conn.log, nfdump CSV, AWS flow logs, captures, CSV (src,dst,proto,dport).
+conn.log, nfdump CSV, AWS flow logs, captures, CSV (src,dst,proto,dport). Without
+--clients those that dormant listen stored in the history are taken.
 
 Simple YAML, first match decides:
   default: deny
@@ -76,7 +78,8 @@ not be judged.`,
 	flags.StringVar(&o.run, "run", "", "services of a stored `RUN` (default: last)")
 	addDBFlag(flags, &o.db)
 	flags.StringArrayVar(&o.findings, "findings", nil, "services from a `FILE`.csv or .jsonl that scan wrote, instead of a run (repeatable)")
-	flags.StringArrayVar(&o.clients, "clients", nil, "who was seen: `FILE` (repeatable)")
+	flags.StringArrayVar(&o.clients, "clients", nil, "who was seen: `FILE` (repeatable; default: those of the history)")
+	flags.BoolVar(&o.noHistory, "no-history", false, "without --clients, do not take those that dormant listen stored")
 	flags.StringVar(&o.clientsFormat, "clients-format", "", "what the clients files are, where it is not recognised: "+strings.Join(listen.FlowFormats(), ", "))
 	flags.StringVar(&o.format, "format", "", "syntax of the rules, where it is not recognised: "+strings.Join(firewall.FormatNames(), ", "))
 	flags.StringVar(&o.ipset, "ipset", "", "output of ipset save, for the sets that iptables rules name: `FILE`")
@@ -171,8 +174,11 @@ func (o *impactOptions) question(ctx context.Context, a *app) (q firewall.Questi
 		return q, err
 	}
 	q.Now, q.Asked = time.Now(), len(o.clients) > 0
-	if q.Asked {
+	switch {
+	case q.Asked:
 		q.Clients, err = o.seen(ctx, a, q.Findings)
+	case !o.noHistory:
+		q.Clients, q.Asked, err = o.heard(ctx, a, q.Findings)
 	}
 	return q, err
 }
@@ -276,6 +282,29 @@ func (o *impactOptions) seen(ctx context.Context, a *app, findings []reports.Fin
 		return nil, usageError("--clients: more than %d clients: %d would be left out", maxClients, n)
 	}
 	return table.Clients(), nil
+}
+
+// heard takes the clients that the history knows, of the sites of the findings.
+// It reports false when nobody ever listened.
+func (o *impactOptions) heard(ctx context.Context, a *app, findings []reports.Finding) (clients []listen.Client, asked bool, err error) {
+	s, err := openHistory(ctx, o.db)
+	if s == nil || err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	hearings, err := s.Hearings(ctx)
+	if err != nil || len(hearings) == 0 {
+		return nil, false, err
+	}
+	var sites []string
+	for i := range findings {
+		if !slices.Contains(sites, findings[i].Site) {
+			sites = append(sites, findings[i].Site)
+		}
+	}
+	clients, err = knownClients(ctx, s, sites)
+	a.log.Info("clients of the history", "clients", len(clients), "hearings", len(hearings), "last_began", hearings[0].Started.Format(time.RFC3339))
+	return clients, true, err
 }
 
 // maxClients bounds the clients that are held, at some 200 bytes each.

@@ -31,6 +31,8 @@ type listenOptions struct {
 	every       time.Duration
 	duration    time.Duration
 	limit       int
+	site, db    string
+	noHistory   bool
 }
 
 // newListen hears who uses the ports, and sends nothing.
@@ -55,6 +57,10 @@ the number, which can be wrong).
 A switch shows an interface only what is meant for it, and broadcasts: to hear
 others, listen on a mirror port with --promiscuous.
 
+What is heard also goes into the history, beside the runs, again and again while
+listening: dormant runs clients lists it, and firewall impact uses it. The history
+holds at most 200,000 clients, however long one listens.
+
 Host names are personal data on many sites: --no-names leaves them out. Exit code
 3 says that not everything could be heard or read.`,
 		Example: `  sudo dormant listen --interface eth0 -o clients.csv
@@ -73,6 +79,9 @@ func (o *listenOptions) addFlags(cmd *cobra.Command) {
 	o.ports = defaultPorts()
 	flags.StringArrayVar(&o.interfaces, "interface", nil, "interface `NAME` to listen on, several are fine (default: all that are up, but the loopback)")
 	flags.StringArrayVar(&o.files, "read", nil, "read a `FILE` instead: a capture or flows, - is stdin; several are fine")
+	flags.StringVar(&o.site, "site", "", "name of the site, for the history")
+	addDBFlag(flags, &o.db)
+	flags.BoolVar(&o.noHistory, "no-history", false, "do not store what is heard")
 	flags.StringVar(&o.flowFormat, "read-format", "", "what the files are, where it is not recognised: "+strings.Join(listen.FlowFormats(), ", "))
 	flags.Var(&o.ports, "ports", "ports of interest: 1947/tcp,5093/udp,3588 (a bare number is both)")
 	flags.BoolVar(&o.promiscuous, "promiscuous", false, "also hear frames that are meant for others")
@@ -133,6 +142,10 @@ func runListen(ctx context.Context, a *app, o *listenOptions) error {
 	if l.ear, err = listen.NewEar(listen.Config{Ports: o.ports, Table: l.table, Decode: announcement, Names: !o.noNames}); err != nil {
 		return err
 	}
+	if l.hearing, err = openHearing(ctx, a, o); err != nil {
+		return err
+	}
+	defer l.closeHeard(false) //nolint:errcheck // of an early return: nothing was heard
 	if len(o.files) > 0 {
 		err = l.readFiles(ctx)
 	} else {
@@ -145,6 +158,9 @@ func runListen(ctx context.Context, a *app, o *listenOptions) error {
 		return &exitError{exitOutput, e}
 	}
 	l.summarize()
+	if e := l.closeHeard(true); e != nil {
+		return &exitError{exitOutput, fmt.Errorf("what was heard is not stored as a whole: %w", e)}
+	}
 	if err == nil && l.lost > 0 {
 		return &exitError{exitIncomplete, nil}
 	}

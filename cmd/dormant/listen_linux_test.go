@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"dormant/fingerprint"
+	"dormant/reports/history"
 	"dormant/scanner/netlab"
 )
 
@@ -24,19 +27,38 @@ func TestListenOnTheWire(t *testing.T) {
 	there.Listen(netip.MustParseAddrPort("10.1.0.2:1947"))
 	capture := there.Capture("there0")
 
-	out := filepath.Join(t.TempDir(), "clients.csv")
+	out, db := filepath.Join(t.TempDir(), "clients.csv"), filepath.Join(t.TempDir(), "history.db")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	var stdout, stderr bytes.Buffer
-	done := make(chan int)
+	var stdout bytes.Buffer
+	said, stderr := io.Pipe()
+	listening, done, read := make(chan struct{}), make(chan int), make(chan struct{})
+	go func() { // ends with stderr
+		defer close(read)
+		var heard bool
+		for lines := bufio.NewScanner(said); lines.Scan(); {
+			t.Log(lines.Text())
+			if !heard && strings.Contains(lines.Text(), "nothing is sent") {
+				heard = true
+				close(listening)
+			}
+		}
+	}()
 	go func() { // ends with ctx
 		var code int
 		here.Do(func() {
-			code = run(ctx, []string{"listen", "--interface", "here0", "-o", out, "--every", "1s"}, strings.NewReader(""), &stdout, &stderr)
+			code = run(ctx, []string{"listen", "--interface", "here0", "-o", out, "--every", "1s", "--db", db}, strings.NewReader(""), &stdout, stderr)
 		})
+		_ = stderr.Close()
+		<-read
 		done <- code
 	}()
-	time.Sleep(500 * time.Millisecond)
+	select {
+	case <-listening:
+	case <-ctx.Done():
+		t.Fatal("it does not begin to listen")
+	}
+	time.Sleep(300 * time.Millisecond) // in which nothing may be sent
 	before := len(capture.Frames())
 	hello := fingerprint.LMSearch{Created: time.Unix(1400000000, 0), Number: 1, Host: "drawing7"}.Encode()
 	there.Do(func() {
@@ -62,7 +84,22 @@ func TestListenOnTheWire(t *testing.T) {
 	}
 	cancel()
 	if code := <-done; code != exitOK {
-		t.Errorf("exit %d, stderr:\n%s", code, &stderr)
+		t.Errorf("exit %d", code)
+	}
+	store, err := history.Open(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	known, err := store.Clients(t.Context())
+	hearings, herr := store.Hearings(t.Context())
+	if err != nil || herr != nil || len(known) != 3 || len(hearings) != 1 || hearings[0].Finished.IsZero() || len(hearings[0].Sources) != 1 {
+		t.Errorf("the history knows %+v of %+v, %v, %v; want 3 clients of one hearing that ended", known, hearings, err, herr)
+	}
+	for _, k := range known { // stored every second, and each segment is counted once
+		if k.Port.Number == 3712 && k.Count != 2 {
+			t.Errorf("the history counts %d segments to 3712, want 2", k.Count)
+		}
 	}
 	if before != len(quiet(capture.Frames()[:before])) {
 		t.Errorf("listening sent frames: %x", capture.Frames()[:before])

@@ -18,10 +18,11 @@ type listening struct {
 	a *app
 	o *listenOptions
 
-	mu    sync.Mutex // guards what follows, while taps run
-	ear   *listen.Ear
-	table *listen.Table
-	lost  uint64 // frames and lines that were not heard or not logged
+	hearing *hearing   // of the goroutine that runs the listening
+	mu      sync.Mutex // guards what follows, while taps run
+	ear     *listen.Ear
+	table   *listen.Table
+	lost    uint64 // frames and lines that were not heard or not logged
 }
 
 func (l *listening) clients() []listen.Client {
@@ -92,6 +93,7 @@ func (l *listening) openTaps() ([]listen.Tap, error) {
 		}
 		taps = append(taps, t)
 	}
+	l.hearing.facts.Sources = names
 	l.a.log.Info("listening, nothing is sent", "interfaces", names, "promiscuous", l.o.promiscuous)
 	return taps, nil
 }
@@ -152,6 +154,7 @@ func (l *listening) writeUntil(ctx context.Context) error {
 			if err := l.writeFiles(); err != nil {
 				return fmt.Errorf("listen: %w", err)
 			}
+			l.keepHeard(context.WithoutCancel(ctx), false) // a commit that has begun is ended
 		}
 	}
 }

@@ -31,7 +31,7 @@ the beginning of an id, last, or last~1 for the one before it.`,
 	}
 	addDBFlag(cmd.PersistentFlags(), &db)
 	addListFormat(cmd, &format)
-	cmd.AddCommand(newRunsList(a, &db), newRunsShow(a, &db), newRunsDiff(a, &db), newRunsPrune(a, &db), newRunsExport(a, &db), newRunsImport(a, &db))
+	cmd.AddCommand(newRunsList(a, &db), newRunsShow(a, &db), newRunsDiff(a, &db), newRunsPrune(a, &db), newRunsExport(a, &db), newRunsImport(a, &db), newRunsClients(a, &db))
 	return cmd
 }
 
@@ -105,7 +105,14 @@ func listRuns(ctx context.Context, a *app, db, format string) (err error) {
 			return &exitError{exitOutput, err}
 		}
 	}
-	if err := writeRuns(a.stdout, runs, format); err != nil {
+	err = writeRuns(a.stdout, runs, format)
+	if s != nil && err == nil && format != "json" && format != "csv" {
+		var line string
+		if line, err = clientsLine(ctx, s); line != "" {
+			_, err = fmt.Fprintln(a.stdout, line)
+		}
+	}
+	if err != nil {
 		return &exitError{exitOutput, fmt.Errorf("runs: %w", err)}
 	}
 	return nil

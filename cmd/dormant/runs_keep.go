@@ -46,7 +46,7 @@ func newRunsPrune(a *app, db *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().UintVar(&keep, "keep", 0, "keep the `N` newest runs of each site and vantage")
-	cmd.Flags().StringVar(&older, "older-than", "", "remove only runs that began longer ago than `AGE`, such as 90d or 36h")
+	cmd.Flags().StringVar(&older, "older-than", "", "remove only runs that began longer ago than `AGE`, such as 90d or 36h, and clients that were not heard since")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would go, remove nothing")
 	cmd.Flags().BoolVar(&compact, "compact", false, "give the room back to the disk; needs as much again for a moment")
 	return cmd
@@ -87,6 +87,15 @@ func prune(ctx context.Context, a *app, s *history.Store, keep uint, age time.Du
 	} else if len(gone) > 0 {
 		if err := s.Prune(ctx, gone); err != nil {
 			return err
+		}
+	}
+	if age > 0 && !dryRun {
+		clients, hearings, err := s.PruneClients(ctx, time.Now().Add(-age))
+		if err != nil {
+			return err
+		}
+		if clients+hearings > 0 {
+			a.log.Info("clients that were not heard since", "removed", clients, "hearings", hearings)
 		}
 	}
 	if compact && !dryRun {

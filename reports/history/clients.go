@@ -103,7 +103,8 @@ const addClient = `INSERT INTO client (site, key, addr, uses, told, count, first
 	stored = excluded.stored,
 	created = CASE WHEN excluded.created > 0 THEN excluded.created ELSE client.created END,
 	name = CASE WHEN length(excluded.name) > 0 THEN excluded.name ELSE client.name END,
-	source = excluded.source, vantage = excluded.vantage, `
+	source = CASE WHEN excluded.last > client.last THEN excluded.source ELSE client.source END,
+	vantage = CASE WHEN excluded.last > client.last THEN excluded.vantage ELSE client.vantage END, `
 
 // The last part of addClient.
 const (

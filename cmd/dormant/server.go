@@ -97,7 +97,7 @@ the policy, 3 incomplete.`,
 	flags.StringVar(&o.metrics, "metrics", "", "serve /metrics, /healthz and /readyz at this `ADDRESS` (default: none)")
 	flags.BoolVar(&o.once, "once", false, "run the jobs now, once, and end")
 	flags.StringSliceVar(&o.jobs, "job", nil, "with --once: only this `JOB` (repeatable)")
-	cmd.AddCommand(newServerCheck(a), newServerStart(a), newServerStatus(a), newServerDead(a), newServerRequeue(a), newServerToken(a), newServerAgents(a))
+	cmd.AddCommand(newServerCheck(a), newServerStart(a), newServerStatus(a), newServerDead(a), newServerRequeue(a), newServerToken(a), newServerAgents(a), newServerPermissions(a))
 	return cmd
 }
 

@@ -13,9 +13,10 @@ const (
 	// batchTime is the longest burst that a batch may be at a low rate: at 1000
 	// probes per second a batch has ten.
 	batchTime = 10 * time.Millisecond
-	// burstTime keeps the limiter full between two wake-ups of its sleep, which
-	// are about 0.5 ms apart; with less, high rates are not reached.
-	burstTime = 4 * time.Millisecond
+	// burstTime is how late the sender may wake up without falling behind the rate
+	// for good: some 0.5 ms on an idle machine, more than 10 ms where other
+	// programs want the processors, too.
+	burstTime = 20 * time.Millisecond
 	// hostBurstTime is how much of a host's rate may come at once, so that in
 	// no second a host gets more than 1.25 times its rate.
 	hostBurstTime = 250 * time.Millisecond
@@ -35,7 +36,10 @@ func batchSize(limit rate.Limit, most int) int {
 
 // newLimiter returns the limiter of the whole run.
 func newLimiter(limit rate.Limit, batch int) *rate.Limiter {
-	return rate.NewLimiter(limit, burst(limit, batch))
+	size := burst(limit, batch)
+	l := rate.NewLimiter(limit, size)
+	l.AllowN(time.Now(), size-2*batch) // the rest is for making up, not for the start
+	return l
 }
 
 // burst is the size of the limiter's bucket, in probes.

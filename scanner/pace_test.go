@@ -23,9 +23,9 @@ func TestBatchAndBurst(t *testing.T) {
 		{0.5, 64, 1, 2},
 		{32, 64, 1, 2},
 		{1000, 64, 10, 20},
-		{1e5, 64, 64, 400},
-		{1e6, 64, 64, 4000},
-		{1e6, 4096, 4096, 8192},
+		{1e5, 64, 64, 2000},
+		{1e6, 64, 64, 20000},
+		{1e6, 4096, 4096, 20000},
 		{rate.Inf, 64, 64, 128},
 	} {
 		batch := batchSize(tt.limit, tt.most)
@@ -33,6 +33,39 @@ func TestBatchAndBurst(t *testing.T) {
 			t.Errorf("%v with at most %d: batch %d, burst %d; want %d, %d", tt.limit, tt.most, batch, l.Burst(), tt.batch, tt.burst)
 		}
 	}
+}
+
+// TestMakesUp: a sender that wakes up late makes up for what it missed, within
+// bounds, and one that begins does not begin with that much.
+func TestMakesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, batch = 100_000, 256
+		l := newLimiter(limit, batch)
+		took := func(n int) time.Duration {
+			start := time.Now()
+			if err := waitFor(t.Context(), l, n); err != nil {
+				t.Fatal(err)
+			}
+			return time.Since(start)
+		}
+		for _, tt := range []struct {
+			name string
+			late time.Duration
+			n    int
+			want time.Duration
+		}{
+			{"two batches to begin with", 0, 2 * batch, 0},
+			{"then as asked", 0, 1000, 10 * time.Millisecond},
+			{"15 ms late", 15 * time.Millisecond, 1500, 0},
+			{"and no more than that", 0, 100, time.Millisecond},
+			{"a second late: 20 ms are made up for", time.Second, 2100, time.Millisecond},
+		} {
+			time.Sleep(tt.late)
+			if got := took(tt.n); got != tt.want {
+				t.Errorf("%s: %d tokens took %v, want %v", tt.name, tt.n, got, tt.want)
+			}
+		}
+	})
 }
 
 func TestWaitForMoreThanTheBurst(t *testing.T) {

@@ -108,10 +108,13 @@ func runAgent(ctx context.Context, a *app, o *agentOptions) error {
 	}
 	working, kill := context.WithCancelCause(background)
 	defer kill(nil)
-	defer onSecondSignal(func() { kill(errors.New("told twice to end")) })()
+	defer onSecondSignal(func() { kill(errTwice) })()
 	a.log.Info("agent started", "agent", who.Agent, "site", who.Site, "vantages", strings.Join(who.Vantages, ","), "spool", cfg.Spool)
 	return agentEnd(worker.Run(working, ctx.Done()))
 }
+
+// errTwice is why an agent ends at once.
+var errTwice = errors.New("told twice to end")
 
 // agentEnd says in the exit code how it went.
 func agentEnd(err error) error {
@@ -122,7 +125,7 @@ func agentEnd(err error) error {
 		return &exitError{exitPrivilege, err}
 	case errors.Is(err, agent.ErrWaiting):
 		return &exitError{exitIncomplete, fmt.Errorf("%w; the next start gives them", err)}
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, errTwice):
 		return &exitError{exitInterrupted, err}
 	default:
 		return &exitError{exitOutput, err}

@@ -311,6 +311,17 @@ func TestAgentEndToEnd(t *testing.T) {
 		t.Errorf("%d ends, %v open: want the shard finished within the grace", len(ends), open)
 	}
 
+	twice, said := start("--never-scan", never, "--rate", "2")
+	s.Number = 4
+	h.put(s)
+	h.await("a first result", 4, func(_ []*fleet.Done, parts int) bool { return parts > 0 })
+	_ = twice.Process.Signal(syscall.SIGTERM)
+	time.Sleep(300 * time.Millisecond) // two at the same moment may be one
+	_ = twice.Process.Signal(syscall.SIGTERM)
+	if c := code(t, twice); c != exitInterrupted || !strings.Contains(said.String(), "told twice to end") {
+		t.Errorf("SIGTERM twice: exit %d, want %d\n%s", c, exitInterrupted, said)
+	}
+
 	third, said := start("--never-scan", never)
 	time.Sleep(time.Second)
 	if err := h.Revoke("hq-1"); err != nil {

@@ -109,7 +109,9 @@ func (s *agentSweeper) Sweep(ctx context.Context, o agent.Order, emit func(pipel
 		return out, err
 	}
 	defer func() { err = errors.Join(err, guard.Close()) }()
-	b, used, err := s.way.open(o.Plan.Prefixes(), nil, o.Plan.Ports())
+	way := s.way
+	way.rate = o.Rate
+	b, used, err := way.open(o.Plan.Prefixes(), nil, o.Plan.Ports())
 	if err != nil {
 		return out, err
 	}

@@ -474,6 +474,27 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestNoWork: an agent that the server does not want takes nothing, and asks again.
+func TestNoWork(t *testing.T) {
+	w := newWorld(t)
+	w.refused = "update this agent\x1b[2J"
+	f := &fake{}
+	a := w.run("a1", spoolDir(t), f, nil)
+	w.put(shard(1))
+	w.beat("tells why", func(b fleet.Beat) bool { return strings.Contains(b.Fault, "update this agent\\x1b") })
+	time.Sleep(300 * time.Millisecond)
+	if f.sweeps() != 0 {
+		t.Error("a shard was taken all the same")
+	}
+	w.mu.Lock()
+	w.refused = ""
+	w.mu.Unlock()
+	w.done(1)
+	if err := a.end(t); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestExpired: the server is away, and the certificate runs out meanwhile.
 func TestExpired(t *testing.T) {
 	w := newWorld(t)

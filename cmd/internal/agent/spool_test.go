@@ -29,7 +29,7 @@ func compare() cmp.Option { return cmp.AllowUnexported(record{}, finish{}) }
 
 func open(t testing.TB, dir string, limit int64) *spool {
 	t.Helper()
-	s, err := openSpool(dir, limit, slog.New(slog.DiscardHandler))
+	s, err := openSpool(dir, limit, shy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,3 +307,5 @@ func BenchmarkSpool(b *testing.B) {
 		}
 	}
 }
+
+func shy() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -39,8 +39,9 @@ type world struct {
 	js      jetstream.JetStream
 	offset  time.Duration // of the server's clock from this one
 
-	mu    sync.Mutex
-	beats []fleet.Beat
+	mu      sync.Mutex
+	beats   []fleet.Beat
+	refused string // what a welcome says
 }
 
 var here = fleet.Place{Site: "hq", Vantage: "lan"} // the place of most tests; never changed
@@ -122,7 +123,10 @@ func (w *world) dial(user string) *nats.Conn {
 func (w *world) listen() {
 	w.t.Helper()
 	_, err := w.boss.Subscribe("dormant.hello.>", func(m *nats.Msg) {
-		data, err := fleet.EncodeSmall(fleet.Welcome{Version: fleet.Version, Program: "test", Now: time.Now().Add(w.offset)})
+		w.mu.Lock()
+		refused := w.refused
+		w.mu.Unlock()
+		data, err := fleet.EncodeSmall(fleet.Welcome{Version: fleet.Version, Program: "test", Now: time.Now().Add(w.offset), Refused: refused})
 		if err == nil {
 			err = m.Respond(data)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -174,7 +175,7 @@ func TestOutcomeSaysWhatIsMissing(t *testing.T) {
 		t.Errorf("why = %q", got)
 	}
 	want := []scanner.Subnet{
-		{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Targets: 256, Probed: 248, Answered: 1, Open: 1},
+		{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Targets: 248, Probed: 248, Answered: 1, Open: 1, Excluded: 8, ExcludedAddresses: 4},
 		{Prefix: netip.MustParsePrefix("10.0.1.0/24"), Targets: 256},
 	}
 	if d := cmp.Diff(want, out.Scan.Subnets, cmpopts.EquateComparable(netip.Prefix{})); d != "" {
@@ -183,6 +184,72 @@ func TestOutcomeSaysWhatIsMissing(t *testing.T) {
 	if got := f.spared(); len(got) != 1 || got[0] != spared {
 		t.Errorf("spared = %v", got)
 	}
+}
+
+// TestEveryNumberIsMerged: a field that is new in the summaries must not be lost
+// on the way through a server.
+func TestEveryNumberIsMerged(t *testing.T) {
+	run := aRun()
+	f := newFold(run)
+	_, done := outcomeOf(*run.shard(1, 4, f.shards[0].prefixes, time.Time{}), "a", nil)
+	fill(reflect.ValueOf(&done.Outcome).Elem())
+	done.Outcome.Scan.Complete, done.Finished = true, done.Started.Add(time.Second)
+	done.Outcome.Scan.Subnets[0].Prefix = netip.MustParsePrefix("10.0.0.0/24")
+	f.shards[0].attempts["a/x"] = &attempt{agent: "a", done: &done}
+	out := f.outcome("")
+	for _, empty := range zeros("", reflect.ValueOf(out)) {
+		if !slices.Contains([]string{
+			".Scan.Estimate",                                            // agents sweep once
+			".Scan.Complete",                                            // three shards are not done
+			".Scan.Subnets.Excluded", ".Scan.Subnets.ExcludedAddresses", // agents do not know them
+		}, empty) {
+			t.Errorf("%s is not merged", empty)
+		}
+	}
+}
+
+// fill sets every number, also behind pointers and in slices.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				fill(v.Field(i))
+			}
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Uint64:
+		v.SetUint(3)
+	case reflect.Int64, reflect.Int:
+		v.SetInt(3)
+	case reflect.Float64:
+		v.SetFloat(0.5)
+	case reflect.String:
+		v.SetString("x")
+	default:
+	}
+}
+
+// zeros names what is not set in v.
+func zeros(name string, v reflect.Value) (all []string) {
+	switch {
+	case v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0:
+		return []string{name}
+	case v.Kind() == reflect.Pointer:
+		return zeros(name, v.Elem())
+	case v.Kind() == reflect.Slice:
+		return zeros(name, v.Index(0))
+	case v.Kind() == reflect.Struct && v.Type() != reflect.TypeFor[time.Time]() && v.Type() != reflect.TypeFor[netip.Prefix]():
+		for i := range v.NumField() {
+			all = append(all, zeros(name+"."+v.Type().Field(i).Name, v.Field(i))...)
+		}
+	}
+	return all
 }
 
 func take(t *testing.T, f *fold, agent string, m fleet.Message) []pipeline.Result {

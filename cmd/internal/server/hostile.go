@@ -200,10 +200,17 @@ func (f *fold) checkCounts(s *shard, d *fleet.Done, spared uint64) error {
 		return fmt.Errorf("without a fault %d targets of %d", scan.Targets, most)
 	case scan.Complete && sum != scan.Targets:
 		return fmt.Errorf("called complete with the states of %d targets of %d", sum, scan.Targets)
+	case !sound(scan.Loss, most):
+		return errors.New("an impossible loss")
 	case math.IsNaN(scan.Rate) || math.IsInf(scan.Rate, 0) || scan.Rate < 0 || scan.Cooldown < 0:
 		return errors.New("an impossible rate")
 	}
 	return f.checkSubnets(s, d)
+}
+
+// sound reports whether a loss can be one of so many targets.
+func sound(l *scanner.Loss, targets uint64) bool {
+	return l == nil || l.Answers <= targets && l.Late <= l.Answers && l.Rate >= 0 && l.Rate <= 1 && l.Missed >= 0 && l.Missed <= float64(targets)
 }
 
 // checkSubnets holds the coverage of an attempt against the shard.
@@ -211,6 +218,9 @@ func (f *fold) checkSubnets(s *shard, d *fleet.Done) error {
 	ports := uint64(len(f.run.Ports))
 	for _, sub := range d.Outcome.Scan.Subnets {
 		if !sub.Prefix.IsValid() || sub.Targets > s.size*ports || max(sub.Probed, sub.Answered, sub.Open, sub.Unreachable, sub.LocalErrors) > sub.Targets {
+			return fmt.Errorf("impossible coverage of %v", sub.Prefix)
+		}
+		if sub.Excluded > 0 || sub.ExcludedAddresses > 0 || sub.EstLoss != nil && !(*sub.EstLoss >= 0 && *sub.EstLoss <= 1) {
 			return fmt.Errorf("impossible coverage of %v", sub.Prefix)
 		}
 		if !overlaps(s.prefixes, sub.Prefix) {

@@ -36,7 +36,9 @@ func (f *fold) outcome(why string) pipeline.Outcome {
 		}
 		m.reason(cmp.Or(s.dead, why))
 	}
-	return m.finish(missing)
+	out := m.finish(missing)
+	out.Scan.Exclude(f.spared(), len(f.run.Ports))
+	return out
 }
 
 // sorted returns the attempts that ended, in the order of their ids.
@@ -113,12 +115,15 @@ func (m *merger) spent(a *attempt) {
 	to.Scan.Retries += from.Scan.Retries
 	to.Scan.Counters = to.Scan.Counters.Add(from.Scan.Counters)
 	to.Scan.MostToHost = max(to.Scan.MostToHost, from.Scan.MostToHost)
+	to.Scan.MostBytesToHost = max(to.Scan.MostBytesToHost, from.Scan.MostBytesToHost)
+	to.Scan.StateBudget = max(to.Scan.StateBudget, from.Scan.StateBudget)
 	to.Scan.Cooldown += from.Scan.Cooldown
 	to.Identify.Connections += from.Identify.Connections
 	to.Identify.Canaries += from.Identify.Canaries
 	to.Identify.BytesSent += from.Identify.BytesSent
 	to.Identify.BytesReceived += from.Identify.BytesReceived
 	to.Identify.MostConnections = max(to.Identify.MostConnections, from.Identify.MostConnections)
+	to.Identify.MostBytesSent = max(to.Identify.MostBytesSent, from.Identify.MostBytesSent)
 	to.Identify.Talked += from.Identify.Talked
 	m.halfOpen[a.agent] = max(m.halfOpen[a.agent], from.Scan.MaxHalfOpen)
 	if to.Scan.Finished.Before(a.done.Finished) {
@@ -161,6 +166,7 @@ func (m *merger) done(s *shard, a *attempt) {
 	to.Identify.LocalErrors += from.Identify.LocalErrors
 	to.Identify.Fragile += from.Identify.Fragile
 	to.Lost += from.Lost
+	m.loss(add.Loss)
 	if !add.Complete && add.Targets > 0 {
 		to.Scan.Complete = false
 		for _, why := range add.Why {
@@ -173,7 +179,7 @@ func (m *merger) done(s *shard, a *attempt) {
 	for _, note := range add.Notes {
 		m.note(reports.Line(note) + " (" + a.agent + ")")
 	}
-	m.cover(s, a)
+	m.cover(a)
 }
 
 // undone adds what was found by attempts that did not come to their end.
@@ -208,11 +214,28 @@ func (s *shard) answered() map[scanner.State]uint64 {
 	return n
 }
 
-// cover adds the coverage of a shard that is done. What the site spared was a
-// target and got no probe.
-func (m *merger) cover(s *shard, a *attempt) {
-	ports := uint64(len(m.run.Ports))
-	for _, sub := range a.done.Outcome.Scan.Subnets {
+// loss adds what the answers of a shard say of lost packets.
+func (m *merger) loss(l *scanner.Loss) {
+	if l == nil || l.Answers == 0 {
+		return
+	}
+	to := m.out.Scan.Loss
+	if to == nil {
+		to = &scanner.Loss{}
+		m.out.Scan.Loss = to
+	}
+	before, more := float64(to.Answers), float64(l.Answers)
+	to.Rate = (to.Rate*before + l.Rate*more) / (before + more)
+	to.Answers += l.Answers
+	to.Late += l.Late
+	to.Missed += l.Missed
+	to.Recall = float64(to.Answers) / (float64(to.Answers) + to.Missed)
+}
+
+// cover adds the coverage of a shard that is done.
+func (m *merger) cover(a *attempt) {
+	for i := range a.done.Outcome.Scan.Subnets {
+		sub := &a.done.Outcome.Scan.Subnets[i]
 		to := m.subnet(sub.Prefix)
 		to.Targets += sub.Targets
 		to.Probed += sub.Probed
@@ -220,10 +243,8 @@ func (m *merger) cover(s *shard, a *attempt) {
 		to.Open += sub.Open
 		to.Unreachable += sub.Unreachable
 		to.LocalErrors += sub.LocalErrors
-	}
-	if len(a.done.Outcome.Scan.Subnets) > 0 || len(a.done.Spared) > 0 && a.done.Outcome.Scan.Targets == 0 {
-		for sub, n := range subnets(a.done.Spared) {
-			m.subnet(sub).Targets += n * ports
+		if sub.EstLoss != nil && (to.EstLoss == nil || *to.EstLoss < *sub.EstLoss) {
+			to.EstLoss = sub.EstLoss // of two parts of a subnet the worse one
 		}
 	}
 }

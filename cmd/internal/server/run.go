@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,15 +78,10 @@ func (r *Run) shard(number, of int, prefixes []netip.Prefix, until time.Time) *f
 	}
 }
 
-// portIndex returns where the port stands in the run's list, and false when it
-// was not asked.
+// portIndex returns where the port stands in the run's list, which is sorted,
+// and false when it was not asked.
 func (r *Run) portIndex(p registry.Port) (int, bool) {
-	for i, q := range r.Ports {
-		if p == q {
-			return i, true
-		}
-	}
-	return 0, false
+	return slices.BinarySearchFunc(r.Ports, p, registry.Port.Compare)
 }
 
 // maxRecord bounds a stored run when it is unpacked, in bytes.
@@ -113,7 +109,7 @@ func unpackRun(b []byte) (*Run, error) {
 	if err := json.NewDecoder(io.LimitReader(zip, maxRecord)).Decode(r); err != nil {
 		return nil, fmt.Errorf("server: a stored run: %w", err)
 	}
-	if err := r.Check(); err != nil || len(r.Prefixes) == 0 || len(r.Ports) == 0 || r.ShardSize == 0 {
+	if err := r.Check(); err != nil || len(r.Prefixes) == 0 || len(r.Ports) == 0 || r.ShardSize == 0 || !slices.IsSortedFunc(r.Ports, registry.Port.Compare) {
 		return nil, fmt.Errorf("server: stored run %q is not whole", r.ID)
 	}
 	return r, nil

@@ -19,7 +19,7 @@ type Run struct {
 	Vantage string `json:"vantage,omitempty"`
 	Ticket  string `json:"ticket,omitempty"`
 	Job     string `json:"job,omitempty"` // of a server's schedule; "" is a scan by hand
-	Version string `json:"version"` // of this program
+	Version string `json:"version"`       // of this program
 	// Targets, Excluded and Ports are as the user gave them.
 	Targets   []string `json:"targets"`
 	Excluded  []string `json:"excluded,omitempty"`

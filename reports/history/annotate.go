@@ -28,6 +28,7 @@ type Annotator struct {
 	head    marked
 	more    bool
 	changes int
+	seen    sightings
 }
 
 var _ reports.Sink = (*Annotator)(nil)
@@ -43,7 +44,9 @@ type marked struct {
 // Annotate returns the sink before next. run must be stored, with all findings
 // that will come; nothing is read before the first one.
 func (s *Store) Annotate(run Run, next reports.Sink) *Annotator {
-	return &Annotator{store: s, to: run, next: next}
+	a := &Annotator{store: s, to: run, next: next}
+	a.seen = sightings{store: s, run: &a.to}
+	return a
 }
 
 // Changes returns how many differences there were, after Close.
@@ -119,7 +122,9 @@ func (s *Store) marks(ctx context.Context, p pair, moved map[string]seenAt, walk
 				m.kind, m.from = Moved, t.Addr.String()
 			}
 			if e.maybe {
-				if _, ok, err := s.detail(ctx, p, e, nil); err != nil || !ok {
+				changed := false
+				d := details{store: s, pair: &p, entries: []entry{e}}
+				if err := d.flush(ctx, func(Change) error { changed = true; return nil }); err != nil || !changed {
 					return err
 				}
 			}
@@ -223,7 +228,7 @@ func joinNote(a, b string) string {
 
 // times fills in when the port was seen.
 func (a *Annotator) times(ctx context.Context, f *reports.Finding) error {
-	first, last, err := a.store.Seen(ctx, a.to, target(f))
+	first, last, err := a.seen.at(ctx, appendKey(nil, target(f)))
 	if f.FirstSeen = first; first.IsZero() && f.State == scanner.Open {
 		f.FirstSeen = f.ObservedAt
 	}

@@ -3,7 +3,9 @@ package history
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
+	"slices"
 )
 
 // Kind is what happened to a port between two runs, in the words of the column
@@ -222,20 +224,35 @@ var errTooMany = errors.New("history: too many candidates")
 // machines reads the names of the ports.
 func (s *Store) machines(ctx context.Context, ports []seenAt) (map[machine]seenAt, error) {
 	all := map[machine]seenAt{}
-	names, err := s.db.PrepareContext(ctx, `SELECT mac, cert, host FROM finding WHERE run = $1 AND key = $2`)
-	if err != nil {
-		return nil, s.explain(err)
-	}
-	defer names.Close() //nolint:errcheck // nothing was written
+	byRun := map[int64][]string{}
 	for _, at := range ports {
-		if err := names.QueryRowContext(ctx, at.before, []byte(at.key)).Scan(&at.names[0], &at.names[1], &at.names[2]); err != nil {
-			return nil, s.explain(err)
+		byRun[at.before] = append(byRun[at.before], at.key)
+	}
+	for run, keys := range byRun {
+		for some := range slices.Chunk(keys, changesAtOnce) {
+			if err := s.identify(ctx, run, some, all); err != nil {
+				return nil, s.explain(err)
+			}
 		}
+	}
+	return all, nil
+}
+
+// identify adds the machines that serve some ports of a run.
+func (s *Store) identify(ctx context.Context, run int64, keys []string, all map[machine]seenAt) error {
+	var c conditions
+	c.compare("run", "=", run)
+	c.keyed(keys)
+	found, err := collect(ctx, s.db, func(rows *sql.Rows) (p openPort, err error) {
+		return p, rows.Scan(&p.key, &p.names[0], &p.names[1], &p.names[2])
+	}, `SELECT key, mac, cert, host FROM finding`+c.where(), c.args...)
+	for _, p := range found {
+		at := seenAt{key: string(p.key), before: run, names: p.names}
 		for what, h := range at.names {
 			if h == 0 {
 				continue
 			}
-			m := machine{what: what, hash: h, port: [3]byte([]byte(at.key[len(at.key)-3:]))}
+			m := machine{what: what, hash: h, port: [3]byte(p.key[len(p.key)-3:])}
 			if old, ok := all[m]; ok && old.key != at.key {
 				old.several = true
 				all[m] = old
@@ -244,7 +261,7 @@ func (s *Store) machines(ctx context.Context, ports []seenAt) (map[machine]seenA
 			}
 		}
 	}
-	return all, nil
+	return err
 }
 
 func (m machine) anyPort() machine { return machine{what: m.what, hash: m.hash} }

@@ -71,13 +71,42 @@ func (s *Store) Diff(ctx context.Context, from, to Run, fn func(Change) error) e
 	if err != nil {
 		return err
 	}
-	return walk(func(e entry) error {
-		c, ok, err := s.detail(ctx, p, e, moved)
-		if err != nil || !ok {
-			return err
+	d := details{store: s, pair: &p, moved: moved}
+	if err := walk(func(e entry) error { return d.add(ctx, e, fn) }); err != nil {
+		return err
+	}
+	return d.flush(ctx, fn)
+}
+
+// count counts what Diff calls fn for, by kind, and reads only what may be no
+// change after all.
+func (s *Store) count(ctx context.Context, from, to Run) (map[Kind]uint64, error) {
+	counts := map[Kind]uint64{}
+	p, err := s.pairOf(ctx, from, to)
+	if err != nil {
+		return nil, err
+	}
+	moved, walk, err := s.walk(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	d := details{store: s, pair: &p, moved: moved}
+	one := func(c Change) error { counts[c.Kind]++; return nil }
+	err = walk(func(e entry) error {
+		if e.maybe {
+			return d.add(ctx, e, one)
 		}
-		return fn(c)
+		kind := e.kind
+		if _, ok := moved[string(e.key)]; ok {
+			kind = Moved
+		}
+		counts[kind]++
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return counts, d.flush(ctx, one)
 }
 
 // maxHeld bounds the entries that are kept for a second look, some 100 bytes
@@ -133,48 +162,4 @@ func (s *Store) walk(ctx context.Context, p pair) (moved map[string]seenAt, walk
 		}
 		return nil
 	}, nil
-}
-
-// detail adds the findings to an entry, and false when they do not differ after
-// all.
-func (s *Store) detail(ctx context.Context, p pair, e entry, moved map[string]seenAt) (Change, bool, error) {
-	c := Change{Kind: e.kind}
-	var err error
-	if c.Target, err = parseKey(e.key); err != nil {
-		return c, false, err
-	}
-	load := func(run int64, key []byte) *reports.Finding {
-		f, ok, ferr := s.finding(ctx, run, key, false)
-		if ferr != nil {
-			err = ferr
-		}
-		if !ok {
-			return nil
-		}
-		return &f
-	}
-	if e.before != 0 {
-		c.Before = load(e.before, e.key)
-	}
-	if then, ok := moved[string(e.key)]; ok {
-		c.Kind, c.Before = Moved, load(then.before, []byte(then.key))
-		old, kerr := parseKey([]byte(then.key))
-		if kerr != nil {
-			return c, false, kerr
-		}
-		c.From = old.Addr
-	}
-	if e.kind == New || e.kind == FirstRun || e.kind == Changed {
-		c.After = load(p.to.row, e.key)
-	}
-	if err != nil {
-		return c, false, err
-	}
-	if c.Before != nil && c.After != nil {
-		c.Fields = fields(c.Before, c.After)
-	}
-	if c.First, c.Last, err = s.Seen(ctx, p.to, c.Target); err != nil {
-		return c, false, err
-	}
-	return c, c.Kind != Changed || len(c.Fields) > 0, nil
 }

@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -216,5 +217,49 @@ func testNames(t *testing.T, s *history.Store) {
 	runs, err := s.RunsOf(t.Context(), history.RunFilter{Sites: []string{facts.Site}, Vantages: []string{facts.Vantage}})
 	if err != nil || len(runs) != 1 || runs[0].Facts.Why[0] != "a\x00b" {
 		t.Errorf("RunsOf = %+v, %v; want the run as it was stored", runs, err)
+	}
+}
+
+// What is read ahead says what single questions say: in order, with gaps, and
+// backwards.
+func testSightings(t *testing.T, s *history.Store) {
+	var services []service
+	for i := range 600 {
+		services = append(services, service{at: fmt.Sprintf("10.0.%d.%d:1947/tcp", i/200, i%200)})
+	}
+	run := record(t, s, "s_1", day(1), plan("10.0.0.0/16"), true, services...)
+	elsewhere := run
+	elsewhere.Vantage = "elsewhere"
+	target := func(i int) scanner.Target {
+		return scanner.Target{Addr: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), Port: ports()[0]}
+	}
+	order := map[string][]int{"backwards": nil, "all": nil, "some": {0, 1, 1, 2, 5, 3, 700, 4, 0}, "every 50th": nil}
+	for i := range 1000 {
+		order["all"] = append(order["all"], i)
+		order["backwards"] = append(order["backwards"], 999-i)
+		if i%50 == 0 {
+			order["every 50th"] = append(order["every 50th"], i, i+10, i+40)
+		}
+	}
+	for name, asked := range order {
+		for _, run := range []history.Run{run, elsewhere} {
+			at, known := history.SightingsOf(s, run), 0
+			for _, i := range asked {
+				first, last, err := at(t.Context(), target(i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantFirst, wantLast, err := s.Seen(t.Context(), run, target(i))
+				if err != nil || first != wantFirst || last != wantLast {
+					t.Fatalf("%s from %s: %v was seen %v to %v, want %v to %v, %v", name, run.Vantage, target(i), first, last, wantFirst, wantLast, err)
+				}
+				if !first.IsZero() {
+					known++
+				}
+			}
+			if (known > 0) != (run.Vantage == "probe") {
+				t.Errorf("%s: %d were seen from %s", name, known, run.Vantage)
+			}
+		}
 	}
 }

@@ -77,12 +77,8 @@ func (s *Store) Changes(ctx context.Context, run Run) (base string, changes map[
 	if !ok {
 		return "", nil, nil
 	}
-	kept = against{Base: from.ID, Revision: from.Revision, Changes: map[Kind]uint64{}}
-	err = s.Diff(ctx, from, run, func(c Change) error {
-		kept.Changes[c.Kind]++
-		return nil
-	})
-	if err != nil {
+	kept = against{Base: from.ID, Revision: from.Revision}
+	if kept.Changes, err = s.count(ctx, from, run); err != nil {
 		return "", nil, err
 	}
 	text, err := json.Marshal(&kept)

@@ -126,6 +126,13 @@ func (s *Server) now() time.Time { return time.Now() }
 // not over then goes on at the next start. It is called once.
 func (s *Server) Run(ctx context.Context) error {
 	defer close(s.stopped)
+	if err := s.run(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func (s *Server) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	defer group.Wait()

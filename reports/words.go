@@ -146,7 +146,11 @@ func suspicion(f *Finding) (why string, ok bool) {
 	case slices.Contains(f.Flags, "debugger"):
 		return "debugger", true
 	case Exposed(f):
-		return exposureWords(f), true
+		why = exposureWords(f)
+		if i := slices.IndexFunc(f.Flags, exposes); i >= 0 {
+			why += ", " + escape(f.Flags[i], maxText)
+		}
+		return why, true
 	case slices.ContainsFunc(f.Flags, exposes):
 		flag := f.Flags[slices.IndexFunc(f.Flags, exposes)]
 		return "exposed (" + escape(flag, maxText) + ")", true

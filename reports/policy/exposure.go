@@ -133,7 +133,7 @@ func (a *Auditor) expose(f *reports.Finding) {
 	}
 	f.Exposure = &reports.Exposure{Why: why, Advice: a.advice(f)}
 	if f.Exposure.Advice != "" {
-		note += ". " + oneNote(f.Exposure.Advice)
+		note += ". " + strings.TrimSuffix(oneNote(f.Exposure.Advice), ".")
 	}
 	f.Flags = append(slices.Clone(f.Flags), flags...)
 	f.Severity = worse(f.Severity, severity)

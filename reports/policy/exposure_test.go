@@ -92,7 +92,7 @@ func TestExposure(t *testing.T) {
 	}{
 		{"inside", p, found("10.1.4.1", "1947/tcp", lm, "", "info", "hq"), "info [] "},
 		{"a pattern of the policy", p, found("10.1.4.1", "1947/tcp", lm, "", "info", "dmz-7"),
-			"high [exposed_outside] outsiders may reach it: it answers from the vantage dmz-7, which the policy calls outside. Close it, now."},
+			"high [exposed_outside] outsiders may reach it: it answers from the vantage dmz-7, which the policy calls outside. Close it, now"},
 		{"in any case of letters", p, found("10.1.4.1", "3588/tcp", lm, "", "info", "branch"),
 			"high [exposed_outside] outsiders may reach it: it answers from the vantage branch, which the policy calls outside"},
 		{"the policy takes a name back", p, found("10.1.4.1", "1947/tcp", lm, "", "info", "guest"), "info [] "},
@@ -102,7 +102,7 @@ func TestExposure(t *testing.T) {
 			"high [exposed_outside] outsiders may reach it: it answers from the vantage internet, which is outside by its name"},
 		{"a longer name says nothing", nil, found("10.1.4.1", "5093/udp", lm, "", "info", "guest-vm-3"), "info [] "},
 		{"a public address", nil, found("8.8.8.8", "1947/udp", lm, "", "info", "hq"),
-			"medium [exposed_public_address] outsiders may reach it: it answers on a public address. Close it, now."},
+			"medium [exposed_public_address] outsiders may reach it: it answers on a public address. Close it, now"},
 		{"both", p, found("2606:4700::1", "475/tcp", lm, "", "low", "dmz-1"),
 			"high [exposed_outside exposed_public_address] outsiders may reach it: it answers from the vantage dmz-1, which the policy calls outside and on a public address"},
 		{"no license manager", p, found("8.8.8.8", "1947/tcp", dev, "", "info", "dmz-1"), "info [] "},
@@ -110,9 +110,9 @@ func TestExposure(t *testing.T) {
 		{"this host's own view", p, found("8.8.8.8", "1947/tcp", lm, "", "info", reports.LocalVantage), "info [] "},
 		{"waived", p, found("10.1.4.9", "1947/tcp", lm, "", "info", "dmz-1"), "info [exposure_waived] exposure waived until 2026-12-31: partner, until the fair"},
 		{"waived elsewhere", p, found("10.1.4.9", "1947/tcp", lm, "", "info", "dmz-2"),
-			"high [exposed_outside] outsiders may reach it: it answers from the vantage dmz-2, which the policy calls outside. Close it, now."},
+			"high [exposed_outside] outsiders may reach it: it answers from the vantage dmz-2, which the policy calls outside. Close it, now"},
 		{"its waiver ended", p, found("10.1.4.8", "1947/tcp", lm, "", "info", "dmz-1"),
-			"high [exposed_outside] outsiders may reach it: it answers from the vantage dmz-1, which the policy calls outside, its waiver ended 2026-10-31. Close it, now."},
+			"high [exposed_outside] outsiders may reach it: it answers from the vantage dmz-1, which the policy calls outside, its waiver ended 2026-10-31. Close it, now"},
 	} {
 		a := &policy.Auditor{Policy: tt.policy, Dossier: dossiers, Now: now}
 		f := tt.f

@@ -311,7 +311,7 @@ func TestAgentEndToEnd(t *testing.T) {
 		t.Errorf("%d ends, %v open: want the shard finished within the grace", len(ends), open)
 	}
 
-	twice, said := start("--never-scan", never, "--rate", "2")
+	twice, said := start("--never-scan", never, "--rate", "10") // also the questions for neighbours keep to it
 	s.Number = 4
 	h.put(s)
 	h.await("a first result", 4, func(_ []*fleet.Done, parts int) bool { return parts > 0 })

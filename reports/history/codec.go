@@ -41,18 +41,34 @@ func (p *packer) pack(text []byte) ([]byte, error) {
 
 var errTooLong = errors.New("history: a stored text is longer than any that this program stores")
 
-// unpack inflates what pack returned.
-func unpack(b []byte) ([]byte, error) {
-	r := flate.NewReaderDict(bytes.NewReader(b), []byte(dictionary))
-	text, err := io.ReadAll(io.LimitReader(r, maxInflated+1))
-	if err != nil {
+// unpacker inflates texts one by one; making the tables for each would cost more
+// than the text. The zero value is ready; it is not safe for concurrent use.
+type unpacker struct {
+	in  bytes.Reader
+	r   io.ReadCloser
+	buf bytes.Buffer
+}
+
+// unpack inflates what pack returned. The text is valid until the next one.
+func (u *unpacker) unpack(b []byte) ([]byte, error) {
+	u.in.Reset(b)
+	u.buf.Reset()
+	if u.r == nil {
+		u.r = flate.NewReaderDict(&u.in, []byte(dictionary))
+	} else if err := u.r.(flate.Resetter).Reset(&u.in, []byte(dictionary)); err != nil {
+		return nil, fmt.Errorf("history: unpack: %w", err)
+	}
+	if _, err := u.buf.ReadFrom(io.LimitReader(u.r, maxInflated+1)); err != nil {
 		return nil, fmt.Errorf("history: a stored text is damaged: %w", err)
 	}
-	if len(text) > maxInflated {
+	if u.buf.Len() > maxInflated {
 		return nil, errTooLong
 	}
-	return text, nil
+	return u.buf.Bytes(), nil
 }
+
+// unpack inflates one text.
+func unpack(b []byte) ([]byte, error) { return new(unpacker).unpack(b) }
 
 // packed is a finding as it is stored.
 type packed struct {
@@ -108,10 +124,15 @@ func (p *packer) packEvidence(f *reports.Finding) ([]byte, error) {
 	return p.pack(reports.CanonicalEvidence(&ev))
 }
 
-// unpackFinding reads a stored finding; evidence may be empty.
+// unpackFinding reads one stored finding.
 func unpackFinding(detail, evidence []byte) (reports.Finding, error) {
+	return new(unpacker).finding(detail, evidence)
+}
+
+// finding reads a stored finding; evidence may be empty.
+func (u *unpacker) finding(detail, evidence []byte) (reports.Finding, error) {
 	var f reports.Finding
-	text, err := unpack(detail)
+	text, err := u.unpack(detail)
 	if err != nil {
 		return f, err
 	}
@@ -121,7 +142,7 @@ func unpackFinding(detail, evidence []byte) (reports.Finding, error) {
 	if len(evidence) == 0 {
 		return f, nil
 	}
-	if text, err = unpack(evidence); err != nil {
+	if text, err = u.unpack(evidence); err != nil {
 		return f, err
 	}
 	f.Dialogue = new(fingerprint.Evidence)

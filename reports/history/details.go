@@ -114,8 +114,9 @@ func (d *details) readFindings(ctx context.Context, run int64, keys []string) er
 	if err != nil {
 		return d.store.explain(err)
 	}
+	var u unpacker
 	for _, x := range page {
-		f, err := unpackFinding(x.detail, nil)
+		f, err := u.finding(x.detail, nil)
 		if err != nil {
 			return err
 		}

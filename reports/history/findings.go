@@ -100,6 +100,7 @@ func scanStored(rows *sql.Rows) (s stored, err error) {
 // openPorts calls fn for the open ports of a run. No connection is held while fn
 // runs.
 func (s *Store) openPorts(ctx context.Context, run Run, fn func(reports.Finding) error) error {
+	var u unpacker
 	last := firstKey()
 	for {
 		page, err := collect(ctx, s.db, scanStored, `SELECT f.key, d.body, e.evidence FROM
@@ -109,7 +110,7 @@ func (s *Store) openPorts(ctx context.Context, run Run, fn func(reports.Finding)
 			return s.explain(err)
 		}
 		for _, x := range page {
-			f, err := unpackFinding(x.detail, x.evidence)
+			f, err := u.finding(x.detail, x.evidence)
 			if err == nil {
 				err = fn(f)
 			}

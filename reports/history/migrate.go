@@ -84,6 +84,7 @@ func fillFacets(ctx context.Context, tx *sql.Tx) error {
 		run       int64
 		key, body []byte
 	}
+	var u unpacker
 	last := stored{key: firstKey()}
 	for {
 		page, err := collect(ctx, tx, func(rows *sql.Rows) (s stored, err error) {
@@ -94,7 +95,7 @@ func fillFacets(ctx context.Context, tx *sql.Tx) error {
 			return err
 		}
 		for _, s := range page {
-			f, err := unpackFinding(s.body, nil)
+			f, err := u.finding(s.body, nil)
 			if err != nil {
 				continue
 			}

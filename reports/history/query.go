@@ -93,6 +93,7 @@ func (s *Store) Search(ctx context.Context, q Query) (Page, error) {
 		return Page{}, err
 	}
 	var p Page
+	var u unpacker
 	for i := first; i < len(q.Runs); i++ {
 		run := &q.Runs[i]
 		found, err := s.search(ctx, &q, run, key, limit-len(p.Findings)+1) // one more tells that there is more
@@ -104,7 +105,7 @@ func (s *Store) Search(ctx context.Context, q Query) (Page, error) {
 				p.Next = cursorOf(run, key)
 				return p, nil
 			}
-			f, err := unpackFinding(x.detail, nil)
+			f, err := u.finding(x.detail, nil)
 			if err != nil {
 				return Page{}, err
 			}

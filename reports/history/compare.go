@@ -290,6 +290,7 @@ func (s *Store) shared(ctx context.Context, p pair, before, after map[machine]se
 func (s *Store) sharedIn(ctx context.Context, run int64, wanted, shared map[machine]bool) error {
 	at := map[machine]string{}
 	c := s.cursor(&Run{row: run})
+	c.named = true
 	for {
 		if err := c.next(ctx); err != nil || !c.more {
 			return err

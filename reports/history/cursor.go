@@ -24,6 +24,7 @@ type cursor struct {
 	more     bool
 
 	store *Store
+	named bool  // names are read too
 	run   int64 // 0: none, and nothing is open in it
 	page  []openPort
 	last  bool // no page comes after this one
@@ -53,17 +54,25 @@ func (c *cursor) next(ctx context.Context) error {
 }
 
 func (c *cursor) read(ctx context.Context) error {
-	rows, err := c.store.db.QueryContext(ctx, `SELECT key, digest, mac, cert, host FROM finding WHERE run = $1 AND key > $2
-		ORDER BY key LIMIT $3`, c.run, c.key, cursorPage)
+	columns := "key, digest"
+	if c.named {
+		columns += ", mac, cert, host"
+	}
+	rows, err := c.store.db.QueryContext(ctx, `SELECT `+columns+` FROM finding WHERE run = $1 AND key > $2 ORDER BY key LIMIT $3`,
+		c.run, c.key, cursorPage)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()                 //nolint:errcheck // Err below says it
-	c.page, c.keys = c.page[:0:0], nil // keys that were given away stay as they are
+	defer rows.Close()                                    //nolint:errcheck // Err below says it
+	c.page, c.keys = make([]openPort, 0, cursorPage), nil // keys that were given away stay as they are
+	var key sql.RawBytes
+	var p openPort
+	to := []any{&key, &p.digest, &p.names[0], &p.names[1], &p.names[2]}
+	if !c.named {
+		to = to[:2]
+	}
 	for rows.Next() {
-		var key sql.RawBytes
-		var p openPort
-		if err := rows.Scan(&key, &p.digest, &p.names[0], &p.names[1], &p.names[2]); err != nil {
+		if err := rows.Scan(to...); err != nil {
 			return err
 		}
 		n := len(c.keys)

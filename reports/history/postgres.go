@@ -24,11 +24,12 @@ type postgresDB struct {
 
 var _ dialect = postgresDB{}
 
-// What the server is told to bound, unless the URL says otherwise: a statement,
-// the wait for a lock, as long as a file waits, and a transaction that stands
-// still because this side is away.
-const settings = `SELECT set_config('statement_timeout', '5min', false), set_config('lock_timeout', '20s', false),
-	set_config('idle_in_transaction_session_timeout', '2min', false)`
+// settings are what the server is told to bound, unless the URL says otherwise: a
+// statement, the wait for a lock, as long as a file waits, and a transaction that
+// stands still because this side is away.
+func settings() [][2]string {
+	return [][2]string{{"statement_timeout", "5min"}, {"lock_timeout", "20s"}, {"idle_in_transaction_session_timeout", "2min"}}
+}
 
 // The bounds of a connection, in time.
 const (
@@ -62,15 +63,19 @@ func openPostgres(db string, create bool) (*Store, error) {
 	if !strings.Contains(db, "connect_timeout=") {
 		config.ConnectTimeout = connectFor
 	}
-	given := config.RuntimeParams // of the URL: what is set later would go over them
-	after := func(ctx context.Context, c *pgx.Conn) error {
-		if _, ok := given["statement_timeout"]; ok {
-			return nil
+	given := config.RuntimeParams
+	ready := func(ctx context.Context, c *pgx.Conn) error { // not with the others: poolers refuse to pass them on
+		for _, x := range settings() {
+			if _, ok := given[x[0]]; ok {
+				continue
+			}
+			if _, err := c.Exec(ctx, `SELECT set_config($1, $2, false)`, x[0], x[1]); err != nil {
+				return err
+			}
 		}
-		_, err := c.Exec(ctx, settings)
-		return err
+		return nil
 	}
-	s := &Store{db: sql.OpenDB(&pgConnector{config, after}), name: name, dialect: postgresDB{name, create}, tryFor: tryFor}
+	s := &Store{db: sql.OpenDB(&pgConnector{config, ready}), name: name, dialect: postgresDB{name, create}, tryFor: tryFor}
 	s.db.SetConnMaxIdleTime(idleFor)
 	return s, nil
 }
@@ -225,11 +230,15 @@ func (p postgresDB) unhurried(ctx context.Context, db *sql.DB, query string) err
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	var before string
+	if err := conn.QueryRowContext(ctx, `SELECT current_setting('statement_timeout')`).Scan(&before); err != nil {
+		return err
+	}
 	if _, err := conn.ExecContext(ctx, `SET statement_timeout = 0`); err != nil {
 		return err
 	}
 	_, err = conn.ExecContext(ctx, query)
-	_, rerr := conn.ExecContext(context.WithoutCancel(ctx), `SET statement_timeout = '5min'`)
+	_, rerr := conn.ExecContext(context.WithoutCancel(ctx), `SELECT set_config('statement_timeout', $1, false)`, before)
 	return errors.Join(err, rerr)
 }
 

@@ -8,10 +8,10 @@
 // as it was written: translating it into a calendar event would lose what cron
 // means when both day fields are set.
 //
-// The service has no privilege but the two capabilities that raw sockets and
-// XDP need, a user that exists only while it runs, and one folder that it can
-// write to. Nothing is read below /home; lists of targets belong into
-// /etc/dormant.
+// The service has no privilege but the one capability that raw sockets and XDP
+// need, a user that exists only while it runs, one folder that it can write to,
+// and the sandbox that all units of this program share. Nothing is read below
+// /home; lists of targets belong into /etc/dormant.
 //
 // Blackouts are a condition of the unit and not a flag of scan: a run that is
 // not due leaves no trace in the history.

@@ -60,30 +60,9 @@ StateDirectory=dormant
 StateDirectoryMode=0700
 WorkingDirectory=%S/dormant
 Environment=XDG_STATE_HOME=%S
-# raw sockets and XDP, nothing else
-AmbientCapabilities=CAP_NET_RAW CAP_BPF
-CapabilityBoundingSet=CAP_NET_RAW CAP_BPF
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
-ProtectProc=invisible
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK AF_PACKET AF_XDP
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service bpf
-UMask=0077
+# raw sockets, nothing else
 `)
+	b.WriteString(Raw().Lines())
 	return b.String()
 }
 

@@ -10,7 +10,7 @@ RUNS     ?= 5
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(if $(shell command -v $$(go env CC) 2>/dev/null),-race)
 
-.PHONY: help build demo test net vet fuzz bench beside-nmap beside-nmap-programs rules golden cover clean FORCE
+.PHONY: help build demo demo-sites test net vet fuzz bench beside-nmap beside-nmap-programs rules golden cover dist dist-again dist-check clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: $(BIN) ## the main job on an emulated network on loopback, without root: t
 	[ -e $$dir/ready ] || { cat $$dir/lab.log >&2; exit 1; }; \
 	echo "\$$ dormant scan $(DEMO_TARGETS) -o audit.csv -o audit.html"; \
 	XDG_STATE_HOME=$$dir $(BIN) scan $(DEMO_TARGETS) -o audit.csv -o audit.html # the demo is no part of your history
+
+demo-sites: $(BIN) ## server and two agents over two emulated sites, without root: a table, audit-SITE.csv and .html for each; WEB=1 keeps the web page until Ctrl-C
+	@PATH="$(CURDIR)/bin:$$PATH" WEB='$(WEB)' cmd/dormant/examples/demo-sites.sh
 
 test: $(ISOLATE) ## every test, each package in a network namespace of its own without a way out
 	@if ! $(ISOLATE) true; then echo "make test: no network namespaces here: running on plain loopback, the namespace tests are skipped" >&2; \
@@ -75,7 +78,19 @@ golden: ## write the golden files of the report formats again
 cover: ## test coverage of every package
 	go test -cover ./...
 
+# SOURCE_DATE_EPOCH and MAINTAINER ("name <address>" for the packages) may be set.
+dist: ## dist/: archives for five platforms, Debian packages, a container's folder, SBOMs, SHA256SUMS (VERSION=1.2.3)
+	@go run ./cmd/internal/dist -out dist -version '$(VERSION)' $(if $(MAINTAINER),-maintainer '$(MAINTAINER)')
+
+dist-again: dist ## build all of dist/ again, without the cache and elsewhere, and compare byte for byte (minutes)
+	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; umask 077; go build -o $$dir/again ./cmd/internal/dist; mkdir $$dir/tmp; \
+	TMPDIR=$$dir/tmp GOCACHE=$$dir/cache TZ=Asia/Tokyo LC_ALL=C $$dir/again -out $$dir/dist -version '$(VERSION)' $(if $(MAINTAINER),-maintainer '$(MAINTAINER)'); \
+	diff -r dist $$dir/dist && echo "dist-again: the same bytes"
+
+dist-check: dist $(ISOLATE) ## install, unpack and run what is in dist/, with what this machine has of dpkg, lintian, systemd
+	DORMANT_DIST=$(CURDIR)/dist go test -count=1 -v -exec $(ISOLATE) -run TestShipped ./cmd/internal/dist
+
 clean: ## remove what was built
-	rm -rf bin dist audit.csv audit.html
+	rm -rf bin dist audit.csv audit.html audit-*.csv audit-*.html
 
 FORCE:

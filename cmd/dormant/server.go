@@ -68,14 +68,15 @@ otherwise. dormant server token makes what an agent is enrolled with.
 
 With --once the jobs run now, once, and the exit code tells: 0 complete, 1 against
 the policy, 3 incomplete.`,
-		Example: `  dormant server check jobs.yaml
+		Example: `  dormant server example > jobs.yaml
+  dormant server check jobs.yaml
   dormant server --config jobs.yaml --listen :4222 --name audit.example.net
   dormant server --config jobs.yaml --once --job nightly`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{ownConfig: "the jobs file"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.config == "" {
-				return usageError("--config FILE: want a jobs file; dormant server --help says more")
+				return usageError("--config FILE: want a jobs file; dormant server example prints one to begin with")
 			}
 			return runServer(cmd.Context(), a, &o)
 		},
@@ -97,7 +98,7 @@ the policy, 3 incomplete.`,
 	flags.StringVar(&o.metrics, "metrics", "", "serve /metrics, /healthz and /readyz at this `ADDRESS` (default: none)")
 	flags.BoolVar(&o.once, "once", false, "run the jobs now, once, and end")
 	flags.StringSliceVar(&o.jobs, "job", nil, "with --once: only this `JOB` (repeatable)")
-	cmd.AddCommand(newServerCheck(a), newServerStart(a), newServerStatus(a), newServerDead(a), newServerRequeue(a), newServerToken(a), newServerAgents(a), newServerPermissions(a))
+	cmd.AddCommand(newServerExample(a), newServerCheck(a), newServerStart(a), newServerStatus(a), newServerDead(a), newServerRequeue(a), newServerToken(a), newServerAgents(a), newServerPermissions(a))
 	return cmd
 }
 

@@ -65,20 +65,27 @@ func (o *askOptions) with(ctx context.Context, a *app, fn func(server.Operator) 
 // newServerStart starts a job now.
 func newServerStart(a *app) *cobra.Command {
 	var o askOptions
+	var wait bool
 	cmd := &cobra.Command{
 		Use:   "start JOB",
 		Short: "have the running server start a job now",
-		Args:  cobra.ExactArgs(1),
+		Long: `Starts a run of the job at each of its places. With --wait it ends when they are
+over, prints them, and the exit code tells: 0 complete, 3 incomplete.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.with(cmd.Context(), a, func(s server.Operator) error {
 				if err := s.Start(cmd.Context(), args[0]); err != nil {
 					return err
+				}
+				if wait {
+					return awaitJob(cmd.Context(), a, s, args[0])
 				}
 				return printed(fmt.Fprintln(a.stdout, "started", args[0]))
 			})
 		},
 	}
 	o.addFlags(cmd)
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the runs are over, and print them")
 	return cmd
 }
 
@@ -198,6 +205,12 @@ func writeDead(w io.Writer, dead []fleet.DeadShard, format string) error {
 // writeStatus writes what a person wants to know first.
 func writeStatus(w io.Writer, st *fleet.Status) error {
 	var agents, jobs, runs [][]string
+	over := map[string]bool{} // a beat may be older than the end of the run that it tells of
+	for i := range st.Runs {
+		r := &st.Runs[i]
+		over[r.ScanID] = r.State == fleet.RunComplete || r.State == fleet.RunIncomplete
+		runs = append(runs, runRow(r))
+	}
 	for _, g := range st.Agents {
 		state := "away"
 		switch {
@@ -207,7 +220,7 @@ func writeStatus(w io.Writer, st *fleet.Status) error {
 			state = "online"
 		}
 		at := reports.Line(g.Last.Fault)
-		if at == "" && g.Last.Run != "" {
+		if at == "" && g.Last.Run != "" && !over[g.Last.Run] {
 			at = fmt.Sprintf("%s shard %d", reports.Line(g.Last.Run), g.Last.Shard)
 		}
 		agents = append(agents, []string{g.ID, g.Site, strings.Join(g.Vantages, " "), state, moment(g.LastSeen), reports.Line(g.Last.Program), at})
@@ -223,11 +236,6 @@ func writeStatus(w io.Writer, st *fleet.Status) error {
 		}
 		jobs = append(jobs, []string{j.Name, j.Cron, strings.Join(places, " "), moment(j.LastRun), moment(j.Next), state})
 	}
-	for i := range st.Runs {
-		r := &st.Runs[i]
-		runs = append(runs, []string{r.ScanID, r.Job, r.Place.String(), r.State, moment(r.Started), fmt.Sprintf("%d/%d", r.Done, r.Shards),
-			strconv.Itoa(r.Running), strconv.Itoa(r.Failed), strconv.FormatUint(r.Open, 10), reports.Line(strings.Join(r.Why, "; "))})
-	}
 	for _, t := range []struct {
 		header []string
 		rows   [][]string
@@ -235,7 +243,7 @@ func writeStatus(w io.Writer, st *fleet.Status) error {
 	}{
 		{[]string{"agent", "site", "vantages", "state", "last seen", "version", "at"}, agents, "no agent is known"},
 		{[]string{"job", "when", "places", "last run", "next", "state"}, jobs, "no job"},
-		{[]string{"run", "job", "place", "state", "started", "shards", "in work", "dead", "open", "why"}, runs, "no run yet"},
+		{runHeader(), runs, "no run yet"},
 	} {
 		var err error
 		if len(t.rows) == 0 {

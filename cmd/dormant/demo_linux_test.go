@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// demoSites runs the script of make demo-sites in a folder of its own, in which
+// its temporary files stand, too.
+func demoSites(t *testing.T, env ...string) (cmd *exec.Cmd, dir string, said *bytes.Buffer) {
+	t.Helper()
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("no bash here")
+	}
+	l, err := net.Listen("tcp", "127.81.0.10:1947")
+	if err != nil {
+		t.Skipf("the addresses of the demo cannot be used here: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("examples/demo-sites.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, said = t.TempDir(), new(bytes.Buffer)
+	cmd = exec.Command("bash", script)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, said, said
+	cmd.Env = append(os.Environ(), append(env, "TMPDIR="+dir)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that what is left can be found
+	cmd.WaitDelay = 10 * time.Second                      // for those who hold its output open
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			_ = cmd.Wait()
+		}
+	})
+	return cmd, dir, said
+}
+
+// nothingLeft checks that the script has left these files only, and no process.
+func nothingLeft(t *testing.T, cmd *exec.Cmd, dir string, want ...string) {
+	t.Helper()
+	if err := syscall.Kill(-cmd.Process.Pid, 0); err != syscall.ESRCH {
+		t.Errorf("the group of the script still has processes: %v", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("files (-want +got):\n%s", d)
+	}
+}
+
+// TestDemoSites: one command shows two sites, each with what is there and with
+// nothing of the other, and leaves its reports and nothing else.
+func TestDemoSites(t *testing.T) {
+	cmd, dir, said := demoSites(t)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	nothingLeft(t, cmd, dir, "audit-hq.csv", "audit-hq.html", "audit-plant.csv", "audit-plant.html")
+	for site, want := range map[string][]string{
+		"hq": {
+			"127.81.0.10:1947/tcp license_manager", "127.81.0.10:1947/udp license_manager", "127.81.0.12:5093/udp license_manager",
+			"127.81.0.20:3588/tcp dev_server", "127.81.0.21:3712/tcp dev_server", "127.81.0.22:3047/tcp dev_server", "127.81.0.23:3588/tcp dev_server",
+			"127.81.0.30:3712/tcp known_service", "127.81.0.31:3588/tcp known_service", "127.81.0.32:3047/tcp known_service",
+		},
+		"plant": {
+			"127.82.0.11:1947/tcp license_manager", "127.82.0.11:1947/udp license_manager", "127.82.0.14:3712/tcp license_manager",
+			"127.82.0.22:3047/tcp dev_server", "127.82.0.33:3712/tcp known_service", "127.82.0.40:3588/tcp open_shell", "127.82.0.41:3047/tcp tarpit",
+		},
+	} {
+		if d := cmp.Diff(want, rowsOf(t, filepath.Join(dir, "audit-"+site+".csv"), site)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", site, d)
+		}
+		page, err := os.ReadFile(filepath.Join(dir, "audit-"+site+".html"))
+		if err != nil || !bytes.Contains(page, []byte("</html>")) || !bytes.Contains(page, []byte(strings.Split(want[0], ":")[0])) {
+			t.Errorf("audit-%s.html is not the report of the site: %v", site, err)
+		}
+	}
+	for _, want := range []string{"enrolled as hq-1 at hq (lan)", "enrolled as plant-1 at plant (floor)", "Needs attention", "127.82.0.40:3588/tcp"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("the demo does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(said)
+	}
+}
+
+// rowsOf reads the rows of a site's CSV.
+func rowsOf(t *testing.T, path, site string) (all []string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil || len(rows) == 0 {
+		t.Fatalf("%s: %d rows, %v", path, len(rows), err)
+	}
+	at := func(row []string, column string) string { return row[slices.Index(rows[0], column)] }
+	for _, row := range rows[1:] {
+		if at(row, "site") != site {
+			t.Errorf("%s has a row of site %q", path, at(row, "site"))
+		}
+		all = append(all, at(row, "ip")+":"+at(row, "port")+"/"+at(row, "transport")+" "+at(row, "verdict"))
+	}
+	return all
+}
+
+// TestDemoSitesInterrupted: Ctrl-C in the middle leaves nothing.
+func TestDemoSitesInterrupted(t *testing.T) {
+	cmd, dir, said := demoSites(t)
+	begun := func() bool {
+		logs, _ := filepath.Glob(filepath.Join(dir, "*", "plant-1.log"))
+		for _, name := range logs {
+			if text, err := os.ReadFile(name); err == nil && bytes.Contains(text, []byte("gives work")) {
+				return true
+			}
+		}
+		return false
+	}
+	for deadline := time.Now().Add(time.Minute); !begun(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no agent within a minute")
+		}
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil { // as a terminal does it
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("the interrupted demo ends as if nothing had been")
+	}
+	nothingLeft(t, cmd, dir)
+	if t.Failed() {
+		t.Log(said)
+	}
+}

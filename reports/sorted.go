@@ -22,16 +22,18 @@ const (
 )
 
 // Sorted gathers findings in any order and gives them to another sink in the
-// order of address, transport and port when it is closed. Of findings of the
-// same address, transport, port and vantage only the last that came is given:
-// an answer that tells more replaces an earlier one. It holds at most spillRows findings;
-// beyond that, sorted runs go to one temporary file and are merged at the end.
+// order of address, transport and port when it is closed; the same port seen at
+// several sites or vantages follows in the order of their names. Of findings of
+// the same port and vantage only the one that tells most is given, of equals the
+// last: a firewall's error may come first, then the SYN-ACK. It holds at most
+// spillRows findings; beyond that, sorted runs go to one temporary file and are
+// merged at the end.
 type Sorted struct {
 	next Sink
 	dir  string
 	rows int // spillRows, less in tests
 
-	held  []Finding
+	held  []*Finding // pointers: a finding is 600 bytes, and sorting moves what it sorts
 	bytes int
 	spill *os.File
 	end   int64   // of the spill file
@@ -50,7 +52,8 @@ func (s *Sorted) Write(_ context.Context, f Finding) error {
 	if s.err != nil {
 		return s.err
 	}
-	s.held = append(s.held, clone(f))
+	held := clone(f)
+	s.held = append(s.held, &held)
 	s.bytes += weight(&f)
 	if len(s.held) < s.rows && s.bytes < spillBytes {
 		return nil
@@ -98,7 +101,7 @@ func joinOnce(errs ...error) error {
 }
 
 func (s *Sorted) sortHeld() {
-	slices.SortStableFunc(s.held, func(a, b Finding) int { return target(&a).Compare(target(&b)) })
+	slices.SortStableFunc(s.held, compareKeys)
 }
 
 // deliver merges the runs with what is still held.
@@ -119,23 +122,20 @@ func (s *Sorted) deliver(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	for len(m) > 0 {
-		f := m[0].head
-		if err := m.advance(); err != nil {
+	for len(m) > 0 && len(errs) <= maxFaults {
+		f, err := m.next()
+		if err != nil {
 			return errors.Join(append(errs, err)...)
-		}
-		if len(m) > 0 && sameKey(&f, &m[0].head) {
-			continue
 		}
 		if err := s.next.Write(ctx, f); err != nil {
 			errs = append(errs, err) // once per failed sink; see Multi
-			if len(errs) > 16 {
-				return errors.Join(errs...)
-			}
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// maxFaults is after how many faults of the next sink nothing more is given.
+const maxFaults = 16
 
 // spillRun writes what is held as one sorted run.
 func (s *Sorted) spillRun() error {
@@ -152,7 +152,7 @@ func (s *Sorted) spillRun() error {
 	w := bufio.NewWriterSize(count, 1<<16)
 	enc := gob.NewEncoder(w)
 	for i := range s.held {
-		if err := enc.Encode(&s.held[i]); err != nil {
+		if err := enc.Encode(s.held[i]); err != nil {
 			return fmt.Errorf("reports: sort: %w", err)
 		}
 	}
@@ -182,7 +182,7 @@ type reader struct {
 	head  Finding
 	order int // of the run: equal keys keep it
 	dec   *gob.Decoder
-	rest  []Finding // instead of dec, for what is held
+	rest  []*Finding // instead of dec, for what is held
 }
 
 func (r *reader) advance() (ok bool, err error) {
@@ -190,7 +190,7 @@ func (r *reader) advance() (ok bool, err error) {
 		if len(r.rest) == 0 {
 			return false, nil
 		}
-		r.head, r.rest = r.rest[0], r.rest[1:]
+		r.head, r.rest = *r.rest[0], r.rest[1:]
 		return true, nil
 	}
 	r.head = Finding{}
@@ -229,15 +229,32 @@ func (m *merge) advance() error {
 	return nil
 }
 
-// sameKey reports whether two findings are of one row.
-func sameKey(a, b *Finding) bool {
-	return target(a) == target(b) && a.Site == b.Site && a.Vantage == b.Vantage
+// next takes all findings of the first key away and returns the one that tells
+// most.
+func (m *merge) next() (Finding, error) {
+	most := (*m)[0].head
+	err := m.advance()
+	for err == nil && len(*m) > 0 && compareKeys(&(*m)[0].head, &most) == 0 {
+		if f := &(*m)[0].head; !tellsLess(f, &most) {
+			most = *f
+		}
+		err = m.advance()
+	}
+	return most, err
+}
+
+// compareKeys is the order of the rows; equal ones are of one row.
+func compareKeys(a, b *Finding) int {
+	if c := target(a).Compare(target(b)); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Vantage, b.Vantage))
 }
 
 func (m merge) Len() int      { return len(m) }
 func (m merge) Swap(i, j int) { m[i], m[j] = m[j], m[i] }
 func (m merge) Less(i, j int) bool {
-	if c := target(&m[i].head).Compare(target(&m[j].head)); c != 0 {
+	if c := compareKeys(&m[i].head, &m[j].head); c != 0 {
 		return c < 0
 	}
 	return cmp.Less(m[i].order, m[j].order)

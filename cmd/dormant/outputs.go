@@ -11,7 +11,7 @@ import (
 
 // outputs is everywhere that the findings of a run go. It is a reports.Sink.
 type outputs struct {
-	sink  reports.Sink // sorts, takes the best of each target, then gives to all of them
+	sink  reports.Sink // sorts, then gives to all of them
 	files []*reports.File
 }
 
@@ -76,7 +76,7 @@ func openOutputs(a *app, o *outputOptions, opts reports.Options, stage func(repo
 		out.files = append(out.files, f)
 		sinks = append(sinks, rows(f, format))
 	}
-	out.sink = reports.NewSorted(&best{next: stage(reports.Multi(sinks...))}, "")
+	out.sink = reports.NewSorted(stage(reports.Multi(sinks...)), "")
 	return out, nil
 }
 

@@ -85,8 +85,8 @@ func program(t *testing.T, name string) {
 func (s *score) report(t *testing.T) {
 	t.Helper()
 	share := func(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) }
-	t.Logf("%d rule sets, %d packets (%.1f %% unknown), %d flows (%.1f %% unknown), %d disagreements",
-		s.sets, s.packets, share(s.unknown, s.packets), s.flows, share(s.unknownFlows, s.flows), s.wrong)
+	t.Logf("%d rule sets, %d packets (%.1f %% unknown), %d flows (%.1f %% unknown), %d disagreements, %d packets sent twice",
+		s.sets, s.packets, share(s.unknown, s.packets), s.flows, share(s.unknownFlows, s.flows), s.wrong, s.again)
 	for _, why := range slices.SortedFunc(maps.Keys(s.why), func(a, b string) int { return s.why[b] - s.why[a] })[:min(len(s.why), 8)] {
 		t.Logf("%6d unknown: %s", s.why[why], why)
 	}

@@ -55,7 +55,7 @@ is read from standard input, where no list of processes shows it.`,
 			c, err := enroll.Enroll(cmd.Context(), r)
 			switch {
 			case err == nil:
-				return printed(fmt.Fprintf(a.stdout, "enrolled as %s at %s (%s) until %s: %s\n",
+				return printed(fmt.Fprintf(a.stdout, "enrolled as %s at %s (%s) until %s, credential in %s\n",
 					c.Agent, c.Site, strings.Join(c.Vantages, ", "), c.Ends().Format("2006-01-02"), r.Dir))
 			case errors.Is(err, enroll.ErrNotKept):
 				return &exitError{exitOutput, err}

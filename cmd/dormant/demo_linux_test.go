@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,8 +20,8 @@ import (
 )
 
 // demoSites runs the script of make demo-sites in a folder of its own, in which
-// its temporary files stand, too.
-func demoSites(t *testing.T, env ...string) (cmd *exec.Cmd, dir string, said *bytes.Buffer) {
+// its temporary files stand, too. What it says can be read at any time.
+func demoSites(t *testing.T, env ...string) (cmd *exec.Cmd, dir string, said func() string) {
 	t.Helper()
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("no bash here")
@@ -34,12 +37,16 @@ func demoSites(t *testing.T, env ...string) (cmd *exec.Cmd, dir string, said *by
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, said = t.TempDir(), new(bytes.Buffer)
+	log, err := os.Create(filepath.Join(t.TempDir(), "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	dir = t.TempDir()
 	cmd = exec.Command("bash", script)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, said, said
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.Env = append(os.Environ(), append(env, "TMPDIR="+dir)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that what is left can be found
-	cmd.WaitDelay = 10 * time.Second                      // for those who hold its output open
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +56,13 @@ func demoSites(t *testing.T, env ...string) (cmd *exec.Cmd, dir string, said *by
 			_ = cmd.Wait()
 		}
 	})
-	return cmd, dir, said
+	return cmd, dir, func() string {
+		text, err := os.ReadFile(log.Name())
+		if err != nil {
+			t.Error(err)
+		}
+		return string(text)
+	}
 }
 
 // nothingLeft checks that the script has left these files only, and no process.
@@ -76,7 +89,7 @@ func nothingLeft(t *testing.T, cmd *exec.Cmd, dir string, want ...string) {
 func TestDemoSites(t *testing.T) {
 	cmd, dir, said := demoSites(t)
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, said())
 	}
 	nothingLeft(t, cmd, dir, "audit-hq.csv", "audit-hq.html", "audit-plant.csv", "audit-plant.html")
 	for site, want := range map[string][]string{
@@ -99,12 +112,12 @@ func TestDemoSites(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"enrolled as hq-1 at hq (lan)", "enrolled as plant-1 at plant (floor)", "Needs attention", "127.82.0.40:3588/tcp"} {
-		if !strings.Contains(said.String(), want) {
+		if !strings.Contains(said(), want) {
 			t.Errorf("the demo does not say %q", want)
 		}
 	}
 	if t.Failed() {
-		t.Log(said)
+		t.Log(said())
 	}
 }
 
@@ -155,6 +168,50 @@ func TestDemoSitesInterrupted(t *testing.T) {
 	}
 	nothingLeft(t, cmd, dir)
 	if t.Failed() {
-		t.Log(said)
+		t.Log(said())
+	}
+}
+
+// TestDemoSitesWeb: asked for, the page of the demo is there after the run, lets
+// in whoever has the token that is shown, and goes with Ctrl-C, which is the end
+// that was meant.
+func TestDemoSitesWeb(t *testing.T) {
+	cmd, dir, said := demoSites(t, "WEB=1")
+	shown := regexp.MustCompile(`The web page: (http://127\.0\.0\.1:[0-9]+) +its token: (\S+)`)
+	var page []string
+	for deadline := time.Now().Add(time.Minute); page == nil; time.Sleep(50 * time.Millisecond) {
+		if page = shown.FindStringSubmatch(said()); page == nil && time.Now().After(deadline) {
+			t.Fatalf("no web page within a minute:\n%s", said())
+		}
+	}
+	for token, want := range map[string]int{page[2]: http.StatusOK, "wrong": http.StatusUnauthorized} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, page[1]+"/findings", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close() // it was read to its end
+		sees := bytes.Contains(body, []byte("127.81.0.10")) && bytes.Contains(body, []byte("127.82.0.40"))
+		if resp.StatusCode != want || sees != (want == http.StatusOK) {
+			t.Errorf("with token %q: status %d, both sites shown %t; want %d", token, resp.StatusCode, sees, want)
+		}
+	}
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after Ctrl-C: %v; want a good end", err)
+	}
+	nothingLeft(t, cmd, dir, "audit-hq.csv", "audit-hq.html", "audit-plant.csv", "audit-plant.html")
+	if t.Failed() {
+		t.Log(said())
 	}
 }

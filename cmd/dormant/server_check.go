@@ -45,7 +45,7 @@ func newServerCheck(a *app) *cobra.Command {
 
 // describeJobs writes what the jobs would do.
 func describeJobs(w io.Writer, jobs *server.Jobs, now time.Time) error {
-	header := []string{"job", "place", "addresses", "targets", "shards", "of", "at least", "when", "next"}
+	header := []string{"job", "place", "addresses", "targets", "shards", "shard size", "at least", "when", "next"}
 	var rows [][]string
 	for _, j := range jobs.Jobs {
 		for i := range j.Asks {
@@ -66,6 +66,9 @@ func describeJobs(w io.Writer, jobs *server.Jobs, now time.Time) error {
 func atLeast(targets uint64, j *server.Job) string {
 	if j.Rate == 0 {
 		return "-"
+	}
+	if float64(targets) < j.Rate {
+		return "<1s"
 	}
 	return time.Duration(float64(targets) / j.Rate * float64(time.Second)).Round(time.Second).String()
 }

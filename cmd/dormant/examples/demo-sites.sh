@@ -22,7 +22,7 @@ background() {
 		dormant "$@" 2>&1 >/dev/null &
 		echo $! >"$name.pid"
 		wait $!
-	} | tee "$name.log" | sed -u "s/^/    $name | /" >&2 &
+	} | tee "$name.log" | sed -u "s/^/$(printf '    %-7s | ' "$name")/" >&2 &
 	until [ -s "$name.pid" ]; do sleep 0.01; done
 }
 
@@ -97,6 +97,7 @@ run server start audit --wait --state server
 for site in hq plant; do
 	id=$(dormant runs list --db server/history.db --format csv | tr -d '\r' | awk -F, -v site="$site" '$4 == site { print $1 }')
 	echo
+	echo "What answers at the site $site:"
 	run report "$id" --db server/history.db
 	cp "audit-$site.csv" "audit-$site.html" "$leave"
 done
@@ -109,5 +110,6 @@ if [ -n "${WEB:-}" ]; then
 	echo
 	echo "The web page: $(sed -n 's/.* web page at=//p' server.log)   its token: $(cat server/web.token)"
 	echo "Ctrl-C ends it."
+	trap 'exit 0' INT
 	while running server; do sleep 0.5; done
 fi

@@ -117,7 +117,11 @@ func (v *vantage) hello(ctx context.Context) error {
 	case after != nil && (before == nil || before.Error() != after.Error()):
 		v.log.Warn(after.Error())
 	case after == nil && before != nil:
-		v.log.Info("the server gives work to this agent", "server", reports.Line(w.Program), "clock ahead by", v.terms.skew().Round(time.Millisecond))
+		log := v.log.With("server", reports.Line(w.Program))
+		if ahead := v.terms.skew().Round(time.Second); ahead != 0 {
+			log = log.With("clock_ahead", ahead)
+		}
+		log.Info("the server gives work to this agent")
 	}
 	return nil
 }

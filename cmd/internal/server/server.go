@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -239,7 +240,11 @@ func (s *Server) retire(ctx context.Context, c *conductor) {
 	s.past = s.past[:min(len(s.past), maxPast)]
 	s.bury(c.run, dead)
 	s.mu.Unlock()
-	s.log.InfoContext(ctx, "run over", "run", c.run.ID, "job", c.run.Job, "place", c.run.Place, "state", st.State, "open", st.Open, "why", st.Why)
+	log := s.log.With("run", c.run.ID, "job", c.run.Job, "place", c.run.Place, "state", st.State, "open", st.Open)
+	if len(st.Why) > 0 {
+		log = log.With("why", strings.Join(st.Why, "; "))
+	}
+	log.InfoContext(ctx, "run over")
 }
 
 // setFault says what this side cannot do, nil that it can again.

@@ -48,7 +48,7 @@ func foreign() []string {
 	return []string{
 		"general public license", "mozilla public license", "eclipse public license", "common development and distribution license",
 		"server side public license", "business source license", "commons clause", "elastic license", "european union public licence",
-		"attribution sharealike", "attribution noncommercial", "non commercial", "noncommercial", "all advertising materials mentioning",
+		"attribution sharealike", "attribution noncommercial", "non commercial use", "noncommercial use", "non commercial purposes", "noncommercial purposes", "all advertising materials mentioning",
 		"open software license", "nmap public source license", "microsoft reciprocal", "osl 3 0", "confidential",
 	}
 }

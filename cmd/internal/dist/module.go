@@ -183,8 +183,8 @@ func texts(l *linked) ([]Text, error) {
 	return all, errors.Join(faults...)
 }
 
-// readText reads and judges one text. A notice needs to be no licence, but may
-// not speak of one that cannot be shipped.
+// readText reads and judges one text. A notice, or a list of owners, needs to be
+// no licence, but may not speak of one that cannot be shipped.
 func readText(dir, name string) (t Text, err error) {
 	t.Name = name
 	if t.Text, err = os.ReadFile(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
@@ -195,7 +195,8 @@ func readText(dir, name string) (t Text, err error) {
 		return t, nil
 	}
 	t.IDs, err = Classify(t.Text)
-	if errors.Is(err, errNoLicence) && strings.HasPrefix(strings.ToUpper(path.Base(name)), "NOTICE") {
+	mere := regexp.MustCompile(`(?i)^(notice|copyright)`).MatchString(path.Base(name))
+	if mere && errors.Is(err, errNoLicence) {
 		return t, nil
 	}
 	if err != nil {

@@ -200,7 +200,7 @@ func write(dir string, files Files, src *Source) error {
 			return fmt.Errorf("dist: folder %s holds something else: want an empty one, or one that dist wrote", dir)
 		}
 	}
-	next := filepath.Clean(dir) + ".new"
+	next := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".new")
 	if err := os.RemoveAll(next); err != nil {
 		return fmt.Errorf("dist: %w", err)
 	}

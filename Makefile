@@ -78,13 +78,14 @@ golden: ## write the golden files of the report formats again
 cover: ## test coverage of every package
 	go test -cover ./...
 
-# SOURCE_DATE_EPOCH and MAINTAINER ("name <address>" for the packages) may be set.
+# MAINTAINER="name <address>" is for the packages, PLATFORMS=linux/amd64 for trying; SOURCE_DATE_EPOCH counts, too.
+DIST = -version '$(VERSION)' -platforms '$(PLATFORMS)' $(if $(MAINTAINER),-maintainer '$(MAINTAINER)')
 dist: ## dist/: archives for five platforms, Debian packages, a container's folder, SBOMs, SHA256SUMS (VERSION=1.2.3)
-	@go run ./cmd/internal/dist -out dist -version '$(VERSION)' $(if $(MAINTAINER),-maintainer '$(MAINTAINER)')
+	@go run ./cmd/internal/dist -out dist $(DIST)
 
 dist-again: dist ## build all of dist/ again, without the cache and elsewhere, and compare byte for byte (minutes)
 	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; umask 077; go build -o $$dir/again ./cmd/internal/dist; mkdir $$dir/tmp; \
-	TMPDIR=$$dir/tmp GOCACHE=$$dir/cache TZ=Asia/Tokyo LC_ALL=C $$dir/again -out $$dir/dist -version '$(VERSION)' $(if $(MAINTAINER),-maintainer '$(MAINTAINER)'); \
+	TMPDIR=$$dir/tmp GOCACHE=$$dir/cache TZ=Asia/Tokyo LC_ALL=C $$dir/again -out $$dir/dist $(DIST); \
 	diff -r dist $$dir/dist && echo "dist-again: the same bytes"
 
 dist-check: dist $(ISOLATE) ## install, unpack and run what is in dist/, with what this machine has of dpkg, lintian, systemd

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -36,6 +37,21 @@ func (p Platform) Binary() string {
 // Platforms are those that are shipped.
 func Platforms() []Platform {
 	return []Platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"}}
+}
+
+// ParsePlatforms takes linux/amd64,darwin/arm64; "" is all.
+func ParsePlatforms(s string) (some []Platform, err error) {
+	if s == "" {
+		return Platforms(), nil
+	}
+	for one := range strings.SplitSeq(s, ",") {
+		i := slices.IndexFunc(Platforms(), func(p Platform) bool { return p.OS+"/"+p.Arch == one })
+		if i < 0 {
+			return nil, fmt.Errorf("dist: platform %q: want some of %v", one, Platforms())
+		}
+		some = append(some, Platforms()[i])
+	}
+	return some, nil
 }
 
 // Build runs Go's tools in a source folder.

@@ -39,11 +39,15 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags.StringVar(&r.Out, "out", "dist", "write to this `folder`, whose content is replaced")
 	version := flags.String("version", "", "the `version`, like 1.2.3 (default: what Go makes of tag and commit)")
 	flags.StringVar(&r.Maintainer, "maintainer", "dormant <dormant@localhost.localdomain>", "`name <address>` of whoever maintains the Debian packages")
+	platforms := flags.String("platforms", "", "only `OS/ARCH`, several with commas between them, to try something (default: all)")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	var err error
-	if r.Version, err = ParseVersion(*version); err == nil && flags.NArg() > 0 {
+	if r.Version, err = ParseVersion(*version); err == nil {
+		r.Platforms, err = ParsePlatforms(*platforms)
+	}
+	if err == nil && flags.NArg() > 0 {
 		err = fmt.Errorf("dist: argument %q: want none", flags.Arg(0))
 	}
 	if err != nil {

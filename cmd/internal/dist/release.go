@@ -24,6 +24,7 @@ type Release struct {
 	// Version is without a v. Empty: what Go makes of tag and commit.
 	Version    string
 	Maintainer string
+	Platforms  []Platform
 	Log        io.Writer
 }
 
@@ -64,12 +65,12 @@ func (r *Release) Make(ctx context.Context) (err error) {
 	return nil
 }
 
-// programs builds for all platforms, as many at once as there are processors.
+// programs builds for all platforms, two at a time.
 func (r *Release) programs(ctx context.Context, b *Build) ([]*Program, error) {
-	all := make([]*Program, len(Platforms()))
+	all := make([]*Program, len(r.Platforms))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2) // each uses several processors by itself
-	for i, p := range Platforms() {
+	for i, p := range r.Platforms {
 		g.Go(func() (err error) {
 			all[i], err = b.Program(ctx, p)
 			return err
@@ -96,7 +97,7 @@ func (r *Release) settle(p *Program) error {
 func (r *Release) files(ctx context.Context, b *Build, programs []*Program) (Files, error) {
 	own := slices.IndexFunc(programs, func(p *Program) bool { return p.OS == runtime.GOOS && p.Arch == runtime.GOARCH })
 	if own < 0 {
-		return nil, fmt.Errorf("dist: %s/%s is no platform that is shipped: nothing can print the manual pages", runtime.GOOS, runtime.GOARCH)
+		return nil, fmt.Errorf("dist: %s/%s is not among the platforms: nothing can print the manual pages", runtime.GOOS, runtime.GOARCH)
 	}
 	pages, err := b.ReadPages(ctx, programs[own])
 	if err != nil {

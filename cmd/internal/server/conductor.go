@@ -117,6 +117,7 @@ func (c *conductor) once(ctx context.Context) error {
 	if err != nil && c.s.now().Sub(c.facts.Scan.Finished) < c.s.pace.reporting {
 		return err
 	}
+	c.close(c.facts.Reasons()) // not before: whoever sees that it is over looks for the reports
 	if err != nil {
 		c.s.log.ErrorContext(ctx, "the reports of a run are given up; dormant report writes them from the history", "run", c.run.ID, "error", err)
 		c.addWhy("not reported: " + err.Error())
@@ -142,11 +143,7 @@ func (c *conductor) record(ctx context.Context) error {
 	started := c.facts.Scan.Started
 	c.facts.Scan, c.facts.Identify, c.facts.Lost = out.Scan, out.Identify, out.Lost
 	c.facts.Scan.Started, c.facts.Scan.Finished = started, c.s.now()
-	if err := book.Sink.Close(); err != nil {
-		return err
-	}
-	c.close(c.facts.Reasons())
-	return nil
+	return book.Sink.Close()
 }
 
 var _ pipeline.Source = (*conductor)(nil)

@@ -51,13 +51,15 @@ type pace struct {
 	again     time.Duration // until a shard that got lost is given out again
 	away      time.Duration // silence of an agent that is away
 	tidy      time.Duration // between two clearings of what belongs to no run
+	foreign   time.Duration // between two clearings of results that belong to none
+	ahead     time.Duration // of this clock, to a real one: for tests of clocks that are wrong
 }
 
 func (p pace) orDefault() pace {
 	return pace{
 		tick: cmp.Or(p.tick, time.Second), retry: cmp.Or(p.retry, time.Second), patience: cmp.Or(p.patience, time.Minute),
 		reporting: cmp.Or(p.reporting, time.Hour), grace: cmp.Or(p.grace, fleet.AckWait), again: cmp.Or(p.again, fleet.AckWait),
-		away: cmp.Or(p.away, fleet.Away), tidy: cmp.Or(p.tidy, 10*time.Minute),
+		away: cmp.Or(p.away, fleet.Away), tidy: cmp.Or(p.tidy, 10*time.Minute), foreign: cmp.Or(p.foreign, 5*time.Second), ahead: p.ahead,
 	}
 }
 
@@ -120,7 +122,7 @@ func noJob(jobs *Jobs, name string) error {
 	return fmt.Errorf("server: job %q: %s has %v", name, jobs.Name, names)
 }
 
-func (s *Server) now() time.Time { return time.Now() }
+func (s *Server) now() time.Time { return time.Now().Add(s.pace.ahead) }
 
 // Run goes on with the runs that are not over, starts those that are due, and
 // returns when ctx has ended and everything that it started has, too. What is
@@ -171,6 +173,8 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	tidy := time.NewTicker(s.pace.tidy)
 	defer tidy.Stop()
+	foreign := time.NewTicker(s.pace.foreign)
+	defer foreign.Stop()
 	for len(s.cfg.Once) == 0 || s.running() > 0 {
 		select {
 		case <-ctx.Done():
@@ -183,6 +187,8 @@ func (s *Server) run(ctx context.Context) error {
 			c.done <- c.fn(ctx)
 		case <-tidy.C:
 			s.setFault("clear what belongs to no run", s.tidy(ctx))
+		case <-foreign.C:
+			s.setFault("clear results that belong to no run", s.dropForeign(ctx))
 		}
 	}
 	return nil

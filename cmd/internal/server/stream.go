@@ -176,31 +176,12 @@ func (s *Server) toll(ctx context.Context, data []byte) error {
 // late, and work items of runs that were closed by a server that was killed
 // before it had cleared up.
 func (s *Server) tidy(ctx context.Context) error {
-	open := func(run string) bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.runs[run] != nil
-	}
-	info, err := s.results.Info(ctx, jetstream.WithSubjectFilter("dormant.result.>"))
-	if err != nil {
-		return fmt.Errorf("server: result stream: %w", err)
-	}
-	var late []string
-	for subject := range info.State.Subjects {
-		if o, err := fleet.ParseSubject(subject); err != nil || !open(o.Run) {
-			late = append(late, subject)
-		}
-	}
-	slices.Sort(late)
-	for _, subject := range late {
-		s.log.WarnContext(ctx, "results of a run that is over are dropped", "subject", subject, "messages", info.State.Subjects[subject])
-		if err := s.results.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-			return fmt.Errorf("server: result stream: %w", err)
-		}
+	if err := s.dropForeign(ctx); err != nil {
+		return err
 	}
 	for _, place := range s.cfg.Jobs.Places() {
 		err := s.eachShard(ctx, place, func(seq uint64, item *fleet.Shard) error {
-			if open(item.Run) {
+			if s.isOpen(item.Run, place) {
 				return nil
 			}
 			return s.dropWork(ctx, seq)
@@ -211,6 +192,46 @@ func (s *Server) tidy(ctx context.Context) error {
 	}
 	return nil
 }
+
+// isOpen reports whether the run is one of the place's that are not over.
+func (s *Server) isOpen(run string, place fleet.Place) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.runs[run]
+	return c != nil && c.run.Place == place
+}
+
+// dropForeign takes results away that belong to no run that is open, whoever
+// published them: an agent may name any run behind its own name, and the stream
+// is bounded for all of them together.
+func (s *Server) dropForeign(ctx context.Context) error {
+	info, err := s.results.Info(ctx, jetstream.WithSubjectFilter("dormant.result.>"))
+	if err != nil {
+		return fmt.Errorf("server: result stream: %w", err)
+	}
+	var late []string
+	for subject := range info.State.Subjects {
+		if o, err := fleet.ParseSubject(subject); err != nil || !s.isOpen(o.Run, o.Place) {
+			late = append(late, subject)
+		}
+	}
+	slices.Sort(late)
+	for i, subject := range late {
+		switch { // who invents runs does not write the log, too
+		case i < maxNamed:
+			s.log.WarnContext(ctx, "results of no run that is open are dropped", "subject", subject, "messages", info.State.Subjects[subject])
+		case i == maxNamed:
+			s.log.WarnContext(ctx, "results of no run that is open are dropped", "more subjects", len(late)-maxNamed)
+		}
+		if err := s.results.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return fmt.Errorf("server: result stream: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxNamed is how many subjects are named in the log at a time.
+const maxNamed = 10
 
 // clear forgets the run in the broker: first that there is one, so that nobody
 // does it again, then what it left.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -26,25 +27,7 @@ func awaitJob(ctx context.Context, a *app, s server.Operator, job string) error 
 	if err := w.until(ctx, s); err != nil {
 		return err
 	}
-	runs := slices.SortedFunc(maps.Values(w.runs), func(a, b fleet.RunStatus) int { return cmp.Compare(a.Place.String(), b.Place.String()) })
-	var rows [][]string
-	var why []string
-	for i := range runs {
-		rows = append(rows, runRow(&runs[i]))
-		if runs[i].State != fleet.RunComplete {
-			why = append(why, "at "+runs[i].Place.String())
-		}
-	}
-	if err := writeTable(a.stdout, runHeader(), rows); err != nil {
-		return &exitError{exitOutput, fmt.Errorf("standard output: %w", err)}
-	}
-	if n := w.places - len(runs); n > 0 {
-		why = append(why, fmt.Sprintf("at %d places that the server does not show any more: dormant runs list has them", n))
-	}
-	if len(why) > 0 {
-		return &exitError{exitIncomplete, fmt.Errorf("incomplete: %s %s", job, strings.Join(why, ", "))}
-	}
-	return nil
+	return w.tell(a.stdout)
 }
 
 // jobWait follows the runs of one start of a job.
@@ -89,6 +72,29 @@ func (w *jobWait) over(st *fleet.Status) bool {
 		}
 	}
 	return !open
+}
+
+// tell prints the runs. Its error says what is missing.
+func (w *jobWait) tell(out io.Writer) error {
+	runs := slices.SortedFunc(maps.Values(w.runs), func(a, b fleet.RunStatus) int { return cmp.Compare(a.Place.String(), b.Place.String()) })
+	var rows [][]string
+	var why []string
+	for i := range runs {
+		rows = append(rows, runRow(&runs[i]))
+		if runs[i].State != fleet.RunComplete {
+			why = append(why, "at "+runs[i].Place.String())
+		}
+	}
+	if err := writeTable(out, runHeader(), rows); err != nil {
+		return &exitError{exitOutput, fmt.Errorf("standard output: %w", err)}
+	}
+	if n := w.places - len(runs); n > 0 {
+		why = append(why, fmt.Sprintf("at %d more places, which the server does not show any more: dormant runs list has them", n))
+	}
+	if len(why) > 0 {
+		return &exitError{exitIncomplete, fmt.Errorf("incomplete: %s %s", w.job, strings.Join(why, ", "))}
+	}
+	return nil
 }
 
 // runHeader and runRow are a run as a person reads it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -35,5 +36,43 @@ func TestJobWait(t *testing.T) {
 	}
 	if len(w.runs) != 2 || w.places != 2 || w.runs["a"].State != fleet.RunIncomplete || w.runs["b"].State != fleet.RunComplete {
 		t.Errorf("%d places, runs %+v: want the two that began together", w.places, w.runs)
+	}
+}
+
+// TestJobWaitTells: what is missing decides the exit code, also a run that was
+// never seen.
+func TestJobWaitTells(t *testing.T) {
+	run := func(id, site, state string) fleet.RunStatus {
+		return fleet.RunStatus{ScanID: id, Job: "audit", Place: fleet.Place{Site: site, Vantage: "lan"}, State: state}
+	}
+	for _, tt := range []struct {
+		name   string
+		places int
+		runs   []fleet.RunStatus
+		want   string // the error
+		exit   int
+	}{
+		{name: "complete", places: 2, runs: []fleet.RunStatus{run("b", "plant", fleet.RunComplete), run("a", "hq", fleet.RunComplete)}},
+		{
+			name: "one incomplete", places: 2, exit: exitIncomplete, want: "incomplete: audit at plant/lan",
+			runs: []fleet.RunStatus{run("b", "plant", fleet.RunIncomplete), run("a", "hq", fleet.RunComplete)},
+		},
+		{
+			name: "one never seen", places: 2, exit: exitIncomplete, runs: []fleet.RunStatus{run("a", "hq", fleet.RunComplete)},
+			want: "incomplete: audit at 1 more places, which the server does not show any more: dormant runs list has them",
+		},
+	} {
+		w := jobWait{job: "audit", places: tt.places, runs: map[string]fleet.RunStatus{}}
+		for _, r := range tt.runs {
+			w.runs[r.ScanID] = r
+		}
+		var out strings.Builder
+		err := w.tell(&out)
+		if got := exitOf(err); got != tt.exit || err != nil && err.Error() != tt.want {
+			t.Errorf("%s: exit %d, %v; want %d, %s", tt.name, got, err, tt.exit, tt.want)
+		}
+		if first := strings.Fields(strings.Split(out.String(), "\n")[1]); first[0] != "a" || len(strings.Split(out.String(), "\n")) != len(tt.runs)+2 {
+			t.Errorf("%s: the table is\n%s\nwant a row for each run, by place", tt.name, out.String())
+		}
 	}
 }

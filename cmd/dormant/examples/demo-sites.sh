@@ -76,7 +76,9 @@ echo
 echo "The server: a job for both sites, and a port for agents."
 cp "$here/demo-sites.yaml" sites.yaml
 run server check sites.yaml
-background server server --config sites.yaml --state server --listen 127.0.0.1:0 ${WEB:+--web 127.0.0.1:0}
+web=()
+[ "${WEB:-}" != 1 ] || web=(--web 127.0.0.1:0)
+background server server --config sites.yaml --state server --listen 127.0.0.1:0 "${web[@]}"
 await server dormant server status --state server
 
 echo
@@ -106,7 +108,7 @@ echo
 run server status --state server
 echo
 echo "Written: audit-hq.csv, audit-hq.html, audit-plant.csv, audit-plant.html"
-if [ -n "${WEB:-}" ]; then
+if [ "${WEB:-}" = 1 ]; then
 	echo
 	echo "The web page: $(sed -n 's/.* web page at=//p' server.log)   its token: $(cat server/web.token)"
 	echo "Ctrl-C ends it."

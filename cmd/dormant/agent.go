@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -153,20 +154,28 @@ func (o *agentOptions) dial(ctx context.Context, a *app, who *agentIdentity) (*n
 	return conn, nil
 }
 
+// sameMoment is how far apart two signals may be and still be one: timeout(1)
+// tells its command, and then the whole group of it.
+const sameMoment = 200 * time.Millisecond
+
 // onSecondSignal calls f when the process is told to end for the second time,
 // until stop is called.
 func onSecondSignal(f func()) (stop func()) {
 	signals, ended, done := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() { // ends when ended is closed, by stop
+	go func() { // ends when ended is closed, by stop, or after f
 		defer close(done)
-		for told := 0; ; {
+		var told time.Time // for the first time
+		for {
 			select {
 			case <-ended:
 				return
 			case <-signals:
-				if told++; told == 2 {
+				if told.IsZero() {
+					told = time.Now()
+				} else if time.Since(told) > sameMoment {
 					f()
+					return
 				}
 			}
 		}

@@ -48,7 +48,7 @@ func (w *jobWait) until(ctx context.Context, s server.Operator) error {
 		case ctx.Err() != nil:
 			return &exitError{exitInterrupted, errors.New("interrupted: the runs go on; dormant server status shows them")}
 		case err != nil:
-			return &exitError{exitIncomplete, fmt.Errorf("the runs are not over: %w", err)}
+			return &exitError{exitIncomplete, fmt.Errorf("the server is away, and the runs are not over: they go on when it is back: %w", err)}
 		case w.over(&st):
 			return nil
 		}

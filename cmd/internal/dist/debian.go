@@ -83,8 +83,7 @@ Description: find what really answers on registered but dormant ports
  Services for audits of several sites, a server and its agents, are installed
  and neither enabled nor started.
 `, d.Version, d.Arch, d.Maintainer, (size+1023)/1024)
-	all := Files{}
-	all.Folder(".", 0o755)
+	var all Files
 	all.Add("conffiles", []byte(conffiles.String()))
 	all.Add("control", []byte(text))
 	all.Add("md5sums", []byte(sums.String()))
@@ -129,22 +128,32 @@ func (d *Debian) Content(p *Program, pages Pages, readme, notices []byte) (Files
 		}
 		all.Add(a.as, b)
 	}
-	changes, err := Gzip(fmt.Appendf(nil, "dormant (%s) unstable; urgency=medium\n\n  * This release.\n\n -- %s  %s\n",
-		d.Version, d.Maintainer, d.At.Format(time.RFC1123Z)))
-	if err != nil {
-		return nil, err
+	changes := fmt.Appendf(nil, "dormant (%s) unstable; urgency=medium\n\n  * This release.\n\n -- %s  %s\n",
+		d.Version, d.Maintainer, d.At.Format(time.RFC1123Z))
+	for _, a := range []struct {
+		as   string
+		data []byte
+	}{{"changelog", changes}, {"THIRD_PARTY_LICENSES", notices}} {
+		b, err := Gzip(a.data)
+		if err != nil {
+			return nil, err
+		}
+		all.Add("usr/share/doc/dormant/"+a.as+".gz", b)
 	}
-	all.Add("usr/share/doc/dormant/changelog.gz", changes)
 	all.Add("usr/share/doc/dormant/README.md", readme)
-	all.Add("usr/share/doc/dormant/copyright", copyright(notices))
+	all.Add("usr/share/doc/dormant/copyright", []byte(copyright))
 	return all, nil
 }
 
-// copyright is the file that Debian wants: the program's licence, which Debian
-// has in full, and those of what is linked.
-func copyright(notices []byte) []byte {
-	return append([]byte(`dormant is under the Apache License, version 2.0; on Debian its text is in
-/usr/share/common-licenses/Apache-2.0.
+// copyright is the file that Debian wants. It names the licence that Debian has
+// in full.
+const copyright = `Copyright: the authors of dormant
+License: Apache-2.0
 
-`), notices...)
-}
+dormant is licensed under the Apache License, version 2.0; on Debian its text is
+in /usr/share/common-licenses/Apache-2.0.
+
+The program is linked with modules under the licences MIT, BSD, Apache-2.0, ISC
+and others as permissive. Which, and their texts, stands in
+/usr/share/doc/dormant/THIRD_PARTY_LICENSES.gz.
+`

@@ -179,7 +179,9 @@ func (s shipped) lintian(t *testing.T) {
 	if _, err := exec.LookPath("lintian"); err != nil {
 		t.Skip(err)
 	}
-	out, err := exec.CommandContext(t.Context(), "lintian", "--no-cfg", "--allow-root", "--fail-on=error,warning", s.one(t, "dormant_*_"+runtime.GOARCH+".deb")).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "lintian", "--no-cfg", "--allow-root",
+		"--suppress-tags", "bogus-mail-host,bogus-mail-host-in-debian-changelog", // whoever ships it gives MAINTAINER
+		"--fail-on=error,warning", s.one(t, "dormant_*_"+runtime.GOARCH+".deb")).CombinedOutput()
 	t.Logf("lintian says:\n%s", out)
 	if err != nil {
 		t.Error(err)

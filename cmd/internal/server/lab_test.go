@@ -38,6 +38,12 @@ func quick() pace {
 // connection.
 func startBroker(t *testing.T, places ...fleet.Place) *nats.Conn {
 	t.Helper()
+	_, conn := brokerAnd(t, places...)
+	return conn
+}
+
+func brokerAnd(t *testing.T, places ...fleet.Place) (*broker.Server, *nats.Conn) {
+	t.Helper()
 	b, err := broker.New(broker.Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +71,7 @@ func startBroker(t *testing.T, places ...fleet.Place) *nats.Conn {
 	if _, err := broker.Prepare(ctx, conn, broker.Streams{Places: places, ResultBytes: 1 << 30}); err != nil {
 		t.Fatal(err)
 	}
-	return conn
+	return b, conn
 }
 
 // shelf is a desk that remembers. It is safe for concurrent use.
@@ -173,7 +179,9 @@ func startServer(t *testing.T, cfg Config) (*Server, func()) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
+	ahead := cfg.pace.ahead
 	cfg.Program, cfg.Seed, cfg.pace = "test", func() uint64 { return 7 }, quick()
+	cfg.pace.ahead = ahead
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -85,6 +85,5 @@
 // findings three times as long in twice the time.
 //
 // The URL is shown with user, host and database only, and errors say nothing that
-// was read from it. pgx connects, and database/sql pools; the adapter between the
-// two is here, because pgx's own brings a second pool along.
+// was read from it. pgx connects, and database/sql pools.
 package history

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
@@ -75,7 +76,7 @@ func openPostgres(db string, create bool) (*Store, error) {
 		}
 		return nil
 	}
-	s := &Store{db: sql.OpenDB(&pgConnector{config, ready}), name: name, dialect: postgresDB{name, create}, tryFor: tryFor}
+	s := &Store{db: stdlib.OpenDB(*config, stdlib.OptionAfterConnect(ready)), name: name, dialect: postgresDB{name, create}, tryFor: tryFor}
 	s.db.SetConnMaxIdleTime(idleFor)
 	return s, nil
 }

@@ -23,6 +23,7 @@
 //	inside: any                    # or tls, or plain
 //	match:                         # all must hold, for one and the same answer
 //	  - {field: "header:server", pattern: '(?i)\Anginx(?:/(?P<version>[0-9.]+))?'}
+//	tell: "nginx, {bytes} bytes"   # what was seen, in words; default the text that matched
 //	flags: [web_server]            # facts beside the verdict
 //	severity: info                 # info, low, medium, high; default by the class
 //	confirm: hasp_options          # opener that is said once more where there is no version, or on another port
@@ -66,6 +67,12 @@
 //	absent: true, when the answer has no such field
 //
 // or names a function of handshakes.go: {computed: nethasp}.
+//
+// A tell is for answers whose bytes say nothing to a reader, and is shown as
+// evidence in their place: {bytes} is how many came, {begin} the first four in
+// hex, {seen} the text that matched, and any group of the rule stands under its
+// name. Where one of them is not known, the bytes are shown after all. The dialogue
+// keeps every byte.
 //
 // Points say how much a sign is worth: 85 to 95 an exact banner or the
 // structured reply of a protocol to its own opener (kind banner or protocol),

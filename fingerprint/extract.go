@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -15,8 +16,10 @@ const (
 // excerpt makes a line for reports of text in Latin-1: printable ASCII, every
 // other byte as \xNN, cut at maxExcerpt. What a peer sent never reaches a
 // terminal, a page or a cell in another form.
-func excerpt(text string) string {
-	quoted := escape(text)
+func excerpt(text string) string { return bounded(escape(text)) }
+
+// bounded cuts escaped text at maxExcerpt.
+func bounded(quoted string) string {
 	if len(quoted) <= maxExcerpt {
 		return quoted
 	}
@@ -95,25 +98,31 @@ func value(name, text string) string {
 // fill writes values into a template: "nginx {version}". A name without a
 // value becomes nothing, and the spaces around it one.
 func fill(template string, values map[string]string) string {
-	out := template
-	for _, name := range placeholders(template) {
-		out = strings.ReplaceAll(out, "{"+name+"}", values[name])
-	}
-	return strings.Join(strings.Fields(out), " ")
+	return strings.Join(strings.Fields(replace(template, func(name string) string { return values[name] })), " ")
 }
 
 // fillCPE writes values into a CPE 2.3 template. A version that is not known
 // is *, and characters that the CPE grammar reserves are quoted.
 func fillCPE(template string, values map[string]string) string {
-	out := template
-	for _, name := range placeholders(template) {
-		v := cpeQuote(strings.ToLower(values[name]))
-		if v == "" {
-			v = "*"
+	return replace(template, func(name string) string {
+		return cmp.Or(cpeQuote(strings.ToLower(values[name])), "*")
+	})
+}
+
+// replace puts a value in the place of each {name}. What a value holds is not
+// looked at again: a peer cannot name another value.
+func replace(template string, value func(name string) string) string {
+	var out strings.Builder
+	for {
+		before, rest, ok := strings.Cut(template, "{")
+		name, after, closed := strings.Cut(rest, "}")
+		if !ok || !closed {
+			return out.String() + template
 		}
-		out = strings.ReplaceAll(out, "{"+name+"}", v)
+		out.WriteString(before)
+		out.WriteString(value(name))
+		template = after
 	}
-	return out
 }
 
 func cpeQuote(s string) string {
@@ -135,7 +144,7 @@ func (r *Rule) sign(ex Exchange, f found) Sign {
 	}
 	s := Sign{
 		Rule: r.ID, Kind: r.Kind, Class: r.Class, Reason: r.Reason, Points: r.Points, Probe: ex.Probe,
-		Excerpt: excerpt(f.where), Service: r.Service, Family: r.Family,
+		Excerpt: r.tell(ex, f.where, values), Service: r.Service, Family: r.Family,
 		Product: fill(r.Product, values), Version: values["version"],
 	}
 	if len(r.Sources) > 0 {

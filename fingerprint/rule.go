@@ -30,6 +30,9 @@ type Rule struct {
 	// Confirm is the opener that is said once more where the rule's proof is
 	// doubtful: on a port that is not its own, or without a version. "" for none.
 	Confirm string
+	// Tell is a template of what was seen, in words, for answers whose bytes say
+	// nothing to a reader; "" shows the matched bytes. See tell.go.
+	Tell string
 	// Severity is info, low, medium or high; "" leaves it to the class.
 	Severity string
 	Hint     string // what a reader should know about this answer
@@ -69,6 +72,7 @@ type ruleFile struct {
 	On       []string        `yaml:"on"`
 	Inside   string          `yaml:"inside"`
 	Match    []conditionFile `yaml:"match"`
+	Tell     string          `yaml:"tell"`
 	Flags    []string        `yaml:"flags"`
 	Confirm  string          `yaml:"confirm"`
 	Severity string          `yaml:"severity"`
@@ -136,7 +140,7 @@ func (f ruleFile) rule(openers map[string]bool) (*Rule, []fault) {
 	r := &Rule{
 		ID: f.ID, Service: f.Service, Product: f.Product, Version: f.Version, CPE: f.CPE,
 		Reason: f.Reason, Family: f.Family, Kind: Kind(f.Evidence.Kind), Points: f.Evidence.Points,
-		On: f.On, Inside: f.Inside, Flags: f.Flags, Confirm: f.Confirm, Severity: f.Severity,
+		On: f.On, Inside: f.Inside, Tell: f.Tell, Flags: f.Flags, Confirm: f.Confirm, Severity: f.Severity,
 		Hint: f.Hint, Settle: f.Settle, Note: f.Note, Sources: f.Sources,
 	}
 	if !isID(f.ID) {
@@ -208,6 +212,9 @@ func (f ruleFile) rule(openers map[string]bool) (*Rule, []fault) {
 		if err := checkTemplate(t.text, groups); err != nil {
 			bad(t.key, "%s %q: %w", t.key, t.text, err)
 		}
+	}
+	if err := checkTell(f.Tell, groups); err != nil {
+		bad("tell", "tell %q: %w", f.Tell, err)
 	}
 	if f.CPE != "" && len(strings.Split(f.CPE, ":")) != 13 {
 		bad("cpe", "cpe %q: want the form cpe:2.3:a:vendor:product:{version}:*:*:*:*:*:*:*", f.CPE)

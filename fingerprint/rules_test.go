@@ -2,8 +2,13 @@ package fingerprint
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+
+	"dormant/registry"
+	"dormant/scanner"
 )
 
 // defaults loads the built-in rules.
@@ -73,5 +78,27 @@ func TestCheckFindsFaults(t *testing.T) {
 				t.Errorf("Check = %v, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestLicenseManagersAreProved: a header is enough only where no other program
+// is known to send it, and where it is the license manager that sends it.
+func TestLicenseManagersAreProved(t *testing.T) {
+	own := []string{"hasp-lm", "hasp-server", "sentinel-keys-server", "sentinel-protection-server"}
+	for _, r := range defaults(t).All() {
+		if r.Class == LicenseManager && r.Kind != KindProtocol && !slices.Contains(own, r.ID) {
+			t.Errorf("%s: kind %s says license_manager: want the reply of its own protocol, or another verdict", r.File, r.Kind)
+		}
+	}
+}
+
+// TestBareStatusLineNamesNobody: servers of several languages send it.
+func TestBareStatusLineNamesNobody(t *testing.T) {
+	ex := Exchange{Conn: 1, Probe: ProbeTLS, Received: []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), End: EndFin}
+	target := scanner.Target{Addr: netip.MustParseAddr("10.0.0.1"), Port: registry.Port{Number: 3712, Proto: registry.TCP}}
+	o := scanner.Observation{Target: target, State: scanner.Open, Reason: scanner.SynAck}
+	v := defaults(t).Judge(registry.Entry{}, o, Evidence{Target: target, Exchanges: []Exchange{ex}})
+	if v.Product != "" || v.Service != "http" || v.Class != DevServer {
+		t.Errorf("Judge = %v %q %q, want dev_server http without a product", v.Class, v.Service, v.Product)
 	}
 }

@@ -110,13 +110,15 @@ const (
 
 // Sign is one piece of evidence: which rule saw what, where.
 type Sign struct {
-	Rule    string `json:"rule"`
-	Kind    Kind   `json:"kind"`
-	Class   Class  `json:"class"`
-	Reason  string `json:"reason,omitempty"`
-	Points  int    `json:"points"` // specific 60–95, medium 25–40, weak 5–15
-	Probe   string `json:"probe"`
-	Excerpt string `json:"excerpt"` // printable ASCII, one line, at most 200 bytes
+	Rule   string `json:"rule"`
+	Kind   Kind   `json:"kind"`
+	Class  Class  `json:"class"`
+	Reason string `json:"reason,omitempty"`
+	Points int    `json:"points"` // specific 60–95, medium 25–40, weak 5–15
+	Probe  string `json:"probe"`
+	// Excerpt is what was seen: the bytes that matched, or the rule's words for
+	// them. It is printable ASCII, one line, at most 200 bytes.
+	Excerpt string `json:"excerpt"`
 	Source  string `json:"source,omitempty"`
 	Service string `json:"service,omitempty"`
 	Product string `json:"product,omitempty"`

@@ -17,6 +17,7 @@ import (
 
 	"dormant/cmd/internal/schedule"
 	"dormant/reports"
+	"dormant/reports/history"
 )
 
 // The folders of the system that schedules are installed in.
@@ -109,6 +110,9 @@ func checkJob(a *app, j *schedule.Job) error {
 	}
 	if slices.Contains(j.Args, "-") {
 		return usageError("schedule: the scan's arguments: - is standard input, and nobody types there")
+	}
+	if db := scan.Flags().Lookup("db").Value.String(); history.HasPassword(db) {
+		return usageError("schedule: --db holds a password, and everybody can read what is installed: leave it out and say passfile=FILE in the URL")
 	}
 	return nil
 }

@@ -51,6 +51,18 @@ func publicName(db string) string {
 	return name
 }
 
+// HasPassword reports whether db is a URL that holds a password. What others can
+// read, such as a unit or a list of processes, is no place for it.
+func HasPassword(db string) bool {
+	if !IsURL(db) {
+		return false
+	}
+	_, user, rest := cutURL(db)
+	_, query, _ := strings.Cut(rest, "?")
+	values, _ := url.ParseQuery(query) // what it could read counts
+	return strings.Contains(user, ":") || values.Has("password") || values.Has("sslpassword")
+}
+
 const urlWanted = "want postgres://USER:PASSWORD@HOST:PORT/DATABASE, special characters of a password as %XX"
 
 // errURL says what is wrong with a URL, without anything that was read from it.

@@ -107,7 +107,7 @@ func newCard(id int, f *Finding, known bool) card {
 		Product: escape(name(f), maxText), Version: escape(f.Version, maxText), Service: escape(f.Service, maxText),
 		Evidence: escape(f.Evidence, maxEvidence), EvidenceID: escape(f.EvidenceID, maxText),
 		Severity: escape(f.Severity, maxText), Change: escape(f.Change, maxText), Who: concerns(f),
-		Note:  escape(f.Note, maxNote),
+		Note:  ownNote(f),
 		State: f.State.String(), Reason: f.Reason.String(), At: moment(f.ObservedAt), RTT: milliseconds(f.RTT),
 		Flags: escapeAll(f.Flags), Title: e.Title, Why: e.Why, Else: e.Else, Advice: e.Advice, Dossier: known, gravity: gravity(f),
 	}
@@ -119,7 +119,7 @@ func newCard(id int, f *Finding, known bool) card {
 	}
 	if f.Full != nil {
 		c.Signs = cleanSigns(f.Full.Signs)
-		c.Hints, c.Settle = escapeAll(f.Full.Hints), escapeAll(f.Full.Settle)
+		c.Hints, c.Settle = escapeEach(f.Full.Hints, maxNote), escapeEach(f.Full.Settle, maxNote)
 		for i := range c.Hints { // the page makes sentences of them
 			c.Hints[i] = strings.TrimSuffix(c.Hints[i], ".")
 		}
@@ -173,10 +173,13 @@ func cleanSigns(signs []fingerprint.Sign) []fingerprint.Sign {
 	return clean
 }
 
-func escapeAll(list []string) []string {
+func escapeAll(list []string) []string { return escapeEach(list, maxText) }
+
+// escapeEach escapes every text, each of at most limit bytes.
+func escapeEach(list []string, limit int) []string {
 	clean := make([]string, 0, len(list))
 	for _, s := range list {
-		clean = append(clean, escape(s, maxText))
+		clean = append(clean, escape(s, limit))
 	}
 	return clean
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"dormant/fingerprint"
 	"dormant/reports"
 	"dormant/reports/sinktest"
 
@@ -45,6 +46,39 @@ func TestHTMLPolicyMatches(t *testing.T) {
 		if !strings.Contains(html.UnescapeString(string(page)), source) {
 			t.Errorf("the policy lacks %s", source)
 		}
+	}
+}
+
+// TestHTMLSaysHintsOnce: the note of a row holds them too, for there it is all
+// that a reader has.
+func TestHTMLSaysHintsOnce(t *testing.T) {
+	v := fingerprint.Verdict{
+		Class: fingerprint.DevServer, Reason: "debugger", Confidence: 90, Service: "jdwp", Severity: "high",
+		Hints: []string{"Whoever connects runs code <here>.", "Only one at a time."}, Settle: []string{"Ask the owner of the process."},
+	}
+	for _, tt := range []struct {
+		name, note, want string
+		hints            []string
+	}{
+		{name: "as it is made", note: "debugger; " + strings.Join(v.Hints, "; ") + "; to settle it: " + v.Settle[0], want: "<dt>Note</dt><dd>debugger</dd>", hints: v.Hints},
+		{name: "with the process before it", note: "java (pid 7); debugger; " + strings.Join(v.Hints, "; "), want: "<dt>Note</dt><dd>java (pid 7); debugger</dd>", hints: v.Hints},
+		{name: "no hints", note: "debugger; to settle it: " + v.Settle[0], want: "<dt>Note</dt><dd>debugger</dd>"},
+		{name: "a note of its own", note: "seen by hand", want: "<dt>Note</dt><dd>seen by hand</dd>", hints: v.Hints},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, full := sinktest.Findings()[0], v
+			full.Hints = tt.hints
+			f.Full, f.Note = &full, tt.note
+			page := string(render(t, "html", options(), []reports.Finding{f}))
+			if !strings.Contains(page, tt.want) {
+				t.Errorf("the page lacks %q", tt.want)
+			}
+			for _, text := range []string{"Only one at a time", "Ask the owner of the process"} {
+				if n := strings.Count(page, text); n > 1 {
+					t.Errorf("%q stands %d times", text, n)
+				}
+			}
+		})
 	}
 }
 

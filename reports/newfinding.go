@@ -163,9 +163,29 @@ func note(v *fingerprint.Verdict) string {
 	}
 	parts = append(parts, v.Hints...)
 	if len(v.Settle) > 0 {
-		parts = append(parts, "to settle it: "+strings.Join(v.Settle, " "))
+		parts = append(parts, toSettle+strings.Join(v.Settle, " "))
 	}
 	return escape(strings.Join(parts, "; "), maxNote)
+}
+
+const toSettle = "to settle it: "
+
+// ownNote is the note without what the verdict's hints and their settling say,
+// for a page that shows those in places of their own.
+func ownNote(f *Finding) string {
+	text := escape(f.Note, maxNote)
+	if f.Full == nil {
+		return text
+	}
+	from := toSettle
+	if len(f.Full.Hints) > 0 {
+		from = escape(f.Full.Hints[0], maxNote)
+	}
+	own, _, found := strings.Cut(text, from)
+	if !found {
+		return text
+	}
+	return strings.TrimSuffix(own, "; ")
 }
 
 // CanonicalEvidence returns the one JSON text of ev: times in UTC, fields in

@@ -15,7 +15,7 @@ import (
 // asked and whose answers count. It is for one goroutine at a time.
 type Guard struct {
 	ranger *ipranger.IPRanger
-	folder string
+	folder *guardFolder
 }
 
 // NewGuard returns a guard that holds prefixes, which do not overlap. It needs
@@ -23,13 +23,13 @@ type Guard struct {
 // made one in the user's cache or in memory. It sets the environment variable
 // of temporary folders while it works: no other goroutine may read it meanwhile.
 func NewGuard(prefixes []netip.Prefix) (*Guard, error) {
-	folder, err := guardFolder()
+	folder, err := newGuardFolder()
 	if err != nil {
 		return nil, err
 	}
-	ranger, err := newRanger(folder)
+	ranger, err := newRanger(folder.path)
 	if err != nil {
-		return nil, fmt.Errorf("scanner: guard: %w", errors.Join(err, os.RemoveAll(folder)))
+		return nil, fmt.Errorf("scanner: guard: %w", errors.Join(err, folder.remove()))
 	}
 	g := &Guard{ranger, folder}
 	for _, p := range prefixes {
@@ -38,25 +38,6 @@ func NewGuard(prefixes []netip.Prefix) (*Guard, error) {
 		}
 	}
 	return g, nil
-}
-
-// guardFolder makes a folder that nobody else has. A read-only or missing TMPDIR
-// is no reason not to scan. The error is that of the temporary folder.
-func guardFolder() (string, error) {
-	folder, err := os.MkdirTemp("", "guard-")
-	if err == nil {
-		return folder, nil
-	}
-	var elsewhere []string
-	if cache, cerr := os.UserCacheDir(); cerr == nil && os.MkdirAll(cache, 0o700) == nil {
-		elsewhere = append(elsewhere, cache)
-	}
-	for _, parent := range append(elsewhere, "/dev/shm") { // shm_overview(7): Linux only
-		if folder, err := os.MkdirTemp(parent, "dormant-guard-"); err == nil {
-			return folder, nil
-		}
-	}
-	return "", fmt.Errorf("scanner: guard: no temporary folder, want TMPDIR to name a writable one: %w", err)
 }
 
 // newRanger calls ipranger.New with folder as the temporary folder: New deletes
@@ -117,7 +98,7 @@ func (g *Guard) Check(p *Plan) error {
 
 // Close gives the temporary folder back. The guard must not be used after it.
 func (g *Guard) Close() error {
-	if err := errors.Join(g.ranger.Close(), os.RemoveAll(g.folder)); err != nil {
+	if err := errors.Join(g.ranger.Close(), g.folder.remove()); err != nil {
 		return fmt.Errorf("scanner: close guard: %w", err)
 	}
 	return nil

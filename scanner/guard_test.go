@@ -145,8 +145,8 @@ func TestGuardWithoutATemporaryFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(g.folder, cache) && filepath.Dir(g.folder) != "/dev/shm" {
-		t.Errorf("the guard is in %s, want the user's cache or /dev/shm", g.folder)
+	if !strings.HasPrefix(g.folder.path, cache) && filepath.Dir(g.folder.path) != "/dev/shm" {
+		t.Errorf("the guard is in %s, want the user's cache or /dev/shm", g.folder.path)
 	}
 	if !g.Contains(netip.MustParseAddr("10.0.0.9")) || g.Contains(netip.MustParseAddr("10.0.1.9")) {
 		t.Error("the guard does not hold 10.0.0.0/24")
@@ -154,8 +154,8 @@ func TestGuardWithoutATemporaryFolder(t *testing.T) {
 	if err := g.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(g.folder); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%s after Close: %v, want it gone", g.folder, err)
+	if _, err := os.Stat(g.folder.path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s after Close: %v, want it gone", g.folder.path, err)
 	}
 	if got := os.Getenv("TMPDIR"); filepath.Base(got) != "missing" {
 		t.Errorf("TMPDIR = %q after NewGuard", got)

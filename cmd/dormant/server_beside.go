@@ -44,7 +44,7 @@ func (f *fleetServer) page(s *server.Server) (*web.Server, error) {
 	}
 	c := web.Config{
 		Listen: f.o.web, Fleet: &office{s, f.authority}, Store: f.desk.store, Registry: reg, ProxyHeader: f.o.webHeader,
-		Version: version(), Log: f.a.log,
+		Version: shortVersion(), Log: f.a.log,
 		Ready: func(at net.Addr) { sayReady(f.a, "web page", f.scheme()+"://"+at.String()) },
 	}
 	if c.ProxyFrom, err = f.o.proxies(); err != nil {

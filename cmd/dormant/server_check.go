@@ -28,8 +28,8 @@ func newServerCheck(a *app) *cobra.Command {
 			d := &desk{a: a}
 			var faults []error
 			for _, j := range jobs.Jobs {
-				if err := d.check(j); err != nil {
-					faults = append(faults, fmt.Errorf("%s:%d: %w", args[0], j.Line, err))
+				if err := d.check(args[0], j); err != nil {
+					faults = append(faults, err)
 				}
 			}
 			if len(faults) > 0 {

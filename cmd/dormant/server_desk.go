@@ -46,13 +46,8 @@ func readStandards(j *server.Job) (s standards, err error) {
 	if j == nil {
 		j = &server.Job{}
 	}
-	if s.rules, err = fingerprint.Default(); err != nil {
+	if s.rules, err = overlaidRules(j.Rules); err != nil {
 		return s, err
-	}
-	if j.Rules != "" {
-		if s.rules, err = s.rules.Overlay(os.DirFS(j.Rules)); err != nil {
-			return s, fmt.Errorf("rules %s: %w", j.Rules, err)
-		}
 	}
 	if s.registry, err = loadRegistry(j.Registry); err != nil {
 		return s, err
@@ -61,23 +56,52 @@ func readStandards(j *server.Job) (s standards, err error) {
 	return s, err
 }
 
-// checkJob finds out before the first run what would keep one from being
-// judged or reported.
-func (d *desk) check(j *server.Job) error {
-	if _, err := readStandards(j); err != nil {
-		return fmt.Errorf("job %s: %w", j.Name, err)
+// overlaidRules returns the embedded rules, with those of a folder over them if
+// one is named.
+func overlaidRules(dir string) (*fingerprint.Rules, error) {
+	rules, err := fingerprint.Default()
+	if err != nil || dir == "" {
+		return rules, err
 	}
-	if _, err := d.tellers(j); err != nil {
-		return fmt.Errorf("job %s: %w", j.Name, err)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("rules %s: want a folder with *.yaml files", dir)
+	}
+	if rules, err = rules.Overlay(os.DirFS(dir)); err != nil {
+		return nil, fmt.Errorf("rules %s: %w", dir, err)
+	}
+	return rules, nil
+}
+
+// check finds out before the first run what would keep one from being judged or
+// reported. name is the jobs file.
+func (d *desk) check(name string, j *server.Job) error {
+	var faults []error
+	fault := func(value string, err error) {
+		what := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "--policy: "), "--") // here it is a key and no flag
+		faults = append(faults, fmt.Errorf("server: %s:%d: job %s: %s", name, j.LineOf(value), j.Name, what))
+	}
+	if _, _, err := loadPolicy(j.Policy, ""); err != nil {
+		fault(j.Policy, err)
+	}
+	if _, err := loadRegistry(j.Registry); err != nil {
+		fault(j.Registry, err)
+	}
+	if _, err := overlaidRules(j.Rules); err != nil {
+		fault(j.Rules, err)
+	}
+	for _, u := range j.Notify {
+		if _, err := newTeller(d.a, &tellOptions{url: u}); err != nil {
+			fault(u, err)
+		}
 	}
 	for _, pattern := range j.Outputs {
 		if dir := filepath.Dir(pattern); !strings.ContainsAny(dir, "{}") {
 			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-				return fmt.Errorf("job %s: output %s: want a folder that is there", j.Name, pattern)
+				fault(pattern, fmt.Errorf("output %s: want a folder that is there", pattern))
 			}
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 func (d *desk) tellers(j *server.Job) ([]*teller, error) {
@@ -138,10 +162,9 @@ func (s *recorded) Close() error {
 	return s.recorder.Close()
 }
 
-// Report writes the outputs of a stored run and tells whom it concerns.
+// Report writes the outputs of a stored run and tells whom it concerns. Nobody
+// waits for somebody else's webhook.
 func (d *desk) Report(ctx context.Context, r *server.Run, j *server.Job) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if j == nil {
 		d.a.log.WarnContext(ctx, "the job is not in the jobs file any more: its run is stored, and nobody is told", "run", r.ID, "job", r.Job)
 		return nil
@@ -155,11 +178,20 @@ func (d *desk) Report(ctx context.Context, r *server.Run, j *server.Job) error {
 		return err
 	}
 	var found outcome
-	if err := d.write(ctx, r, j, run, reg, &found); err != nil {
+	if err := d.writeInTurn(ctx, r, j, run, reg, &found); err != nil {
+		return err
+	}
+	d.tell(ctx, j, run, &found)
+	return nil
+}
+
+func (d *desk) writeInTurn(ctx context.Context, r *server.Run, j *server.Job, run history.Run, reg *registry.Registry, found *outcome) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.write(ctx, r, j, run, reg, found); err != nil {
 		return err
 	}
 	d.breaches += found.breaches
-	d.tell(ctx, j, run, &found)
 	return nil
 }
 

@@ -62,8 +62,8 @@ func runServer(ctx context.Context, a *app, o *serverOptions) error {
 	defer store.Close() //nolint:errcheck // what was stored is on the disk already
 	f.desk = &desk{a: a, store: store, tables: o.once}
 	for _, j := range f.jobs.Jobs {
-		if err := f.desk.check(j); err != nil {
-			return usageError("%s:%d: %w", o.config, j.Line, err)
+		if err := f.desk.check(o.config, j); err != nil {
+			return &exitError{exitUsage, err}
 		}
 	}
 	if len(o.bus.urls) > 0 {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 	"time"
@@ -49,7 +50,13 @@ type Job struct {
 	Outputs []string
 	Notify  []string // URLs; they hold secrets
 	Ticket  string
+
+	lines map[string]int // see LineOf
 }
+
+// LineOf returns the line of the file in which a value of Policy, Rules,
+// Registry, Outputs or Notify stands, that of the job where it is not known.
+func (j *Job) LineOf(value string) int { return cmp.Or(j.lines[value], j.Line) }
 
 // Ask is what is asked from one place.
 type Ask struct {

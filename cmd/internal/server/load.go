@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,25 @@ type fileJob struct {
 	Outputs   items          `yaml:"outputs"`
 	Notify    items          `yaml:"notify"`
 	Ticket    text           `yaml:"ticket"`
+}
+
+// line is the first line in which the job has something.
+func (f *fileJob) line() int {
+	first := 0
+	sooner := func(line int) {
+		if first == 0 || line > 0 && line < first {
+			first = line
+		}
+	}
+	for key := range f.Targets {
+		sooner(key.line)
+	}
+	for _, v := range reflect.ValueOf(*f).Fields() {
+		if t, is := v.Interface().(text); is {
+			sooner(t.line)
+		}
+	}
+	return first
 }
 
 // text is a plain value with its line, 0 when it is not there.
@@ -150,7 +170,7 @@ func Parse(name string, b []byte) (*Jobs, error) {
 		return nil, p.broken(err)
 	}
 	if dec.Decode(new(yaml.Node)) == nil {
-		return nil, fmt.Errorf("server: %s: a second document: want one", name)
+		return nil, fmt.Errorf("server: %s: a second document (---): want one", name)
 	}
 	jobs := p.jobs(&in)
 	if len(p.faults) > 0 {
@@ -171,8 +191,12 @@ type parser struct {
 	faults []fault
 }
 
+// fault adds one, but once: two vantages may come upon the same.
 func (p *parser) fault(line int, format string, args ...any) {
-	p.faults = append(p.faults, fault{max(line, 1), fmt.Sprintf(format, args...)})
+	f := fault{max(line, 1), fmt.Sprintf(format, args...)}
+	if !slices.Contains(p.faults, f) {
+		p.faults = append(p.faults, f)
+	}
 }
 
 // sorted returns the faults in the order of lines.
@@ -193,7 +217,21 @@ func (p *parser) broken(err error) error {
 			return fmt.Errorf("server: %s:%s: %s", p.name, line, after)
 		}
 	}
-	return fmt.Errorf("server: %s: %s", p.name, what)
+	return fmt.Errorf("server: %s:1: %s: want YAML", p.name, what)
+}
+
+// keys are those that a part of the file can have, by the name that the decoder
+// has for its type.
+func keys(kind string) []string {
+	var all []string
+	for _, part := range []any{file{}, fileSite{}, fileJob{}} {
+		if t := reflect.TypeOf(part); t.String() == kind {
+			for field := range t.Fields() {
+				all = append(all, field.Tag.Get("yaml"))
+			}
+		}
+	}
+	return all
 }
 
 // misfits takes over what the decoder says of keys and values that have no
@@ -206,8 +244,8 @@ func (p *parser) misfits(e *yaml.TypeError) {
 			line, what = 1, said
 		}
 		if key, ok := strings.CutPrefix(what, "field "); ok {
-			key, _, _ = strings.Cut(key, " not found in type ")
-			what = fmt.Sprintf("key %q is not known here", key)
+			key, kind, _ := strings.Cut(key, " not found in type ")
+			what = fmt.Sprintf("key %q is not known here: want %s", key, strings.Join(keys(kind), ", "))
 		}
 		if _, ok := strings.CutPrefix(what, "cannot unmarshal "); ok {
 			what = "has not the form that belongs here: want what the example shows"

@@ -71,6 +71,9 @@ func TestParse(t *testing.T) {
 	if j.Policy != "/etc/dormant/policy.yaml" || j.Rules != "/srv/rules" || len(j.Notify) != 1 || j.Ticket != "CHG-7" || j.Location.String() != "Europe/Berlin" {
 		t.Errorf("%+v", j)
 	}
+	if j.LineOf(j.Policy) != 24 || j.LineOf(j.Rules) != 25 || j.LineOf(j.Outputs[0]) != 26 || j.LineOf(j.Notify[0]) != 27 || j.LineOf("") != j.Line {
+		t.Errorf("lines %v", j.lines)
+	}
 	if got := Output(j.Outputs[0], &Run{Job: "nightly", Place: j.Asks[1].Place, Started: time.Date(2026, 11, 22, 2, 30, 0, 0, time.UTC)}); got != "/etc/dormant/nightly-hq-lan-2026-11-22.csv" {
 		t.Errorf("output %q", got)
 	}
@@ -105,7 +108,10 @@ func TestFaultsOfAFile(t *testing.T) {
 		{"no vantage", "version: 1\nsites: {hq: {}}", "f:2: site \"hq\" without vantages"},
 		{"a vantage twice", "version: 1\nsites: {hq: {vantages: [a, a]}}", `vantage "a" stands twice`},
 		{"a name", head + "  - name: ../x\n    targets: {hq: 10.0.0.1}", "f:4: job \"../x\""},
-		{"no name", head + "  - targets: {hq: 10.0.0.1}", "job \"\": want"},
+		{"no name", head + "  - targets: {hq: 10.0.0.1}", "f:4: job \"\": want"},
+		{"empty targets", head + "  - name: j\n    targets:\n      hq: []", "f:6: targets of \"hq\": none: want an address"},
+		{"not text", "\x00", "f:1: control characters are not allowed: want YAML"},
+		{"unknown key of a site", "version: 1\nsites: {hq: {vantage: lan}}", "f:2: key \"vantage\" is not known here: want vantages, exclude"},
 		{"twice", head + "  - {name: j, targets: {hq: 10.0.0.1}}\n  - {name: j, targets: {hq: 10.0.0.1}}", "f:5: job \"j\" stands in line 4, too"},
 		{"no targets", head + "  - name: j", "f:4: job \"j\" without targets"},
 		{"an unknown place", head + "  - name: j\n    targets: {hq/wan: 10.0.0.1}", "f:5: targets of \"hq/wan\""},
@@ -147,6 +153,10 @@ func TestFaultsOfAFile(t *testing.T) {
 		} else if !strings.HasPrefix(err.Error(), "server: f") {
 			t.Errorf("%s: %v does not name the file first", tt.name, err)
 		}
+	}
+	_, err := Parse("f", []byte(head+"  - name: j\n    targets: {hq: 8.8.8.0/24}"))
+	if n := strings.Count(err.Error(), "f:5: "); n != 1 {
+		t.Errorf("one fault at two vantages is said %d times: %v", n, err)
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml")); !os.IsNotExist(errorsRoot(err)) {
 		t.Errorf("Load of no file = %v", err)

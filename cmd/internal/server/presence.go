@@ -57,12 +57,13 @@ func (p *presence) take(o fleet.Origin, b fleet.Beat, now time.Time) {
 // online reports whether an agent that was seen so is there.
 func (p *presence) online(s seen, now time.Time) bool { return !s.left && now.Sub(s.at) < p.away }
 
-// anybody reports whether an agent of the place was there at some time since.
+// anybody reports whether an agent of the place was there at some time since:
+// one that was there just before and did not take its leave counts.
 func (p *presence) anybody(place fleet.Place, since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for w, s := range p.agents {
-		if w.Place == place && s.at.After(since) {
+		if w.Place == place && (s.at.After(since) || p.online(s, since)) {
 			return true
 		}
 	}

@@ -49,6 +49,9 @@ func (p *parser) jobs(in *file) *Jobs {
 	}
 	names := map[string]int{}
 	for i := range in.Jobs {
+		if in.Jobs[i].Name.line == 0 {
+			in.Jobs[i].Name.line = in.Jobs[i].line()
+		}
 		job := p.job(in, &in.Jobs[i], out.Sites)
 		if at, ok := names[job.Name]; ok {
 			p.fault(job.Line, "job %q stands in line %d, too", job.Name, at)
@@ -71,6 +74,7 @@ func (p *parser) job(in *file, f *fileJob, sites []Site) *Job {
 	p.sweep(f, &j.Sweep)
 	j.CatchUp = p.yes("catch_up", f.CatchUp, false)
 	j.Policy, j.Rules, j.Registry = p.path(f.Policy), p.path(f.Rules), p.path(f.Registry)
+	j.lines = map[string]int{j.Policy: f.Policy.line, j.Rules: f.Rules.line, j.Registry: f.Registry.line}
 	j.Asks = p.asks(in, f, sites)
 	for i := range j.Asks {
 		if n := (j.Asks[i].Addresses + j.ShardSize - 1) / max(j.ShardSize, 1); n > maxShards {
@@ -82,7 +86,7 @@ func (p *parser) job(in *file, f *fileJob, sites []Site) *Job {
 		if u, err := url.Parse(n.value); err != nil || u.Scheme == "" {
 			p.fault(n.line, "notify: want a URL such as https://hooks.example.com/x or slack://token@channel")
 		}
-		j.Notify = append(j.Notify, n.value)
+		j.Notify, j.lines[n.value] = append(j.Notify, n.value), n.line
 	}
 	return j
 }
@@ -217,6 +221,10 @@ func (p *parser) asks(in *file, f *fileJob, sites []Site) []Ask {
 	}
 	words := map[fleet.Place]texts{}
 	for _, key := range slices.SortedFunc(maps.Keys(f.Targets), byValue) {
+		if len(f.Targets[key]) == 0 {
+			p.fault(key.line, "targets of %q: none: want an address, a network or a range", key.value)
+			continue
+		}
 		places := placesOf(key.value, sites)
 		if len(places) == 0 {
 			p.fault(key.line, "targets of %q: want a site of this file, or one of its vantages as in hq/lan", key.value)
@@ -350,6 +358,7 @@ func (p *parser) outputs(f *fileJob, j *Job) {
 		if slices.Contains(j.Outputs, pattern) {
 			p.fault(t.line, "output %q stands twice", t.value)
 		}
+		j.lines[pattern] = t.line
 		j.Outputs = append(j.Outputs, pattern)
 	}
 }

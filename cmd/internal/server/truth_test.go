@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dormant/cmd/internal/fleet"
+	"dormant/cmd/internal/schedule"
 	"dormant/reports"
 	"dormant/scanner"
 )
@@ -255,4 +256,49 @@ func mustJSON(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return reports.Line(string(b))
+}
+
+// TestNoWindowBeforeTheDeadline: a run that cannot begin in time says so at once,
+// and does not blame agents that nobody would have asked.
+func TestNoWindowBeforeTheDeadline(t *testing.T) {
+	jobs := jobsOf(t, oneSite)
+	at := time.Now().UTC().Add(12 * time.Hour)
+	window, err := schedule.ParseWindow(at.Format("15:04") + "-" + at.Add(time.Hour).Format("15:04"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs.Jobs[0].Windows, jobs.Jobs[0].Location = []schedule.Window{window}, time.UTC
+	jobs.Jobs[0].Deadline = time.Hour
+	s, _ := startServer(t, Config{Jobs: jobs, Conn: startBroker(t, jobs.Places()...), Desk: newShelf(t)})
+	if err := s.Start(t.Context(), "j"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the run over", func() bool { return s.running() == 0 && len(s.Status().Runs) > 0 })
+	want := "2 shards were not done: 10.0.0.0/23; no window of the job opens before the deadline"
+	if r := s.Status().Runs[0]; r.State != fleet.RunIncomplete || strings.Join(r.Why, "; ") != want {
+		t.Errorf("%s: %q; want %q", r.State, r.Why, want)
+	}
+}
+
+// TestAnybody: an agent that was there when a run began was there, also if its
+// next beat had not come; one that had left or gone silent was not.
+func TestAnybody(t *testing.T) {
+	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name string
+		at   time.Time
+		left bool
+		want bool
+	}{
+		{"a beat before the start", start.Add(-5 * time.Second), false, true},
+		{"a beat after it", start.Add(time.Second), false, true},
+		{"took its leave", start.Add(-5 * time.Second), true, false},
+		{"silent for long", start.Add(-time.Hour), false, false},
+	} {
+		p := newPresence(time.Minute)
+		p.take(fleet.Origin{Place: hq(), Agent: "a1"}, fleet.Beat{Leaves: tt.left}, tt.at)
+		if got := p.anybody(hq(), start); got != tt.want {
+			t.Errorf("%s: anybody = %t; want %t", tt.name, got, tt.want)
+		}
+	}
 }

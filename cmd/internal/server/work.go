@@ -87,7 +87,7 @@ func (w *work) look(ctx context.Context) (over bool, err error) {
 		w.given = false
 		return false, w.sync(ctx, time.Time{})
 	case wait > 0 && !now.Add(wait).Before(w.c.run.Deadline):
-		w.why = w.absent("the window closed before the deadline")
+		w.why = w.shut(now)
 		return true, nil
 	case wait > 0:
 		return false, nil
@@ -111,6 +111,15 @@ func (w *work) opens(now time.Time) (wait time.Duration, until time.Time) {
 		until = deadline
 	}
 	return wait, until
+}
+
+// shut says why no window opens any more. Where none has been open, it makes no
+// difference who was there.
+func (w *work) shut(now time.Time) string {
+	if wait, _ := w.c.job.Opens(w.c.run.Started); w.c.run.Started.Add(wait).After(now) {
+		return "no window of the job opens before the deadline"
+	}
+	return w.absent("the window closed before the deadline")
 }
 
 // absent adds to a reason that nobody was there.

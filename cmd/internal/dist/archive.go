@@ -48,13 +48,12 @@ func tarMode(f File) int64 {
 	return mode
 }
 
-// Gzip returns data as gzip -n -9 leaves it: without a name and without a time.
+// Gzip returns data as gzip -n leaves it: without a name and without a time. The
+// best compression takes three times as long to save less than one percent of a program.
 func Gzip(data []byte) ([]byte, error) {
 	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	if err == nil {
-		_, err = w.Write(data)
-	}
+	w := gzip.NewWriter(&b)
+	_, err := w.Write(data)
 	if err == nil {
 		err = w.Close()
 	}

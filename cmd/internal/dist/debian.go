@@ -141,13 +141,13 @@ func (d *Debian) Content(p *Program, pages Pages, readme, notices []byte) (Files
 		all.Add("usr/share/doc/dormant/"+a.as+".gz", b)
 	}
 	all.Add("usr/share/doc/dormant/README.md", readme)
-	all.Add("usr/share/doc/dormant/copyright", []byte(copyright))
+	all.Add("usr/share/doc/dormant/copyright", fmt.Appendf(nil, copyright, d.At.Year()))
 	return all, nil
 }
 
 // copyright is the file that Debian wants. It names the licence that Debian has
-// in full.
-const copyright = `Copyright: the authors of dormant
+// in full; the year is that of the release.
+const copyright = `Copyright %d the authors of dormant
 License: Apache-2.0
 
 dormant is licensed under the Apache License, version 2.0; on Debian its text is

@@ -111,26 +111,22 @@ func (r *Release) files(ctx context.Context, b *Build, programs []*Program) (Fil
 		}
 		docs.Add(name, text)
 	}
-	var all Files
-	var modules []Module
-	var faults []error
-	for _, p := range programs {
-		of, err := b.Modules(ctx, p.Platform, p.Info)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		modules = append(modules, of...)
-		made, err := r.platform(b, p, of, docs, pages)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, made...)
+	made, modules, faults := make([]Files, len(programs)), make([][]Module, len(programs)), make([]error, len(programs))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0)) // each is one compression after the other
+	for i, p := range programs {
+		g.Go(func() error {
+			if modules[i], faults[i] = b.Modules(ctx, p.Platform, p.Info); faults[i] == nil {
+				made[i], faults[i] = r.platform(b, p, modules[i], docs, pages)
+			}
+			return nil // all faults are told
+		})
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(g.Wait(), errors.Join(faults...)); err != nil {
 		return nil, err
 	}
-	all.Add("THIRD_PARTY_LICENSES", Notices(modules))
+	all := slices.Concat(made...)
+	all.Add("THIRD_PARTY_LICENSES", Notices(slices.Concat(modules...)))
 	context, err := Container(programs)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	yaml "go.yaml.in/yaml/v3"
+	"dormant/registry/yamlfile"
 )
 
 //go:embed rules openers.yaml
@@ -74,10 +74,10 @@ func fresh() *Rules { return &Rules{search: LMSearch{Host: "dormant", Number: 1}
 // folder that is not there, or without such a file, is an error: whoever names
 // one expects rules from it.
 func (r *Rules) Overlay(fsys fs.FS) (*Rules, error) {
-	names, err := fs.Glob(fsys, "*.yaml")
-	if _, missing := fs.Stat(fsys, "."); missing != nil {
-		err = missing
+	if _, err := fs.Stat(fsys, "."); err != nil {
+		return nil, fmt.Errorf("fingerprint: rules: %w", pathless(err))
 	}
+	names, err := fs.Glob(fsys, "*.yaml")
 	if err != nil {
 		return nil, fmt.Errorf("fingerprint: rules: %w", err)
 	}
@@ -85,6 +85,14 @@ func (r *Rules) Overlay(fsys fs.FS) (*Rules, error) {
 		return nil, errors.New("fingerprint: rules: no *.yaml in the folder")
 	}
 	return r.overlay(fsys, ".")
+}
+
+// pathless takes "stat ." off an error: whoever named the folder knows its name.
+func pathless(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 // overlay reads the openers and the rules of dir at once: they can be at fault.
@@ -291,38 +299,19 @@ func open(fsys fs.FS, name string) (document, error) {
 	return doc, nil
 }
 
-// decode reads the text of a file strictly into out: one document, no unknown
-// key, none twice.
+// decode reads the text of a file strictly into out.
 func decode(name string, text []byte, out any) error {
-	d := yaml.NewDecoder(bytes.NewReader(text))
-	d.KnownFields(true)
-	if err := d.Decode(out); err != nil {
-		return yamlError(name, err)
-	}
-	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("fingerprint: %s: a second document: want one rule a file", name)
-	}
-	return nil
-}
-
-// yamlError gives every fault that the decoder found as one line of its own,
-// in the form file:line.
-func yamlError(name string, err error) error {
+	err := yamlfile.Decode(text, out)
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("fingerprint: %s: empty file", name)
 	}
-	lines := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
-	if t, ok := errors.AsType[*yaml.TypeError](err); ok {
-		lines = t.Errors
+	wrong, ok := errors.AsType[*yamlfile.Faults](err)
+	if !ok {
+		return err
 	}
 	var errs []error
-	for _, line := range lines {
-		number, text, ok := strings.Cut(strings.TrimPrefix(line, "line "), ": ")
-		if _, bad := strconv.Atoi(number); !ok || bad != nil {
-			errs = append(errs, fmt.Errorf("fingerprint: %s: %s", name, line))
-			continue
-		}
-		errs = append(errs, fmt.Errorf("fingerprint: %s:%s: %s", name, number, text))
+	for _, f := range wrong.List {
+		errs = append(errs, fmt.Errorf("fingerprint: %s:%d: %s", name, f.Line, f.Text))
 	}
 	return errors.Join(errs...)
 }
@@ -339,35 +328,13 @@ func (d document) errors(faults []fault) error {
 // line finds the line of "examples[2]" or "openers[0].hex"; where the key is
 // missing, that of the nearest one above it.
 func (d document) line(where string) int {
-	var root yaml.Node
-	if err := yaml.Unmarshal(d.data, &root); err != nil || len(root.Content) == 0 {
-		return 1 // it was decoded before: this cannot happen
-	}
-	node, line := root.Content[0], 1
+	var path []any
 	for part := range strings.SplitSeq(where, ".") {
 		key, index, _ := strings.Cut(strings.TrimSuffix(part, "]"), "[")
-		next := child(node, key)
-		if next == nil {
-			return line
-		}
-		node, line = next, next.Line
-		if i, err := strconv.Atoi(index); err == nil && i < len(node.Content) {
-			node = node.Content[i]
-			line = node.Line
+		path = append(path, key)
+		if i, err := strconv.Atoi(index); err == nil {
+			path = append(path, i)
 		}
 	}
-	return line
-}
-
-// child returns the value of key in a mapping, nil if there is none.
-func child(node *yaml.Node, key string) *yaml.Node {
-	if node == nil || node.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == key {
-			return node.Content[i+1]
-		}
-	}
-	return nil
+	return yamlfile.NewLines(d.data).Of(path...)
 }

@@ -46,9 +46,11 @@ func TestLoadFaults(t *testing.T) {
 	}{
 		{name: "good", text: goodRule},
 		{name: "empty", text: "", want: []string{"fingerprint: rules/a.yaml: empty file"}},
-		{name: "unknown key", text: goodRule + "colour: red\n", want: []string{"fingerprint: rules/a.yaml:11: field colour not found in type fingerprint.ruleFile"}},
+		{name: "unknown key", text: goodRule + "colour: red\n", want: []string{"fingerprint: rules/a.yaml:11: unknown key \"colour\": want id, service, product, version, cpe, verdict, reason, family, evidence, ports, on, inside, match, tell, flags, confirm, severity, hint, settle, note, sources, examples, not"}},
+		{name: "list for text", text: replace("product: P", "product: [P]"), want: []string{`fingerprint: rules/a.yaml:3: value "": want a text`}},
+		{name: "word for number", text: replace("points: 70", "points: many"), want: []string{`fingerprint: rules/a.yaml:5: value "many": want a whole number`}},
 		{name: "broken YAML", text: "id: [", want: []string{"fingerprint: rules/a.yaml:1: did not find expected node content"}},
-		{name: "two documents", text: goodRule + "---\nid: b\n", want: []string{"fingerprint: rules/a.yaml: a second document: want one rule a file"}},
+		{name: "two documents", text: goodRule + "---\nid: b\n", want: []string{`fingerprint: rules/a.yaml:11: a second document: want one, without a line "---" inside`}},
 		{name: "file name", text: replace("id: a", "id: b"), want: []string{`fingerprint: rules/a.yaml:1: id "b": want "a", the name of the file`}},
 		{name: "class", text: replace("known_service", "confirmed_c2"), want: []string{`fingerprint: rules/a.yaml:4: verdict "confirmed_c2": want license_manager, dev_server, known_service, open_shell, tunnel_or_proxy, possible_c2, middlebox, tarpit or unidentified`}},
 		{name: "points", text: replace("points: 70", "points: 99"), want: []string{"fingerprint: rules/a.yaml:5: evidence points 99: want 1 to 95 (weak 5-15, medium 25-40, specific 60-95)"}},
@@ -128,6 +130,8 @@ func TestOverlay(t *testing.T) {
 	}
 	if _, err := base.Overlay(os.DirFS("testdata/not-there")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing folder: %v, want that it does not exist", err)
+	} else if strings.Contains(err.Error(), "stat .") {
+		t.Errorf("a missing folder: %v, want no path but the one that was given", err)
 	}
 	names := func(r *Rules) (list []string) {
 		for _, rule := range r.All() {

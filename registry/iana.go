@@ -13,6 +13,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"dormant/registry/yamlfile"
 )
 
 // MaxIANA is the largest list that is read, in bytes: IANA's is about 1.1 MB.
@@ -132,7 +134,7 @@ func header(c *csv.Reader) error {
 	}
 	for i, want := range columns() {
 		if got[i] != want {
-			return fmt.Errorf("registry: IANA list: line 1: column %d is %q: want %q", i+1, clip(got[i]), want)
+			return fmt.Errorf("registry: IANA list: line 1: column %d is %q: want %q", i+1, yamlfile.Clip(got[i]), want)
 		}
 	}
 	return nil
@@ -154,7 +156,7 @@ func csvError(err error) error {
 func parseRow(f []string) (reg Registration, keep bool, err error) {
 	for i, s := range f {
 		if !utf8.ValidString(s) {
-			return reg, false, fmt.Errorf("%s %q: want UTF-8", columns()[i], clip(s))
+			return reg, false, fmt.Errorf("%s %q: want UTF-8", columns()[i], yamlfile.Clip(s))
 		}
 	}
 	first, last, numbered, err := parseNumbers(f[1])
@@ -174,7 +176,7 @@ func parseRow(f []string) (reg Registration, keep bool, err error) {
 	case "sctp", "dccp":
 		numbered = false
 	default:
-		return reg, false, fmt.Errorf("transport %q: want tcp, udp, sctp, dccp or nothing", clip(f[2]))
+		return reg, false, fmt.Errorf("transport %q: want tcp, udp, sctp, dccp or nothing", yamlfile.Clip(f[2]))
 	}
 	return reg, numbered && last > 0, nil
 }
@@ -192,7 +194,7 @@ func parseNumbers(s string) (first, last uint16, numbered bool, err error) {
 	x, errA := strconv.ParseUint(a, 10, 16)
 	y, errB := strconv.ParseUint(b, 10, 16)
 	if errA != nil || errB != nil || x > y {
-		return 0, 0, false, fmt.Errorf("port number %q: want a number up to 65535, or a range like 6000-6063", clip(s))
+		return 0, 0, false, fmt.Errorf("port number %q: want a number up to 65535, or a range like 6000-6063", yamlfile.Clip(s))
 	}
 	return uint16(x), uint16(y), true, nil
 }
@@ -220,15 +222,6 @@ func fold(s string) string {
 		return r
 	}, s)
 	return strings.Join(strings.Fields(s), " ")
-}
-
-// clip shortens a foreign text for an error line.
-func clip(s string) string {
-	const most = 60 // bytes
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }
 
 // LoadIANA reads a list from a file: IANA's own, or one that Save stored. The

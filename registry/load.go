@@ -1,16 +1,14 @@
 package registry
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"dormant/registry/yamlfile"
 )
 
 // document is one file of dossiers.
@@ -94,14 +92,13 @@ func Load(fsys fs.FS) (*Registry, error) {
 // where each number was told, and grows.
 func parseFile(name string, text []byte, told map[uint16]string) (part Registry, faults []error) {
 	var doc document
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
-	if err := dec.Decode(&doc); err != nil && err != io.EOF {
-		return part, yamlFaults(name, err)
-	}
-	if err := dec.Decode(&document{}); err != io.EOF {
-		return part, []error{fmt.Errorf("registry: %s: more than one document: want one, without a line \"---\" inside", name)}
-	}
+	err := yamlfile.Decode(text, &doc)
+	if wrong, ok := errors.AsType[*yamlfile.Faults](err); ok {
+		for _, f := range wrong.List {
+			faults = append(faults, fmt.Errorf("registry: %s:%d: %s", name, f.Line, f.Text))
+		}
+		return part, faults
+	} // a file that holds nothing lacks its ports
 	c := &checker{name: name, raw: text, sources: doc.Sources}
 	part.checks = c.checks(doc.Checks)
 	if len(doc.Ports) == 0 {

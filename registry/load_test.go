@@ -41,7 +41,7 @@ func TestLoadFaults(t *testing.T) {
 		{"no ports", goodStanza, "sources: {wiki: our wiki}\nports: []\n", `registry: own.yaml:2: ports "": want at least one port`},
 		{"told twice", goodStanza, goodStanza + goodStanza[strings.Index(goodStanza, "  - port"):],
 			`registry: own.yaml:9: port "9000": want a number that is told once, it is already told in own.yaml`},
-		{"second document", goodStanza, goodStanza + "---\n" + goodStanza, `registry: own.yaml: more than one document: want one, without a line "---" inside`},
+		{"second document", goodStanza, goodStanza + "---\n" + goodStanza, `registry: own.yaml:9: a second document: want one, without a line "---" inside`},
 		{"empty", goodStanza, "", `registry: own.yaml:1: ports "": want at least one port`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

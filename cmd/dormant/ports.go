@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"dormant/registry"
@@ -237,7 +238,7 @@ func showPorts(a *app, reg *registry.Registry, wanted []portArg, format string) 
 	case format == "csv":
 		return portsCSV(a.stdout, views)
 	case listing:
-		return portsTable(a.stdout, views)
+		return portsTable(a.stdout, views, width(a.stdout))
 	}
 	columns := 80
 	if c := width(a.stdout); c > 0 {
@@ -255,17 +256,40 @@ func showPorts(a *app, reg *registry.Registry, wanted []portArg, format string) 
 	return nil
 }
 
-func portsTable(w io.Writer, views []portView) error {
+// portsTable writes one line a port, in columns characters where they are known:
+// what it is goes on in the next line, and where that would be too narrow, the
+// date of the registration is left out. 0 columns are as many as it takes.
+func portsTable(w io.Writer, views []portView, columns int) error {
+	const since, what, narrow = 4, 5, 20 // two columns, and the least for the second in characters
+	header := []string{"PORT", "ON", "STATUS", "REGISTERED AS", "SINCE", "WHAT IT IS"}
+	rows := [][]string{header}
+	for _, v := range views {
+		name, date := "", ""
+		if len(v.Registrations) > 0 {
+			name, date = v.Registrations[0].Service, v.Registrations[0].Registered
+		}
+		rows = append(rows, []string{strconv.Itoa(int(v.Port)), onWhat(v.Entry), string(v.Status), dash(name), dash(date), v.Title})
+	}
+	if columns > 0 {
+		room := columns - 1
+		for i := range what {
+			room -= widest(rows, i) + 2 // two spaces between columns
+		}
+		if room < narrow {
+			room += widest(rows, since) + 2
+			for i := range rows {
+				rows[i] = slices.Delete(rows[i], since, since+1)
+			}
+		}
+		rows = wrapLast(rows, max(room, narrow))
+	}
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.AppendHeader(table.Row{"PORT", "ON", "STATUS", "REGISTERED AS", "SINCE", "WHAT IT IS"})
-	for _, v := range views {
-		name, since := "", ""
-		if len(v.Registrations) > 0 {
-			name, since = v.Registrations[0].Service, v.Registrations[0].Registered
-		}
-		t.AppendRow(table.Row{v.Port, onWhat(v.Entry), v.Status, dash(name), dash(since), v.Title})
+	t.AppendHeader(tableRow(rows[0]))
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, Align: text.AlignRight}})
+	for _, row := range rows[1:] {
+		t.AppendRow(tableRow(row))
 	}
 	for line := range strings.Lines(t.Render()) {
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
@@ -277,6 +301,24 @@ func portsTable(w io.Writer, views []portView) error {
 		return err
 	}
 	return nil
+}
+
+// widest is how many characters column i needs.
+func widest(rows [][]string, i int) int {
+	most := 0
+	for _, row := range rows {
+		most = max(most, text.StringWidth(row[i]))
+	}
+	return most
+}
+
+// wrapLast breaks the last cell of each row into lines of at most room characters.
+func wrapLast(rows [][]string, room int) [][]string {
+	for _, row := range rows {
+		last := &row[len(row)-1]
+		*last = text.WrapSoft(*last, room)
+	}
+	return rows
 }
 
 // onWhat names the transports of a dossier.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"dormant/fingerprint"
 	"dormant/registry"
+	"dormant/registry/yamlfile"
 )
 
 // maxFile bounds a policy, in bytes.
@@ -105,18 +105,15 @@ func Load(name string) (*Policy, error) {
 
 // Parse reads the text of a policy; name is for messages.
 func Parse(name string, text []byte) (*Policy, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
 	var in file
 	p := parser{name: name}
-	err := dec.Decode(&in)
-	if e, ok := errors.AsType[*yaml.TypeError](err); ok { // the rest is decoded
-		p.misfits(e)
-	} else if err != nil {
-		return nil, fmt.Errorf("policy: %s: %s", name, strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n", " "))
-	}
-	if dec.Decode(new(yaml.Node)) == nil {
-		return nil, fmt.Errorf("policy: %s: a second document: want one", name)
+	if wrong, ok := errors.AsType[*yamlfile.Faults](yamlfile.Decode(text, &in)); ok { // nothing at all is a file without version
+		for _, f := range wrong.List {
+			p.fault(f.Line, "%s", f.Text)
+		}
+		if wrong.Broken {
+			return nil, errors.Join(p.faults...)
+		}
 	}
 	p.number(&in, text)
 	return p.policy(&in)
@@ -132,39 +129,14 @@ func (p *parser) fault(line int, format string, args ...any) {
 	p.faults = append(p.faults, fmt.Errorf("policy: %s:%d: %s", p.name, line, fmt.Sprintf(format, args...)))
 }
 
-// misfits takes over what the decoder says of keys and values that have no
-// place, each as "line 3: …".
-func (p *parser) misfits(e *yaml.TypeError) {
-	for _, text := range e.Errors {
-		where, what, _ := strings.Cut(strings.TrimPrefix(text, "line "), ": ")
-		line, err := strconv.Atoi(where)
-		if err != nil {
-			line, what = 1, text
-		}
-		if key, ok := strings.CutPrefix(what, "field "); ok {
-			key, _, _ = strings.Cut(key, " not found in type ")
-			what = fmt.Sprintf("key %q is not known here", key)
-		}
-		p.fault(line, "%s", what)
-	}
-}
-
 // number finds the lines of rules and waivers, which decoding forgets.
 func (p *parser) number(in *file, text []byte) {
-	var doc yaml.Node
-	if yaml.Unmarshal(text, &doc) != nil || len(doc.Content) == 0 {
-		return // it was decoded before: cannot be
+	lines := yamlfile.NewLines(text)
+	for i := range in.Rules {
+		in.Rules[i].line = lines.Of("rules", i)
 	}
-	m := doc.Content[0].Content
-	for i := 0; i+1 < len(m); i += 2 {
-		for k, item := range m[i+1].Content {
-			switch {
-			case m[i].Value == "rules" && k < len(in.Rules):
-				in.Rules[k].line = item.Line
-			case m[i].Value == "waivers" && k < len(in.Waivers):
-				in.Waivers[k].line = item.Line
-			}
-		}
+	for i := range in.Waivers {
+		in.Waivers[i].line = lines.Of("waivers", i)
 	}
 }
 

@@ -123,12 +123,12 @@ func TestParseFaults(t *testing.T) {
 		want     []string
 	}{
 		{"no version", "rules: []", []string{"p.yaml:1: version 0"}},
-		{"unknown key", "version: 1\nrulez: []", []string{`p.yaml:2: key "rulez" is not known here`}},
-		{"unknown key in a rule", "version: 1\nrules:\n  - adress: 10.0.0.1\n    expected: no", []string{`p.yaml:3: key "adress" is not known here`}},
-		{"unknown key, and others", "version: 1\nrules:\n  - {adress: x, port: 1, expected: no}\n  - {port: 0/tcp, expected: no}", []string{`p.yaml:3: key "adress"`, `p.yaml:4: port "0/tcp"`}},
-		{"no number", "version: one\nrules: []", []string{"p.yaml:1: cannot unmarshal"}},
-		{"not YAML", "version: 1\n  x: [", []string{"p.yaml: line"}},
-		{"empty", "", []string{"p.yaml: EOF"}},
+		{"unknown key", "version: 1\nrulez: []", []string{`p.yaml:2: unknown key "rulez": want version, default, vantages, rules, waivers`}},
+		{"unknown key in a rule", "version: 1\nrules:\n  - adress: 10.0.0.1\n    expected: no", []string{`p.yaml:3: unknown key "adress": want name, `}},
+		{"unknown key, and others", "version: 1\nrules:\n  - {adress: x, port: 1, expected: no}\n  - {port: 0/tcp, expected: no}", []string{`p.yaml:3: unknown key "adress"`, `p.yaml:4: port "0/tcp"`}},
+		{"no number", "version: one\nrules: []", []string{`p.yaml:1: value "one": want a whole number`}},
+		{"not YAML", "version: 1\n  x: [", []string{"p.yaml:2: "}},
+		{"empty", "", []string{"p.yaml:1: version 0"}},
 		{"several faults", "version: 1\nrules:\n  - address: 10.0.0.1/8\n    expected: maybe\n  - {port: 0/tcp, expected: no}\n",
 			[]string{`p.yaml:3: address "10.0.0.1/8"`, `p.yaml:3: expected "maybe": want yes, no or unknown`, `p.yaml:5: port "0/tcp"`}},
 		{"matches everything", "version: 1\nrules:\n  - expected: no", []string{"p.yaml:3: matches everything"}},
@@ -138,7 +138,7 @@ func TestParseFaults(t *testing.T) {
 		{"name twice", "version: 1\nrules:\n  - {name: a, port: 1, expected: no}\n  - {name: a, port: 2, expected: no}", []string{`p.yaml:4: name "a" stands in line 3, too`}},
 		{"waiver", "version: 1\nwaivers:\n  - {port: 1947, expires: tomorrow}", []string{`p.yaml:3: expires "tomorrow"`, "without reason or owner"}},
 		{"two documents", "version: 1\n---\nversion: 1\n", []string{"a second document"}},
-		{"nested list", "version: 1\nrules:\n  - {port: [[1]], expected: no}", []string{"line 3: want plain values"}},
+		{"nested list", "version: 1\nrules:\n  - {port: [[1]], expected: no}", []string{"p.yaml:3: want plain values"}},
 	} {
 		_, err := policy.Parse("p.yaml", []byte(tt.in))
 		for _, want := range tt.want {

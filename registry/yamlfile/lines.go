@@ -1,0 +1,53 @@
+package yamlfile
+
+import "go.yaml.in/yaml/v3"
+
+// Lines finds the lines of keys in a text that was decoded before. The zero
+// value says 1 for everything.
+type Lines struct{ root *yaml.Node }
+
+// NewLines parses the text once more.
+func NewLines(text []byte) Lines {
+	var doc yaml.Node
+	if yaml.Unmarshal(text, &doc) != nil || len(doc.Content) == 0 {
+		return Lines{} // it was decoded before, so it parses
+	}
+	return Lines{doc.Content[0]}
+}
+
+// Of returns the line of what stands at path, keys (string) and indexes (int)
+// from the root: of the value, or of the deepest thing above it that is there.
+func (l Lines) Of(path ...any) int {
+	if l.root == nil {
+		return 1
+	}
+	n, line := l.root, l.root.Line
+	for _, step := range path {
+		for n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		next := child(n, step)
+		if next == nil {
+			break
+		}
+		n, line = next, next.Line
+	}
+	return line
+}
+
+// child returns the value under a key (string) or an index (int), else nil.
+func child(n *yaml.Node, step any) *yaml.Node {
+	switch s := step.(type) {
+	case int:
+		if n.Kind == yaml.SequenceNode && s < len(n.Content) {
+			return n.Content[s]
+		}
+	case string:
+		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == s {
+				return n.Content[i+1]
+			}
+		}
+	}
+	return nil
+}

@@ -146,17 +146,40 @@ func (s *Store) Count(ctx context.Context, q Query) (uint64, error) {
 	return sum, nil
 }
 
+// CountOnce counts as Count does, and a port that several of the runs found
+// once: for runs of one place that looked at the same addresses.
+func (s *Store) CountOnce(ctx context.Context, q Query) (n uint64, err error) {
+	if len(q.Runs) < 2 {
+		return s.Count(ctx, q)
+	}
+	var c conditions
+	var rows []string
+	for i := range q.Runs {
+		rows = append(rows, c.arg(q.Runs[i].row))
+	}
+	c.terms = append(c.terms, "run IN ("+strings.Join(rows, ", ")+")")
+	q.choose(&c)
+	err = s.db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT DISTINCT key FROM finding`+c.where()+`) f`, c.args...).Scan(&n)
+	return n, s.explain(err)
+}
+
 // conditions are those of q on the findings of one run.
 func (q *Query) conditions(run *Run) conditions {
 	var c conditions
 	c.compare("run", "=", run.row)
+	q.choose(&c)
+	return c
+}
+
+// choose adds the conditions of q on what was found.
+func (q *Query) choose(c *conditions) {
 	var verdicts []string
 	for _, v := range q.Verdicts {
 		verdicts = append(verdicts, v.String())
 	}
-	among(&c, "verdict", verdicts)
-	among(&c, "severity", q.Severities)
-	among(&c, "expected", q.Expected)
+	among(c, "verdict", verdicts)
+	among(c, "severity", q.Severities)
+	among(c, "expected", q.Expected)
 	if q.Prefix.IsValid() {
 		from, to := keyRange(q.Prefix)
 		c.compare("key", ">=", from)
@@ -172,7 +195,6 @@ func (q *Query) conditions(run *Run) conditions {
 	for _, word := range strings.Fields(searched(q.Text)) {
 		c.terms = append(c.terms, "words LIKE "+c.arg("%"+likeText(word)+"%")+" ESCAPE '!'")
 	}
-	return c
 }
 
 // likeText is the pattern of LIKE that means the text itself.

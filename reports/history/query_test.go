@@ -99,6 +99,9 @@ func testSearch(t *testing.T, s *history.Store) {
 				if n, err := s.Count(t.Context(), q); err != nil || n != uint64(len(want)) {
 					t.Errorf("Count = %d, %v; want %d", n, err, len(want))
 				}
+				if n, err := s.CountOnce(t.Context(), q); err != nil || n != uint64(len(tt.want)) {
+					t.Errorf("CountOnce = %d, %v; want %d", n, err, len(tt.want))
+				}
 			}
 		})
 	}

@@ -181,7 +181,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, p *findingsPage) {
 			s.broken(w, r, err)
 			return
 		}
-		p.Scope = "in the newest " + map[bool]string{true: "run", false: "runs"}[len(q.Runs) == 1] + " of " + plural(len(q.Runs), "place")
+		p.Scope = "in " + plural(len(q.Runs), "run") + ": the newest of each place and job"
 	}
 	p.Runs = q.Runs
 	if len(q.Runs) > 0 {

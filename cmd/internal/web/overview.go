@@ -26,6 +26,7 @@ type overviewPage struct {
 	Facts   []fact
 	Running []progress
 	Places  []point
+	Total   totals
 	Short   []history.Run // current runs that are incomplete
 	Wrong   string        // why the history's part is missing
 }
@@ -45,6 +46,9 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 		p.Places, err = s.points(r.Context(), runs)
 	}
 	if err == nil {
+		p.Total, err = s.totals(r.Context(), runs)
+	}
+	if err == nil {
 		p.First, err = s.gravest(r.Context(), runs)
 	}
 	if err != nil { // what the fleet says is shown all the same: the fault may be the database
@@ -60,26 +64,65 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "overview.html", p)
 }
 
+// totals are what is open now, over all places.
+type totals struct{ Open, Breaches, Grave, C2, Shells uint64 }
+
+// totals counts what the runs found. A port that two jobs look at is open once.
+func (s *Server) totals(ctx context.Context, runs []history.Run) (t totals, err error) {
+	type at struct{ site, vantage string }
+	places := map[at][]history.Run{}
+	for _, r := range runs {
+		places[at{r.Site, r.Vantage}] = append(places[at{r.Site, r.Vantage}], r)
+	}
+	for _, there := range places {
+		if len(there) == 1 { // counted already
+			n, err := s.config.Store.Tally(ctx, there[0])
+			if err != nil {
+				return t, err
+			}
+			p := point{Tally: n}
+			t.Open, t.Breaches, t.Grave = t.Open+n.Open, t.Breaches+n.Breaches(), t.Grave+p.High()
+			t.C2, t.Shells = t.C2+p.Count(fingerprint.PossibleC2), t.Shells+p.Count(fingerprint.OpenShell)
+			continue
+		}
+		for _, sum := range []struct {
+			n *uint64
+			q history.Query
+		}{
+			{&t.Open, history.Query{}},
+			{&t.Breaches, history.Query{Expected: []string{"no"}}},
+			{&t.Grave, history.Query{Severities: []string{"high", "critical"}}},
+			{&t.C2, history.Query{Verdicts: []fingerprint.Class{fingerprint.PossibleC2}}},
+			{&t.Shells, history.Query{Verdicts: []fingerprint.Class{fingerprint.OpenShell}}},
+		} {
+			sum.q.Runs = there
+			n, err := s.config.Store.CountOnce(ctx, sum.q)
+			if err != nil {
+				return t, err
+			}
+			*sum.n += n
+		}
+	}
+	return t, nil
+}
+
 // sum writes the sentence and the numbers at the top.
 func (p *overviewPage) sum(st *fleet.Status) {
-	var open, breaches, c2, shells, grave uint64
-	for i := range p.Places {
-		at := &p.Places[i]
-		open += at.Tally.Open
-		breaches += at.Tally.Breaches()
-		c2 += at.Count(fingerprint.PossibleC2)
-		shells += at.Count(fingerprint.OpenShell)
-		grave += at.High()
-	}
 	sites := sitesOf(st)
 	online, enrolled := 0, 0
 	for _, one := range sites {
 		online, enrolled = online+one.Online, enrolled+one.Wanted
 	}
+	known := func(n uint64) string { // a 0 would be an all-clear
+		if p.Wrong != "" {
+			return "\u2013"
+		}
+		return number(n)
+	}
 	p.Facts = []fact{
-		{number(breaches), "against the policy", "/breaches"},
-		{number(grave), "of high severity", "/findings?severity=high"},
-		{number(open), "ports open", "/findings"},
+		{known(p.Total.Breaches), "against the policy", "/breaches"},
+		{known(p.Total.Grave), "of high severity", "/findings?severity=high"},
+		{known(p.Total.Open), "ports open", "/findings"},
 		{fmt.Sprintf("%d of %d", online, enrolled), "agents online", "/sites"},
 		{number(len(p.Running)), "runs under way", "/runs"},
 	}
@@ -92,9 +135,9 @@ func (p *overviewPage) sum(st *fleet.Status) {
 			parts = append(parts, number(n)+" "+many)
 		}
 	}
-	say(breaches, "port open against the policy", "ports open against the policy")
-	say(c2, "possible command-and-control listener", "possible command-and-control listeners")
-	say(shells, "open shell", "open shells")
+	say(p.Total.Breaches, "port open against the policy", "ports open against the policy")
+	say(p.Total.C2, "possible command-and-control listener", "possible command-and-control listeners")
+	say(p.Total.Shells, "open shell", "open shells")
 	say(uint64(len(p.Dead)), "shard that nobody could measure", "shards that nobody could measure")
 	say(uint64(len(p.Away)), "agent away", "agents away")
 	say(uint64(len(p.Faults)), "fault of the server", "faults of the server")

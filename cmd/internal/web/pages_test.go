@@ -5,8 +5,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"dormant/cmd/internal/fleet"
+	"dormant/reports"
 	"dormant/reports/sinktest"
 
 	"golang.org/x/net/html"
@@ -34,7 +36,7 @@ func TestPages(t *testing.T) {
 			"3 h behind", "hq", "1 of 1 agent online", "probe-hq", "online", "shard 7 of run", "8,123 of 36,864 probes, 12 open", "sends by afpacket", "right", "Revoke probe-hq",
 			"probe-old", "revoked", "lab", "no agent is enrolled"}, not: []string{"Revoke probe-old"}},
 		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "running", "0 3 1 * *", "nightly-branch", "Start now", "in 17 h", "by-hand", "only by hand"}},
-		{name: "runs", path: "/runs", code: 200, want: []string{"hq/lan", "running", "26 of 64 done, 1 failed", "hq/dmz", "waiting", "Stored", "2026-11-22 03:00:00", "branch/lan"}},
+		{name: "runs", path: "/runs", code: 200, want: []string{"hq/lan", "running", "26 of 64 done, 1 failed", "hq/dmz", "waiting", "Stored", "2026-11-22 03:00:00", "branch/lan", "nightly-branch", "monthly-hq"}},
 		{name: "runs of a site", path: "/runs?site=branch", code: 200, want: []string{"branch/lan", id(12), id(11)}, not: []string{id(9)}},
 		{name: "runs from a wrong place", path: "/runs?before=yesterday", code: 400, want: []string{"begin at its first page"}},
 		{name: "run under way", path: "/runs/" + id(900), code: 200, want: []string{"hq/lan", "job monthly-hq", "Under way", "995,328 of 2,359,296 targets",
@@ -45,7 +47,7 @@ func TestPages(t *testing.T) {
 		{name: "no run", path: "/runs/" + id(77), code: 404, want: []string{"There is no run of that name"}},
 		{name: "a part of a run's name", path: "/runs/s_0193a5b0", code: 404},
 		{name: "the word last", path: "/runs/last", code: 404},
-		{name: "findings", path: "/findings", code: 200, want: []string{"in the newest runs of 3 places", "10.0.1.24", "475/tcp", "known service", "OpenSSH 9.6", "hq/dmz"}},
+		{name: "findings", path: "/findings", code: 200, want: []string{"in 3 runs: the newest of each place and job", "10.0.1.24", "475/tcp", "known service", "OpenSSH 9.6", "hq/dmz"}},
 		{name: "findings by verdict", path: "/findings?verdict=open_shell", code: 200, want: []string{"10.0.1.21", "open shell"}, not: []string{"OpenSSH"}},
 		{name: "findings by severity", path: "/findings?severity=high&site=hq", code: 200, want: []string{"10.0.1.21", "10.0.1.23"}, not: []string{"OpenSSH"}},
 		{name: "findings by port", path: "/findings?port=5093", code: 200, want: []string{"10.0.1.26", "5093/udp", "2001:db8::5", "5093/tcp"}, not: []string{"OpenSSH"}},
@@ -225,6 +227,20 @@ func TestActions(t *testing.T) {
 	for _, want := range []string{`msg="job started from the web page" job=by-hand by=token from=127.0.0.1`, `msg="agent revoked from the web page" agent=probe-hq by=token`} {
 		if !strings.Contains(w.log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, w.log)
+		}
+	}
+}
+
+// TestTwoJobsSeeOnePort: what two jobs found at one place is there once.
+func TestTwoJobsSeeOnePort(t *testing.T) {
+	w := newWorld(t, nil)
+	w.month(t)
+	shell := sinktest.Findings()[1]
+	w.record(t, id(20), fleet.Place{Site: "hq", Vantage: "lan"}, "weekly-hq", now().Add(-time.Hour), nil, []reports.Finding{shell})
+	text := words(t, w.get(t, w.login(t), "/", nil).body)
+	for _, want := range []string{"1 port open against the policy", "1 open shell,", "weekly-hq"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the overview does not say %q: %s", want, text)
 		}
 	}
 }

@@ -17,6 +17,7 @@ type Store interface {
 	Base(ctx context.Context, r history.Run) (history.Run, bool, error)
 	Search(ctx context.Context, q history.Query) (history.Page, error)
 	Count(ctx context.Context, q history.Query) (uint64, error)
+	CountOnce(ctx context.Context, q history.Query) (uint64, error)
 	Tally(ctx context.Context, run history.Run) (history.Tally, error)
 	Changes(ctx context.Context, run history.Run) (base string, changes map[history.Kind]uint64, err error)
 	History(ctx context.Context, f history.RunFilter, t scanner.Target) ([]history.Look, error)

@@ -103,8 +103,45 @@ func cronField(s string, low, top int, names []string) (set uint64, err error) {
 }
 
 // Next returns the first moment after t that the expression names, in t's
-// location, and the zero time if there is none within five years.
+// location, and the zero time if there is none within five years. A time of day
+// that clocks pass over in spring is made up for right after the gap, unless the
+// expression names every hour, which comes soon enough: as in Debian's crontab(5).
 func (c Cron) Next(t time.Time) time.Time {
+	next := c.next(t)
+	if c.hour == everyHour || next.IsZero() {
+		return next
+	}
+	for {
+		_, change := t.ZoneBounds()
+		if change.IsZero() || !change.Before(next) {
+			return next
+		}
+		if c.skippedAt(change) {
+			return change
+		}
+		t = change
+	}
+}
+
+// everyHour is what the hour field * reads as.
+const everyHour = 1<<24 - 1
+
+// skippedAt reports whether the expression names a time that clocks pass over
+// when they are changed.
+func (c Cron) skippedAt(change time.Time) bool {
+	_, from := change.Add(-time.Second).Zone()
+	_, to := change.Zone()
+	end := change.Add(time.Duration(to) * time.Second).UTC() // as the clock on the wall says
+	for wall := change.Add(time.Duration(from) * time.Second).UTC(); wall.Before(end); wall = wall.Add(time.Minute) {
+		if c.month&(1<<wall.Month()) != 0 && c.dayMatches(wall) && c.hour&(1<<wall.Hour()) != 0 && c.minute&(1<<wall.Minute()) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// next is Next for clocks that are not changed.
+func (c Cron) next(t time.Time) time.Time {
 	t = t.Truncate(time.Minute).Add(time.Minute)
 	for end := t.AddDate(5, 0, 0); t.Before(end); {
 		switch {

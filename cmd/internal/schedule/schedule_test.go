@@ -139,3 +139,37 @@ func FuzzParseCron(f *testing.F) {
 		}
 	})
 }
+
+// TestCronInSpring: a time that clocks pass over is made up for, once, right
+// after the gap.
+func TestCronInSpring(t *testing.T) {
+	for _, tt := range []struct{ name, zone, cron, after, want string }{
+		{"in the gap", "Europe/Berlin", "30 2 * * *", "2027-03-27 02:30", "2027-03-28 03:00"},
+		{"once", "Europe/Berlin", "30 2 * * *", "2027-03-28 03:00", "2027-03-29 02:30"},
+		{"before the gap", "Europe/Berlin", "30 1 * * *", "2027-03-27 12:00", "2027-03-28 01:30"},
+		{"behind the gap", "Europe/Berlin", "0 3 * * *", "2027-03-27 12:00", "2027-03-28 03:00"},
+		{"every hour", "Europe/Berlin", "30 * * * *", "2027-03-28 01:30", "2027-03-28 03:30"},
+		{"another day", "Europe/Berlin", "30 2 1 * *", "2027-03-27 12:00", "2027-04-01 02:30"},
+		{"only then", "Europe/Berlin", "30 2 28 3 *", "2026-12-01 00:00", "2027-03-28 03:00"},
+		{"a gap at midnight", "America/Santiago", "30 0 * * *", "2026-09-05 12:00", "2026-09-06 01:00"},
+		{"half an hour", "Australia/Lord_Howe", "15 2 * * *", "2026-10-03 12:00", "2026-10-04 02:30"},
+		{"in autumn", "Europe/Berlin", "30 3 * * *", "2026-10-24 12:00", "2026-10-25 03:30"},
+		{"no changes", "UTC", "30 2 * * *", "2027-03-27 12:00", "2027-03-28 02:30"},
+	} {
+		in, err := time.LoadLocation(tt.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := time.ParseInLocation("2006-01-02 15:04", tt.after, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := schedule.ParseCron(tt.cron)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Next(after).Format("2006-01-02 15:04"); got != tt.want {
+			t.Errorf("%s: %s after %s in %s = %s; want %s", tt.name, tt.cron, tt.after, tt.zone, got, tt.want)
+		}
+	}
+}

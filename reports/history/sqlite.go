@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -53,7 +54,7 @@ func openSQLite(path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("history: %s: %w", path, err)
 	}
-	return &Store{db: db, name: path, dialect: sqliteFile{path}}, nil
+	return &Store{db: db, name: path, dialect: sqliteFile{path}, writing: &sync.Mutex{}}, nil
 }
 
 // dsn names the file and what every connection to it sets: a commit is on the

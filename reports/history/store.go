@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,6 +21,10 @@ type Store struct {
 	// patience is how long a recorder tries to reach a database that was lost.
 	patience time.Duration
 	tryFor   time.Duration // bounds each try; 0: it ends by itself
+	// writing lets the recorders of this process take turns, nil where the database
+	// sees to that. SQLite has one writer at a time and no queue: of ten that write
+	// all the time, some would wait until they give up.
+	writing *sync.Mutex
 	// Asked for every change of a difference: prepared once.
 	detailOf, seenAt *sql.Stmt
 }
@@ -188,6 +193,10 @@ func (s *Store) try(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.tryFor)
 		defer cancel()
+	}
+	if s.writing != nil {
+		s.writing.Lock()
+		defer s.writing.Unlock()
 	}
 	return s.change(ctx, func(tx *sql.Tx) error { return fn(ctx, tx) })
 }

@@ -10,7 +10,7 @@ RUNS     ?= 5
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(if $(shell command -v $$(go env CC) 2>/dev/null),-race)
 
-.PHONY: help build demo demo-sites test net vet fuzz bench beside-nmap beside-nmap-programs rules golden cover dist dist-again dist-check clean FORCE
+.PHONY: help build demo demo-sites test net vet fuzz bench bench-fleet beside-nmap beside-nmap-programs rules golden cover dist dist-again dist-check clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: ## the Go benchmarks, with allocations
 bench-peers: $(BIN) $(ISOLATE) ## RUNS=5 alternated runs against Debian's masscan and zmap, in a network of its own: the ratio table (RUNS=1: two minutes)
 	@CGO_ENABLED=0 go build -o bin/benchlab ./cmd/internal/benchlab
 	@$(ISOLATE) bin/benchlab -runs $(RUNS) -dormant $(BIN) -jobs '$(JOBS)'
+
+bench-fleet: $(BIN) $(ISOLATE) ## one agent against two, and 100 agents with a million findings to one server, with SQLite and with PostgreSQL (half an hour)
+	DORMANT_BENCH_FLEET=1 DORMANT_BIN=$(CURDIR)/$(BIN) go test -count=1 -v -timeout 60m -exec $(ISOLATE) -run 'TestFleet(Throughput|Scale)' ./cmd/dormant
 
 beside-nmap: $(ISOLATE) ## the table of the README: nmap and this program on the same running programs (minutes)
 	DORMANT_BESIDE_NMAP=1 go test -count=1 -v -exec $(ISOLATE) -run TestBesideNmap ./cmd/dormant

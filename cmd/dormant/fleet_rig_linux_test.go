@@ -45,6 +45,7 @@ type fleetRig struct {
 // rigSite is a site with its agent.
 type rigSite struct {
 	place fleet.Place
+	name  string     // of the agent
 	here  *netlab.NS // of the agent: up0 leads to the server, lan0 to the site
 	net   *netlab.NS
 	dir   string // credential and state of the agent
@@ -111,7 +112,7 @@ func newFleetRig(t *testing.T) *fleetRig {
 // site makes a site with what it serves.
 func (r *fleetRig) site(name string, number int, want map[string]string) *rigSite {
 	r.t.Helper()
-	s := &rigSite{place: fleet.Place{Site: name, Vantage: "lan"}, here: netlab.New(r.t), net: netlab.New(r.t), dir: filepath.Join(r.dir, name), want: want}
+	s := &rigSite{place: fleet.Place{Site: name, Vantage: "lan"}, name: name + "-1", here: netlab.New(r.t), net: netlab.New(r.t), dir: filepath.Join(r.dir, name), want: want}
 	netlab.Join(r.hub, "to-"+name, s.here, "up0")
 	r.hub.Addr("to-"+name, fmt.Sprintf("10.90.%d.1/24", number))
 	s.here.Addr("up0", fmt.Sprintf("10.90.%d.2/24", number))
@@ -248,7 +249,7 @@ func (r *fleetRig) startServer(prelude string) {
 func (r *fleetRig) enroll(s *rigSite) {
 	r.t.Helper()
 	token, err := exec.Command("dormant", "server", "token", "--state", r.state, "--quiet",
-		"--agent", s.place.Site+"-1", "--site", s.place.Site, "--vantage", s.place.Vantage).Output()
+		"--agent", s.name, "--site", s.place.Site, "--vantage", s.place.Vantage).Output()
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -154,6 +154,24 @@ func TestEveryPackageHasOneDoc(t *testing.T) {
 	}
 }
 
+// TestInternalsAreExplained: cmd/dormant/doc.go is the one place that says what
+// the folders of cmd/internal are for.
+func TestInternalsAreExplained(t *testing.T) {
+	doc, err := os.ReadFile("dormant/doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir("internal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && !strings.Contains(string(doc), "//\t  "+e.Name()+" ") {
+			t.Errorf("cmd/dormant/doc.go does not say what cmd/internal/%s is for", e.Name())
+		}
+	}
+}
+
 func TestFilesAreSmall(t *testing.T) {
 	for _, s := range sources(t) {
 		lines := strings.Count(string(s.text), "\n")

@@ -163,7 +163,7 @@ func (i *Identifier) Identify(ctx context.Context, o scanner.Observation) (Evide
 	if !again || err != nil {
 		return ev, err
 	}
-	if sleep(ctx, i.cfg.RepeatAfter) != nil {
+	if scanner.Sleep(ctx, i.cfg.RepeatAfter) != nil {
 		ev.Status = StatusCancelled
 		return ev, nil
 	}

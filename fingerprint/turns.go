@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"dormant/scanner"
 )
 
 // turns lets at most one connection at a time go to each host. Those who wait
@@ -79,26 +81,11 @@ func (t *turns) pause(ctx context.Context, h *host) error {
 	if t.gap > 1 {
 		wait += time.Duration(h.rng.Int64N(int64(t.gap / 2)))
 	}
-	return sleep(ctx, wait-time.Since(h.ended))
+	return scanner.Sleep(ctx, wait-time.Since(h.ended))
 }
 
 // giveBack ends the turn. The gap counts from now.
 func (t *turns) giveBack(h *host) {
 	h.ended = time.Now()
 	h.turn <- struct{}{}
-}
-
-// sleep waits for d, or until ctx ends: then it returns its error.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

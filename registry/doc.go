@@ -49,10 +49,6 @@
 // 3588/tcp without wanting to know of 3588/udp. Lookup still asks for the
 // transport, so that a dossier of tcp alone claims nothing for udp.
 //
-// Values are decoded strictly into types first; the tree of nodes is built only
-// when there is a fault to locate. Decoding the tree itself would be one pass,
-// but the library loses the strictness for unknown keys there.
-//
 // The imported list is stored in IANA's own columns and read by the same
 // parser: one format, one fuzz target, and the user may put the original file
 // in its place. Rows of sctp and dccp and names without a port are left out.

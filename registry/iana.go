@@ -8,12 +8,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"dormant/registry/durable"
 	"dormant/registry/yamlfile"
 )
 
@@ -257,28 +257,12 @@ func (n *IANA) Save(path string) (err error) {
 	}()
 	err = errors.Join(n.Encode(f), f.Chmod(0o644), f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(dir)
+		err = durable.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("registry: save IANA list: %w", err)
 	}
 	return nil
-}
-
-// syncDir makes a rename in dir last. Windows cannot sync a folder, and does
-// not need to.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Encode writes the rows that were kept as CSV in IANA's columns: ParseIANA

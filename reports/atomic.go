@@ -8,7 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
+
+	"dormant/registry/durable"
 )
 
 // atomicFile is written beside its final name and takes it only when complete.
@@ -113,13 +114,13 @@ func (a *atomicFile) Commit() error {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(a.f.Name(), a.final)
+		err = durable.Rename(a.f.Name(), a.final)
 	}
 	if err != nil {
 		_ = os.Remove(a.f.Name()) // the first error says more
 		return outputError(a.final, err)
 	}
-	return syncDir(filepath.Dir(a.final))
+	return nil
 }
 
 // Abort removes the temporary file; nothing else has changed.
@@ -129,25 +130,6 @@ func (a *atomicFile) Abort() error {
 		return err
 	}
 	return os.Remove(a.f.Name())
-}
-
-// syncDir makes a rename in dir outlast a power cut.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // folders cannot be synced there
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return outputError(dir, err)
-	}
-	err = d.Sync()
-	if e := d.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return outputError(dir, err)
-	}
-	return nil
 }
 
 // Check finds out whether path could be written, as the user that runs this,

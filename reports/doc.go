@@ -44,6 +44,11 @@
 // The rows of CSV, JSON and nmap's XML keep the order of addresses, by which
 // other programs join them; the column expected says no there.
 //
+// The column mac_vendor is reserved and stays empty. IEEE's list of prefixes is
+// public, but no licence that is stated with it lets a program carry it along,
+// and asking a service for a name would tell strangers what stands in the network.
+// Who has the list can join it to the column mac.
+//
 // Sink.Close takes no context, so Sorted delivers under one of its own: what
 // was found is written also when the run was interrupted.
 //

@@ -24,7 +24,7 @@ type Finding struct {
 	IP             netip.Addr
 	Hostname       string
 	MAC            string // "00:1a:…", on-link only
-	MACVendor      string
+	MACVendor      string // reserved: no scan fills it, see doc.go
 	Transport      registry.Proto
 	Port           uint16
 	IANAName       string // the registry's claim, never evidence

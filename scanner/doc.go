@@ -114,4 +114,8 @@
 // added. New runs in a private temporary folder, because it deletes old folders
 // of others. The names of addresses are kept in Ranges: ipranger loses a name
 // that is part of another.
+//
+// The Guard's library keeps a small database in a folder. A process that is
+// killed leaves it behind, so the folder is held by a lock that goes with the
+// process, and the next run removes the folders of the same user that nobody holds.
 package scanner

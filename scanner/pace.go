@@ -25,6 +25,21 @@ const (
 	maxHostSlots = 1 << 20 // 8 MiB
 )
 
+// Sleep waits for d, or until ctx ends: then it returns its error.
+func Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // batchSize returns how many probes are sent at once at limit: at most most,
 // and at most what batchTime holds.
 func batchSize(limit rate.Limit, most int) int {

@@ -1,5 +1,3 @@
-// Command dormant sweeps networks for ports that are registered and dormant,
-// and finds out what really answers there.
 package main
 
 import (

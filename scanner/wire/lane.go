@@ -123,7 +123,7 @@ func (b *Backend) drain(ctx context.Context, f *iface, l *lane, batch []scanner.
 			return fmt.Errorf("wire: send on %s: %w", f.name, err)
 		case errors.Is(err, ErrBusy) && waited < patience:
 			b.sendRetries.Add(1)
-			if err := pause(ctx, wait); err != nil {
+			if err := scanner.Sleep(ctx, wait); err != nil {
 				l.keep(done)
 				return err
 			}

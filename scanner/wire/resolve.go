@@ -173,7 +173,7 @@ func (b *Backend) byKernel(ctx context.Context, r *route) (mac [6]byte, ok bool,
 		if mac, ok = cached[r.iface.withZone(r.hop.gateway)]; ok || time.Now().After(end) {
 			return mac, ok, nil
 		}
-		if err := pause(ctx, longWait*10); err != nil {
+		if err := scanner.Sleep(ctx, longWait*10); err != nil {
 			return mac, false, err
 		}
 	}
@@ -283,7 +283,7 @@ func (b *Backend) sendRequests(ctx context.Context, f *iface, frames [][]byte) e
 			return fmt.Errorf("wire: ask for neighbours on %s: %w", f.name, err)
 		case errors.Is(err, ErrBusy) && wait < patience:
 			b.sendRetries.Add(1)
-			if err := pause(ctx, wait); err != nil {
+			if err := scanner.Sleep(ctx, wait); err != nil {
 				return err
 			}
 			wait *= 2

@@ -159,15 +159,3 @@ func (b *Backend) fault(ctx context.Context, t scanner.Target) error {
 		return ctx.Err()
 	}
 }
-
-// pause waits for d or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -3,7 +3,8 @@ package disk
 import (
 	"errors"
 	"os"
-	"path/filepath"
+
+	"dormant/registry/durable"
 )
 
 // ErrLocked is returned by Lock for a file that another process holds.
@@ -24,8 +25,8 @@ func Replace(path string, b []byte) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(part, path); err != nil {
-		return err
-	}
-	return SyncDir(filepath.Dir(path))
+	return durable.Rename(part, path)
 }
+
+// SyncDir brings to the disk which files a folder has.
+func SyncDir(dir string) error { return durable.SyncDir(dir) }

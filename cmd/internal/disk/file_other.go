@@ -8,6 +8,3 @@ import "os"
 func Lock(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 }
-
-// SyncDir does nothing: folders cannot be synced here.
-func SyncDir(string) error { return nil }

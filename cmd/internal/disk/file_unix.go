@@ -24,12 +24,3 @@ func Lock(path string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// SyncDir makes a rename in dir outlast a power cut.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -197,31 +197,30 @@ func (s *Server) start(ctx context.Context, a *admission) error {
 	a.begin(n)
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	started := make(chan struct{})
-	go func() { // ends when the store was read
-		defer close(started)
+	var starting sync.WaitGroup
+	up := make(chan struct{})
+	starting.Go(func() { // ends when the store was read, and connections are taken or ctx is over
 		n.Start()
-	}()
-	up := make(chan bool, 1)
-	go func() { // ends with started, or some milliseconds later
-		<-started
-		up <- n.ReadyForConnections(5 * time.Second)
-	}()
+		for ctx.Err() == nil {
+			if n.ReadyForConnections(100 * time.Millisecond) {
+				close(up)
+				return
+			}
+		}
+	})
 	select {
 	case err = <-log.fatal:
 	case <-ctx.Done():
 		err = ctx.Err()
-	case ok := <-up:
-		if !ok {
-			err = errors.New("it does not take connections")
-		}
+	case <-up:
 	}
 	if err == nil {
 		err = a.share(n)
 	}
 	if err != nil {
+		cancel()
 		n.Shutdown()
-		<-started
+		starting.Wait()
 		n.WaitForShutdown()
 		return fmt.Errorf("broker: start: %w", err)
 	}

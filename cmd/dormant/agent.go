@@ -47,6 +47,7 @@ less than --grace, else gives it back; told twice it ends at once.`,
 		Example: `  dormant agent enroll "$TOKEN"
   sudo dormant agent --rate 2000 --never-scan /etc/dormant/printers.txt
   sudo dormant agent --vantage lan=eth1 --vantage dmz=10.9.0.5
+  dormant agent example > agent.yaml; sudo dormant agent --config agent.yaml
   dormant agent --server tls://nats.example.net:4222 --creds hq.creds --agent hq-1 --site hq --vantage lan`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,7 +55,7 @@ less than --grace, else gives it back; told twice it ends at once.`,
 		},
 	}
 	o.addFlags(cmd.Flags())
-	cmd.AddCommand(newAgentEnroll(a))
+	cmd.AddCommand(newAgentEnroll(a), newAgentExample(a))
 	return cmd
 }
 
@@ -111,7 +112,12 @@ func runAgent(ctx context.Context, a *app, o *agentOptions) error {
 	defer kill(nil)
 	defer onSecondSignal(func() { kill(errTwice) })()
 	a.log.Info("agent started", "agent", who.Agent, "site", who.Site, "vantages", strings.Join(who.Vantages, ","), "spool", cfg.Spool)
-	return agentEnd(worker.Run(working, ctx.Done()))
+	defer context.AfterFunc(ctx, func() { a.log.Info("told to end: the shard at hand is finished or given back", "grace", o.grace) })()
+	err = worker.Run(working, ctx.Done())
+	if err == nil {
+		a.log.Info("agent ended, nothing is left here", "agent", who.Agent)
+	}
+	return agentEnd(err)
 }
 
 // errTwice is why an agent ends at once.

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"net"
 	"net/netip"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"dormant/cmd/internal/broker"
+	"dormant/cmd/internal/web"
 )
 
 // serverOptions are the flags of the server.
@@ -113,6 +115,13 @@ func (o *serverOptions) check() error {
 		return usageError("--web-tls-cert and --web-tls-key: want both")
 	case o.web == "" && (o.webHeader != "" || len(o.webFrom) > 0 || o.webCert != "" || o.webToken != ""):
 		return usageError("--web-…: want --web ADDRESS with it")
+	case o.web != "":
+		if err := web.CheckListen(o.web, o.webCert != ""); err != nil {
+			return &exitError{exitUsage, err}
+		}
+	}
+	if _, _, err := net.SplitHostPort(o.metrics); o.metrics != "" && err != nil {
+		return usageError("--metrics %q: want ADDRESS:PORT such as 127.0.0.1:9470", o.metrics)
 	}
 	return nil
 }

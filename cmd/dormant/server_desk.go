@@ -181,6 +181,9 @@ func (d *desk) Report(ctx context.Context, r *server.Run, j *server.Job) error {
 	if err := d.writeInTurn(ctx, r, j, run, reg, &found); err != nil {
 		return err
 	}
+	if _, _, err := d.store.Changes(ctx, run); err != nil { // kept for the page, which else counts them when somebody looks
+		d.a.log.WarnContext(ctx, "the changes of a run could not be counted ahead", "run", run.ID, "error", err)
+	}
 	d.tell(ctx, j, run, &found)
 	return nil
 }

@@ -211,11 +211,18 @@ func (f *fleetServer) enrolled() ([]fleet.AgentStatus, error) {
 
 // end says in the exit code of --once how the runs went.
 func (f *fleetServer) end(ctx context.Context, s *server.Server) error {
+	st := s.Status()
 	if !f.o.once {
+		open := 0
+		for i := range st.Runs {
+			if state := st.Runs[i].State; state != fleet.RunComplete && state != fleet.RunIncomplete {
+				open++
+			}
+		}
+		f.a.log.InfoContext(ctx, "server ended", "runs to go on with", open)
 		return nil
 	}
 	var why []string
-	st := s.Status()
 	for i := range st.Runs {
 		switch r := &st.Runs[i]; r.State {
 		case fleet.RunComplete:

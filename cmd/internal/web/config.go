@@ -79,12 +79,18 @@ func (c *Config) check() error {
 	if c.Listen == "" {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
+	return CheckListen(c.Listen, c.TLS != nil)
+}
+
+// CheckListen returns why a page is not served at an address, host:port, secure
+// with TLS: it can be asked before anything else is begun.
+func CheckListen(address string, secure bool) error {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("web: --web %q: want ADDRESS:PORT such as 127.0.0.1:8470: %w", c.Listen, err)
+		return fmt.Errorf("web: --web %q: want ADDRESS:PORT such as 127.0.0.1:8470: %w", address, err)
 	}
-	if c.TLS == nil && !isLoopback(host) {
-		return fmt.Errorf("web: --web %s can be reached from other machines and has no TLS: give a certificate, or listen on 127.0.0.1 behind a proxy", c.Listen)
+	if !secure && !isLoopback(host) {
+		return fmt.Errorf("web: --web %s can be reached from other machines and has no TLS: give a certificate (--web-tls-cert, --web-tls-key), or listen on 127.0.0.1 behind a proxy", address)
 	}
 	return nil
 }

@@ -134,6 +134,9 @@ func (s *Server) missed(ctx context.Context, j *Job) error {
 		return nil
 	}
 	note := "the run that was due at " + due.Format(time.DateTime) + " was missed: no server was running"
+	if j.CatchUp && !j.Blacked(now) {
+		note += "; it was made up for"
+	}
 	s.log.WarnContext(ctx, "a run was missed while no server was running", "job", j.Name, "due", due.Format(time.RFC3339), "catch_up", j.CatchUp)
 	err := s.remember(ctx, j.Name, func(st *jobState) { st.Due, st.note = now, note })
 	if err != nil || !j.CatchUp || j.Blacked(now) {

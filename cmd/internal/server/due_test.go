@@ -139,6 +139,9 @@ func TestMissedRun(t *testing.T) {
 			stop()
 			s, stop = startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk})
 			until(t, "the missed run is said", func() bool { return strings.Contains(s.Status().Jobs[0].Note, "was missed") })
+			if got := strings.Contains(s.Status().Jobs[0].Note, "made up for"); got != tt.catchUp {
+				t.Errorf("note %q", s.Status().Jobs[0].Note)
+			}
 			until(t, "the runs are there", func() bool { return len(s.Status().Runs) == tt.runs })
 			stop()
 			s, _ = startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk})
@@ -198,5 +201,26 @@ func TestWindowCloses(t *testing.T) {
 	}
 	if n, _ := items(); n != 1 {
 		t.Errorf("%d items; want the one that is not done", n)
+	}
+}
+
+// TestNextPassesOverBlackouts: what is shown as the next time is one at which
+// the job will run.
+func TestNextPassesOverBlackouts(t *testing.T) {
+	for _, tt := range []struct{ name, cron, blackout, want string }{
+		{"none", "* * * * *", "2026-12-25", "2026-11-22T12:01:00Z"},
+		{"today", "* * * * *", "2026-11-22", "2026-11-23T00:00:00Z"},
+		{"until January", "30 2 * * *", "2026-11-01..2027-01-02", "2027-01-03T02:30:00Z"},
+		{"its only day", "0 3 * * sun", "sun", "0001-01-01T00:00:00Z"},
+	} {
+		b, err := schedule.ParseBlackoutIn(tt.blackout, time.UTC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := &Job{Cron: tt.cron, Blackouts: []schedule.Blackout{b}, Location: time.UTC}
+		now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+		if got := (&Server{}).next(j, &jobState{}, now).Format(time.RFC3339); got != tt.want {
+			t.Errorf("%s: next %s; want %s", tt.name, got, tt.want)
+		}
 	}
 }

@@ -167,10 +167,25 @@ func (s *Server) Status() fleet.Status {
 	return out
 }
 
-// next is when the job comes next by itself. mu is held.
+// next is when the job comes next by itself, zero also where a blackout has no
+// end in sight. mu is held.
 func (s *Server) next(j *Job, st *jobState, now time.Time) time.Time {
 	if len(s.cfg.Once) > 0 {
 		return time.Time{}
 	}
-	return j.Next(now, st.Due)
+	next := j.Next(now, st.Due)
+	for tries := 0; j.Blacked(next); tries++ {
+		if next.IsZero() || tries == maxBlacked {
+			return time.Time{}
+		}
+		if j.Cron != "" {
+			year, month, day := next.In(j.Location).Date()
+			next = time.Date(year, month, day+1, 0, 0, 0, 0, j.Location).Add(-time.Second) // a blackout is whole days
+		}
+		next = j.Next(next, next)
+	}
+	return next
 }
+
+// maxBlacked bounds how many times in a row are looked at that a blackout covers.
+const maxBlacked = 1000

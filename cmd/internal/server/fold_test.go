@@ -327,3 +327,25 @@ func FuzzCut(f *testing.F) {
 func v4(n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }
+
+// TestCoverageTellsExclusions: what the jobs file excludes and what the site
+// spares stand in the same column.
+func TestCoverageTellsExclusions(t *testing.T) {
+	jobs, err := Parse("f", []byte("version: 1\nsites: {hq: {vantages: [lan], exclude: [10.0.0.4/30]}}\njobs: [{name: j, targets: {hq: 10.0.0.0/24}, exclude: 10.0.0.200, ports: 1947/tcp}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := newRun(jobs.Jobs[0], &jobs.Jobs[0].Asks[0], time.Now(), 1)
+	f := newFold(run)
+	_, done := outcomeOf(*run.shard(1, 1, f.shards[0].prefixes, time.Time{}), "a", nil)
+	done.Spared = []netip.Prefix{netip.MustParsePrefix("10.0.0.16/31")}
+	done.Outcome.Scan.Subnets = []scanner.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Targets: 249, Probed: 249}}
+	done.Outcome.Scan.Targets -= 2
+	done.Outcome.Scan.Filtered -= 2
+	done.Outcome.Scan.Addresses -= 2
+	take(t, f, "a", fleet.Message{Done: &done})
+	out := f.outcome("")
+	if len(out.Scan.Subnets) != 1 || out.Scan.Subnets[0].ExcludedAddresses != 4+1+2 || out.Scan.Subnets[0].Targets != 249 {
+		t.Errorf("coverage %+v", out.Scan.Subnets)
+	}
+}

@@ -37,6 +37,7 @@ func (f *fold) outcome(why string) pipeline.Outcome {
 		m.reason(cmp.Or(s.dead, why))
 	}
 	out := m.finish(missing)
+	out.Scan.Exclude(f.run.excluded(), len(f.run.Ports))
 	out.Scan.Exclude(f.spared(), len(f.run.Ports))
 	return out
 }

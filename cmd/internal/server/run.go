@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"dormant/cmd/internal/fleet"
 	"dormant/registry"
+	"dormant/scanner"
 )
 
 // Run is one run of a job at one place: what it asks, which does not change
@@ -64,6 +66,15 @@ func (r *Run) Asked() ([]netip.Prefix, error) {
 		return nil, fmt.Errorf("server: run %s: %w", r.ID, err)
 	}
 	return set.Prefixes(), nil
+}
+
+// excluded returns what the jobs file took out of the targets.
+func (r *Run) excluded() []netip.Prefix {
+	ranges, err := scanner.ParseRanges(context.Background(), scanner.RangeSpec{Targets: r.Targets, Exclude: r.Excluded}) // no name is looked up
+	if err != nil {
+		return nil // cannot be: it was read when the run began
+	}
+	return ranges.ExcludedPrefixes()
 }
 
 // Addresses counts what the run asks.

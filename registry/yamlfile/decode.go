@@ -68,8 +68,8 @@ func faultOf(text []byte, said string, out any) Fault {
 	position := regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): `)
 	// The decoder counts the lines of its parser's faults from 0, of all others from 1.
 	fromZero := regexp.MustCompile(`^did not find expected (',' or|key|'-' indicator|node content|<)`)
-	unknown := regexp.MustCompile(`^field (.*) not found in type (.*)$`)
-	wrong := regexp.MustCompile("(?s)^cannot unmarshal !!\\S+(?: `(.*)`)? into (.*)$")
+	unknown := regexp.MustCompile(`(?s)^field (.*) not found in type (.*)$`)
+	wrong := regexp.MustCompile("(?s)^cannot unmarshal \\S*(?: `(.*)`)? into (.*)$")
 	line := 1
 	if m := position.FindStringSubmatch(said); m != nil {
 		line, _ = strconv.Atoi(m[1]) // digits, as the pattern says

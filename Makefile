@@ -38,8 +38,8 @@ demo-sites: $(BIN) ## server and two agents over two emulated sites, without roo
 
 test: $(ISOLATE) ## every test, each package in a network namespace of its own without a way out
 	@if ! $(ISOLATE) true; then echo "make test: no network namespaces here: running on plain loopback, the namespace tests are skipped" >&2; \
-	  go test $(RACE) -shuffle=on ./...; \
-	else go test $(RACE) -shuffle=on -exec $(ISOLATE) ./...; fi
+	  go test $(RACE) -shuffle=on -timeout 20m ./...; \
+	else go test $(RACE) -shuffle=on -timeout 20m -exec $(ISOLATE) ./...; fi
 
 net: $(ISOLATE) ## the namespace tests only; fails where namespaces are forbidden
 	DORMANT_REQUIRE_NETNS=1 go test -count=1 -exec $(ISOLATE) ./scanner/... ./cmd/...
@@ -50,10 +50,12 @@ vet: ## gofmt, go vet, staticcheck (all checks), go mod tidy
 	go tool staticcheck -checks all ./...
 	go mod tidy -diff
 
-fuzz: ## every fuzz target for FUZZTIME (default 30s)
-	@go list ./... | while read -r pkg; do \
-	  { go test -list '^Fuzz' "$$pkg" 2>/dev/null | grep '^Fuzz' || true; } | while read -r target; do \
-	    echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; done; done
+fuzz: ## every fuzz target for FUZZTIME (default 30s); a package is built once for all of its targets
+	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
+	grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r pkg; do \
+	  go test -c -fuzz=. -o $$dir/fuzz.test "$$pkg"; \
+	  (cd "$$pkg" && $$dir/fuzz.test -test.list '^Fuzz') | grep '^Fuzz' | while read -r target; do echo "== $$pkg $$target"; \
+	    (cd "$$pkg" && $$dir/fuzz.test -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) -test.fuzzcachedir $$dir/cache); done; done
 
 bench: ## the Go benchmarks, with allocations
 	go test -run '^$$' -bench . -benchmem ./...

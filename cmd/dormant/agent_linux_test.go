@@ -229,6 +229,7 @@ func TestAgentEndToEnd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
+	t.Parallel() // it waits, most of the time
 	here, there := netlab.Pair(t, "scan0", "net0")
 	here.Addr("scan0", "10.66.1.1/24")
 	there.Addr("net0", "10.66.1.2/24", "10.66.1.10/24", "10.66.1.11/24", "10.66.1.13/24")

@@ -176,6 +176,7 @@ func TestScanFindsExactlyWhatIsThere(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
+	t.Parallel() // it waits, most of the time
 	n := newNetwork(t)
 	heard := n.there.Capture("net0")
 	for run := range 10 {
@@ -194,6 +195,7 @@ func TestScanNamesWhatIsThere(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
+	t.Parallel() // it waits, most of the time
 	n := newNetwork(t)
 	heard := n.there.Capture("net0")
 	started := time.Now()

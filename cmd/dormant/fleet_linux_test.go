@@ -255,6 +255,7 @@ func deliveredTwice(r *fleetRig) {
 			r.t.Fatal(err)
 		}
 	}
+	r.until("work in the queue", func() bool { return r.queued() > 0 })
 	items := 0
 	r.with(func(_ *nats.Conn, js jetstream.JetStream) {
 		work, err := js.Stream(r.t.Context(), fleet.WorkStream)
@@ -282,13 +283,18 @@ func deliveredTwice(r *fleetRig) {
 		}
 	})
 	r.complete("slow", r.hq, run, "10.66.1.0/27")
-	r.until("an empty work queue", func() (empty bool) {
-		r.with(func(_ *nats.Conn, js jetstream.JetStream) {
-			ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
-			defer cancel()
-			s, err := js.Stream(ctx, fleet.WorkStream)
-			empty = err == nil && s.CachedInfo().State.Msgs == 0
-		})
-		return empty
+	r.until("an empty work queue", func() bool { return r.queued() == 0 })
+}
+
+// queued returns how many work items the broker holds, -1 when it does not say.
+func (r *fleetRig) queued() (items int) {
+	items = -1
+	r.with(func(_ *nats.Conn, js jetstream.JetStream) {
+		ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
+		defer cancel()
+		if s, err := js.Stream(ctx, fleet.WorkStream); err == nil {
+			items = int(s.CachedInfo().State.Msgs)
+		}
 	})
+	return items
 }

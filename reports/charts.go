@@ -41,7 +41,7 @@ func verdictBars(t *tally) []bar {
 		label := className(c)
 		bars = append(bars, bar{
 			Label: label, Query: label, Total: number(n), Words: label + ": " + plural(n, "open port"),
-			Parts: []part{{Width: share(n, top), Mark: markOfClass(c), Title: label + ": " + number(n)}},
+			Parts: []part{{Width: share(n, top), Mark: MarkOf(c), Title: label + ": " + number(n)}},
 		})
 	}
 	return bars
@@ -74,7 +74,7 @@ func portBars(t *tally) []bar {
 			}
 			title := className(c) + ": " + number(n)
 			words = append(words, title)
-			b.Parts = append(b.Parts, part{X: x, Width: share(n, top), Mark: markOfClass(c), Title: key.String() + ", " + title})
+			b.Parts = append(b.Parts, part{X: x, Width: share(n, top), Mark: MarkOf(c), Title: key.String() + ", " + title})
 		}
 		b.Words = key.String() + ": " + strings.Join(words, ", ")
 		if len(bars) == 40 { // a run over all ports is not a chart

@@ -135,10 +135,11 @@ func markOf(f *Finding) string {
 	if _, need := attention(f); need {
 		return "attention"
 	}
-	return markOfClass(f.Verdict)
+	return MarkOf(f.Verdict)
 }
 
-func markOfClass(c fingerprint.Class) string {
+// MarkOf returns how the HTML report colours a verdict, in the words of Mark.
+func MarkOf(c fingerprint.Class) string {
 	switch c {
 	case fingerprint.PossibleC2, fingerprint.OpenShell:
 		return "attention"

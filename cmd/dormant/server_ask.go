@@ -62,6 +62,21 @@ func (o *askOptions) with(ctx context.Context, a *app, fn func(server.Operator) 
 	return nil
 }
 
+// show asks the running server how things are and has write put it on standard
+// output.
+func (o *askOptions) show(ctx context.Context, a *app, write func(*fleet.Status) error) error {
+	return o.with(ctx, a, func(s server.Operator) error {
+		st, err := s.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if err := write(&st); err != nil {
+			return &exitError{exitOutput, fmt.Errorf("standard output: %w", err)}
+		}
+		return nil
+	})
+}
+
 // newServerStart starts a job now.
 func newServerStart(a *app) *cobra.Command {
 	var o askOptions
@@ -122,20 +137,11 @@ func newServerStatus(a *app) *cobra.Command {
 		Short: "agents, jobs and runs of the running server, and what it cannot do",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.with(cmd.Context(), a, func(s server.Operator) error {
-				st, err := s.Status(cmd.Context())
-				if err != nil {
-					return err
-				}
+			return o.show(cmd.Context(), a, func(st *fleet.Status) error {
 				if format == "json" {
-					err = writeJSON(a.stdout, st)
-				} else {
-					err = writeStatus(a.stdout, &st)
+					return writeJSON(a.stdout, st)
 				}
-				if err != nil {
-					return &exitError{exitOutput, fmt.Errorf("standard output: %w", err)}
-				}
-				return nil
+				return writeStatus(a.stdout, st)
 			})
 		},
 	}
@@ -153,20 +159,11 @@ func newServerDead(a *app) *cobra.Command {
 		Short: "the shards that nobody could do, and why",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.with(cmd.Context(), a, func(s server.Operator) error {
-				st, err := s.Status(cmd.Context())
-				if err != nil {
-					return err
-				}
+			return o.show(cmd.Context(), a, func(st *fleet.Status) error {
 				if format == "json" {
-					err = writeJSON(a.stdout, st.Dead)
-				} else {
-					err = writeDead(a.stdout, st.Dead, format)
+					return writeJSON(a.stdout, st.Dead)
 				}
-				if err != nil {
-					return &exitError{exitOutput, fmt.Errorf("standard output: %w", err)}
-				}
-				return nil
+				return writeDead(a.stdout, st.Dead, format)
 			})
 		},
 	}

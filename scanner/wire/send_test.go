@@ -65,23 +65,7 @@ func (l *fakeLink) ports() (all []uint16) {
 func overFake(t testing.TB, n int) (*wire.Backend, *fakeLink, []scanner.Probe) {
 	t.Helper()
 	link := &fakeLink{}
-	ns := netlab.New(t)
-	var b *wire.Backend
-	var err error
-	ns.Do(func() {
-		b, err = wire.Open(wire.Config{
-			Prefixes: prefixes("127.0.0.1/32"), Log: slog.New(slog.DiscardHandler),
-			OpenLink: func(wire.LinkSpec) (wire.Link, error) { return link, nil },
-		})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.Close() })
-	batch := make([]scanner.Probe, n)
-	for i := range batch {
-		batch[i].Target = target("127.0.0.1", uint16(i+1), registry.TCP)
-	}
+	b, batch := overLanes(t, link, n)
 	return b, link, batch
 }
 

@@ -99,7 +99,7 @@ func (c *conductor) drive(ctx context.Context) bool {
 		}
 		c.setFault(err.Error())
 		c.s.log.WarnContext(ctx, "a run waits", "run", c.run.ID, "job", c.run.Job, "place", c.run.Place, "error", err, "again in", wait)
-		if !sleep(ctx, wait) {
+		if scanner.Sleep(ctx, wait) != nil {
 			return false
 		}
 	}

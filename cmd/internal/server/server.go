@@ -269,15 +269,3 @@ func (s *Server) setFault(what string, err error) {
 
 // portSpans are the ports in words.
 func portSpans(ports []registry.Port) []string { return portlist.Spans(ports) }
-
-// sleep waits, and returns false when ctx ends before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

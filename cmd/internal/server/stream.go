@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dormant/cmd/internal/fleet"
+	"dormant/scanner"
 )
 
 // pulled is how many messages of results are under way at a time: some tens of
@@ -32,7 +33,7 @@ func (c *conductor) read(ctx context.Context, out chan<- arrived) {
 			wait = c.s.pace.retry
 		}
 		c.s.log.WarnContext(ctx, "the results of a run cannot be read", "run", c.run.ID, "error", err, "again in", wait)
-		sleep(ctx, wait)
+		_ = scanner.Sleep(ctx, wait) // the loop looks at ctx
 	}
 }
 
@@ -114,7 +115,7 @@ func (s *Server) mourn(ctx context.Context) {
 		err := s.mournFrom(ctx, &next)
 		if ctx.Err() == nil {
 			s.log.WarnContext(ctx, "what the broker gave up cannot be read", "error", err)
-			sleep(ctx, s.pace.patience)
+			_ = scanner.Sleep(ctx, s.pace.patience) // the loop looks at ctx
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"dormant/fingerprint"
+	"dormant/reports"
 )
 
 // The charts are drawn on a canvas of 1000 by 200 that the page stretches; all
@@ -37,27 +38,9 @@ func verdictBars(p *point) []bar {
 		if c == 0 {
 			label, path = "not identified", ""
 		}
-		bars = append(bars, bar{Label: label, Mark: markOf(c), Path: path, Count: n, Width: max(4, share(n, top))})
+		bars = append(bars, bar{Label: label, Mark: reports.MarkOf(c), Path: path, Count: n, Width: max(4, share(n, top))})
 	}
 	return bars
-}
-
-// markOf is the colour of a verdict, that of the HTML report.
-func markOf(c fingerprint.Class) string {
-	switch c {
-	case fingerprint.PossibleC2, fingerprint.OpenShell:
-		return "attention"
-	case fingerprint.LicenseManager:
-		return "license"
-	case fingerprint.DevServer, fingerprint.TunnelOrProxy:
-		return "dev"
-	case fingerprint.KnownService:
-		return "known"
-	case fingerprint.Middlebox, fingerprint.Tarpit, fingerprint.Unidentified, 0:
-		return "other"
-	default:
-		return "other"
-	}
 }
 
 // chart is columns over runs, each of stacked parts; the oldest run first.

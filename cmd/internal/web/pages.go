@@ -139,7 +139,7 @@ func functions() template.FuncMap {
 	return template.FuncMap{
 		"number": number, "moment": moment, "ago": ago, "span": span, "line": reports.Line, "words": words,
 		"skew": skew, "share": share, "join": func(list []string) string { return strings.Join(list, ", ") },
-		"plural": plural, "item": newItem, "place": place, "markOf": markOf, "few": few, "printed": printed,
+		"plural": plural, "item": newItem, "place": place, "markOf": reports.MarkOf, "few": few, "printed": printed,
 	}
 }
 

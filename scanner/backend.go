@@ -39,6 +39,12 @@ type Resolver interface {
 	Reachable(addr netip.Addr) (State, Reason, bool)
 }
 
+// Parallel is a Backend that can send the parts of a batch at the same time.
+type Parallel interface {
+	// Lanes returns into how many parts a batch is divided at most, 1 or more.
+	Lanes() int
+}
+
 // Counters are the facts below the observations: every packet that was not
 // turned into one, and why. The zero value is "nothing happened".
 type Counters struct {

@@ -20,6 +20,7 @@ const (
 	DefaultHostRate    = 20 // probes per second
 	DefaultMaxCooldown = 8 * time.Second
 	DefaultBatch       = 256 // performance: 8 to 256 cost the same to send, and a wait each
+	batchOfLane        = 512 // performance: half a millisecond's work, against the 20 µs in which a sleeping processor wakes up
 	// MaxRetries is where asking again stops being of use: with half of all
 	// packets lost, fifteen probes still miss one open port in seventy-five.
 	MaxRetries = 14
@@ -43,7 +44,8 @@ type Config struct {
 	// MaxCooldown bounds every adaptive wait, 0 for DefaultMaxCooldown.
 	MaxCooldown time.Duration
 	// Batch is the most probes that are given to the backend at once, 0 for
-	// DefaultBatch. A low Rate makes batches smaller.
+	// DefaultBatch, and for more where the backend is Parallel. A low Rate makes
+	// batches smaller.
 	Batch int
 	// Payload gives the datagram for a UDP port, nil for empty datagrams. It is
 	// called once for each port.
@@ -140,6 +142,9 @@ type Engine struct {
 func New(b Backend, cfg Config) (*Engine, error) {
 	if b == nil {
 		return nil, errors.New("scanner: no backend")
+	}
+	if p, ok := b.(Parallel); ok && cfg.Batch == 0 && p.Lanes() > 1 {
+		cfg.Batch = p.Lanes() * batchOfLane
 	}
 	cfg, err := cfg.withDefaults()
 	if err != nil {

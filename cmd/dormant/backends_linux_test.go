@@ -6,7 +6,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-func TestQueues(t *testing.T) {
+func TestLanes(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		limit      rate.Limit
@@ -17,12 +17,13 @@ func TestQueues(t *testing.T) {
 		{"what one carries", 300_000, 16, 1},
 		{"rate not known", 0, 16, 1},
 		{"max on one processor", rate.Inf, 1, 1},
-		{"max on two: one receives", rate.Inf, 2, 1},
+		{"max on two", rate.Inf, 2, 2},
+		{"max on three: one receives", rate.Inf, 3, 2},
 		{"max on four", rate.Inf, 4, 3},
 		{"max on many", rate.Inf, 64, 4},
 	} {
-		if got := queues(tt.limit, tt.processors); got != tt.want {
-			t.Errorf("%s: queues(%v, %d) = %d, want %d", tt.name, tt.limit, tt.processors, got, tt.want)
+		if got := lanes(tt.limit, tt.processors); got != tt.want {
+			t.Errorf("%s: lanes(%v, %d) = %d, want %d", tt.name, tt.limit, tt.processors, got, tt.want)
 		}
 	}
 }

@@ -38,6 +38,9 @@ type Config struct {
 	// Rate is how many probes a second will be sent, 0 when that is not known.
 	// With the number of targets it says how much room answers need.
 	Rate rate.Limit
+	// Lanes is by how many ways to send at the same time out of each interface,
+	// at most; 0 is 1.
+	Lanes int
 	// OpenLink opens the link to an interface. It is called by Open, in its
 	// goroutine. Required.
 	OpenLink func(LinkSpec) (Link, error)
@@ -53,6 +56,7 @@ type Backend struct {
 	routes  *routes
 	ifaces  []*iface // that probes leave by
 	ears    []*iface // all others
+	senders []*sender
 	cookies cookies
 	clock   uint32 // what the timestamps of this run begin with
 	times   sendTimes
@@ -61,7 +65,6 @@ type Backend struct {
 	asking asking
 
 	faults chan scanner.Observation // probes that were not sent, on their way to Receive
-	ahead  [maxBatch]ahead          // Send's
 
 	warning sync.Mutex
 	warned  map[string]bool // send errors that were logged
@@ -75,6 +78,7 @@ var (
 	_ scanner.Backend  = (*Backend)(nil)
 	_ scanner.Resolver = (*Backend)(nil)
 	_ scanner.Router   = (*Backend)(nil)
+	_ scanner.Parallel = (*Backend)(nil)
 )
 
 // Open finds the routes to all targets, opens the links that they need, and
@@ -111,6 +115,7 @@ func Open(cfg Config) (b *Backend, err error) {
 	if err := b.openLinks(cfg); err != nil {
 		return b, err
 	}
+	b.senders = newSenders(b)
 	return b, b.openEars(cfg.OpenLink)
 }
 
@@ -207,6 +212,7 @@ func (b *Backend) ifaceOf(h hop) (*iface, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.number = len(b.ifaces)
 	b.ifaces = append(b.ifaces, f)
 	return f, nil
 }
@@ -215,7 +221,7 @@ func (b *Backend) ifaceOf(h hop) (*iface, error) {
 // route.
 func (b *Backend) openLinks(cfg Config) error {
 	for _, f := range b.ifaces {
-		spec := LinkSpec{Name: f.name, Index: f.index, Medium: f.medium, Ports: b.cookies.ports, Burst: cfg.burst()}
+		spec := LinkSpec{Name: f.name, Index: f.index, Medium: f.medium, Ports: b.cookies.ports, Burst: cfg.burst(), Lanes: cfg.Lanes}
 		for _, r := range b.routes.all {
 			if r.iface != f {
 				continue
@@ -271,10 +277,10 @@ func (b *Backend) Counters() scanner.Counters {
 func (b *Backend) Close() error {
 	var failed []error
 	b.closing.Do(func() {
+		for _, s := range b.senders {
+			s.stop()
+		}
 		for _, f := range b.all() {
-			for _, l := range f.lanes {
-				l.stop()
-			}
 			if f.link != nil {
 				failed = append(failed, f.link.Close())
 			}

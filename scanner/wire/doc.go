@@ -85,21 +85,21 @@
 // what is injected below the loopback interface comes without a route and is
 // dropped as a martian.
 //
-// Lanes. Most of what a probe costs is the kernel's part of sending it. A link
-// with several queues gets several lanes, whose batches are sent at the same
-// time while everything else stays as it is: one order, one pace, one set of
-// books, kept by the goroutine that called Send. Two engines with half of the
-// plan each would have shared all their tables. When one lane fails, Send waits
-// for the other and returns the number of probes before which nothing is
-// missing; what the other lane sent beyond them is asked again by whoever
-// resumes.
+// Lanes. Most of what a probe costs is the kernel's part of sending it, so where
+// a link has several ways out, a long batch is divided between as many senders,
+// each with its own part, its own lane and, but for the first, its own goroutine.
+// Everything above stays as it is: one order, one pace, one set of books, kept by
+// the goroutine that called Send. Two engines with half of the plan each would
+// have shared all their tables. When one sender fails, Send waits for the others
+// and returns the number of probes before which nothing is missing; what was sent
+// beyond them is asked again by whoever resumes.
 //
 // Receive calls emit under a lock: several links are read by a goroutine each,
 // and the engine is promised one call at a time. Goroutines:
 //
 //	one per link   started by Receive   reads frames         ends with its context
 //	one            started by Receive   passes on faults     ends with its context
-//	one per lane   started by Send      sends its batches    ends with Close; none for the first lane
+//	one per sender started by Send      sends its parts      ends with Close; none for the first
 //
 // Checksums of what comes in are not verified: frames of the same machine have
 // none yet when they pass by, and the cookie is the better proof. Of a datagram

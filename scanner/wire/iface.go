@@ -23,8 +23,9 @@ type iface struct {
 	own    []netip.Addr // IPv6 addresses of this host on it
 	v4, v6 bool         // families that are sent by it
 
-	link  Link
-	lanes []*lane // over link, at least one; none where nothing is sent
+	link   Link
+	number int     // in Backend.ifaces, if probes leave by it
+	lanes  []*lane // over link, at least one; none where nothing is sent
 
 	received, invalid atomic.Uint64 // frames
 }

@@ -35,8 +35,8 @@ type Writer interface {
 	WriteFrames(frames [][]byte) (n int, err error)
 }
 
-// Lanes is a Link with several ways out: queues of a network card. It is
-// optional.
+// Lanes is a Link with several ways out: sockets, if it can be each of a queue
+// of the network card. It is optional.
 type Lanes interface {
 	Link
 	// Lanes returns those beside the link's own. All of them and the link may be
@@ -78,6 +78,9 @@ type LinkSpec struct {
 	// ListenOnly is for interfaces that nothing is sent by, but on which answers
 	// may come in. WriteFrames is not called.
 	ListenOnly bool
+	// Lanes is by how many ways out to send at the same time, at most; 0 is 1.
+	// Only an implementation of Lanes has more than one.
+	Lanes int
 }
 
 // The sentinels of a link. They are returned as they are or wrapped.

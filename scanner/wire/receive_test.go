@@ -41,6 +41,7 @@ func newBench(t testing.TB) *bench {
 		}
 		b.routes.all = append(b.routes.all, r)
 	}
+	b.senders = newSenders(b)
 	w := &bench{b: b, f: f}
 	w.r = &receiver{backend: b, iface: f, emit: func(o scanner.Observation) { w.out = append(w.out, o) }}
 	return w
@@ -48,14 +49,14 @@ func newBench(t testing.TB) *bench {
 
 // probe returns the packet that asks p, as if sent at micros.
 func (w *bench) probe(p scanner.Probe, micros int64) []byte {
-	l := w.f.lanes[0]
-	l.n = 0
+	box := &w.b.senders[0].boxes[0]
+	box.n = 0
 	route := w.b.routes.all[0]
 	if p.Addr.Is6() {
 		route = w.b.routes.all[1]
 	}
-	l.put(w.b, &ahead{route, w.b.cookies.of(route.hop.src, p.Addr, p.Port)}, &p, [6]byte{}, micros)
-	return l.frames[0]
+	box.put(w.b, &ahead{route, w.b.cookies.of(route.hop.src, p.Addr, p.Port)}, &p, [6]byte{}, micros)
+	return box.frames[0]
 }
 
 // answers returns every kind of answer to a probe, made by gopacket from what

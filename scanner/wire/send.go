@@ -18,69 +18,31 @@ const (
 	patience  = 2 * time.Second
 )
 
-// Send implements scanner.Backend. The error is ErrLinkDown when an interface
-// takes no more frames.
+// Send implements scanner.Backend. A batch that is long enough is sent by
+// several senders at the same time, each a part of it. Where several fail, the
+// error is that of the first. The error is ErrLinkDown when an interface takes
+// no more frames.
 func (b *Backend) Send(ctx context.Context, batch []scanner.Probe) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	micros := time.Now().UnixMicro()
-	known := b.known.Load()
-	for i := range batch {
-		if i%maxBatch == 0 {
-			b.lookAhead(batch[i:min(len(batch), i+maxBatch)])
-		}
-		p, a := &batch[i], &b.ahead[i%maxBatch]
-		r := a.route
-		var mac [6]byte
-		ok := r != nil && r.iface != nil && sendable(p)
-		if ok {
-			mac, ok = r.nextHop(known, p)
-		}
-		if !ok {
-			if err := b.fault(ctx, p.Target); err != nil {
-				return b.unsent(i), err
-			}
-			continue
-		}
-		l, err := b.room(ctx, r.iface, batch)
-		if err != nil {
-			return b.unsent(i), err
-		}
-		l.put(b, a, p, mac, micros)
-		l.which[l.n-1] = i
+	share := max(maxBatch, (len(batch)+len(b.senders)-1)/len(b.senders))
+	of := func(i int) part { return part{ctx, batch[min(len(batch), i*share):min(len(batch), (i+1)*share)]} }
+	used := 1
+	for ; used*share < len(batch); used++ {
+		b.senders[used].begin(of(used))
 	}
-	for _, f := range b.ifaces {
-		if err := b.flush(ctx, f, batch); err != nil {
-			return b.unsent(len(batch)), err
+	all := b.senders[0].send(of(0))
+	for _, s := range b.senders[1:used] {
+		if next := <-s.done; all.err == nil {
+			all = outcome{all.n + next.n, next.err}
 		}
 	}
-	return len(batch), nil
+	return all.n, all.err
 }
 
-// ahead is what Send finds out about a probe before it builds the frame.
-type ahead struct {
-	route  *route // nil: none
-	secret secret
-}
-
-// lookAhead fills b.ahead for at most maxBatch probes. The places in the table
-// of send times are all over memory: together they come into the cache in the
-// time of one.
-func (b *Backend) lookAhead(batch []scanner.Probe) {
-	for i := range batch {
-		p, a := &batch[i], &b.ahead[i]
-		if a.route = b.routes.of(p.Addr); a.route != nil && a.route.iface != nil {
-			a.secret = b.cookies.of(a.route.hop.src, p.Addr, p.Port)
-		}
-	}
-	sum := uint64(0)
-	for i := range batch {
-		slot, _ := b.times.place(b.ahead[i].secret)
-		sum |= slot.Load()
-	}
-	_ = sum
-}
+// Lanes implements scanner.Parallel.
+func (b *Backend) Lanes() int { return len(b.senders) }
 
 // sendable reports whether p keeps what scanner.Probe promises.
 func sendable(p *scanner.Probe) bool {
@@ -105,24 +67,6 @@ func (r *route) nextHop(known *neighbours, p *scanner.Probe) (mac [6]byte, ok bo
 	return mac, false
 }
 
-// put appends the frame of p to the batch of the lane.
-func (l *lane) put(b *Backend, a *ahead, p *scanner.Probe, mac [6]byte, micros int64) {
-	r, s := a.route, a.secret
-	v := variables{
-		mac: mac, dst: p.Addr, dstPort: p.Port.Number, srcPort: b.cookies.sourcePort(s, p.Attempt),
-		id: uint32(s>>12) + uint32(p.Attempt), payload: p.Payload,
-	}
-	t := r.udp
-	if p.Port.Proto == registry.TCP {
-		t = r.tcp
-		v.sequence, v.clock = s.sequence(p.Attempt), b.clock+uint32(micros)
-	}
-	b.times.put(s, p.Attempt, micros)
-	buf := &l.buffers[l.n]
-	l.frames[l.n] = buf[:t.patch(buf[:], &v)]
-	l.n++
-}
-
 // warn logs why a probe could not be sent, each reason once.
 func (b *Backend) warn(f *iface, target scanner.Target, err error) {
 	b.warning.Lock()
@@ -132,20 +76,6 @@ func (b *Backend) warn(f *iface, target scanner.Target, err error) {
 		b.log.Warn("a probe could not be sent; further ones like it are only counted",
 			"interface", f.name, "target", target, "error", err)
 	}
-}
-
-// unsent empties all batches and returns how many probes before end come before
-// the first that was not sent.
-func (b *Backend) unsent(end int) int {
-	for _, f := range b.ifaces {
-		for _, l := range f.lanes {
-			if l.n > 0 {
-				end = min(end, l.which[0])
-			}
-			l.n = 0
-		}
-	}
-	return end
 }
 
 // fault tells that a probe was not sent. It blocks while Receive does not keep

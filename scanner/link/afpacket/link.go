@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 type Link struct {
 	rings   []*ring
 	senders []*sender // one, or for wire.Host one per family
+	lanes   []*sender // further ones of an interface, beside senders[0]
 	wake    int       // eventfd: written to end ReadFrames
 
 	reading sync.Mutex // held by ReadFrames; Close waits for it
@@ -27,7 +29,7 @@ type Link struct {
 	lost   uint64 // frames dropped by the kernel so far: it forgets what it has told
 }
 
-var _ wire.Link = (*Link)(nil)
+var _ wire.Lanes = (*Link)(nil)
 
 // Open opens the link that spec describes in the network namespace of the
 // calling thread. Nothing runs before ReadFrames. A missing privilege gives an
@@ -88,20 +90,16 @@ func (l *Link) openRings(spec wire.LinkSpec) error {
 func (l *Link) openSenders(spec wire.LinkSpec) error {
 	switch spec.Medium {
 	case wire.Ethernet, wire.IP:
-		sockType := unix.SOCK_RAW
-		if spec.Medium == wire.IP {
-			sockType = unix.SOCK_DGRAM
-		}
-		s, err := openSender(unix.AF_PACKET, sockType, 0) // protocol 0: it receives nothing
+		s, err := openInterface(spec)
 		if err != nil {
 			return err
 		}
 		l.senders = append(l.senders, s)
-		if spec.Medium == wire.IP {
-			s.address = toProtocol(spec.Index)
-		}
-		if err := unix.Bind(s.fd, &unix.SockaddrLinklayer{Ifindex: spec.Index}); err != nil {
-			return fmt.Errorf("afpacket: bind: %w", err)
+		for n := 1; n < spec.Lanes; n++ {
+			if s, err = openInterface(spec); err != nil {
+				return err
+			}
+			l.lanes = append(l.lanes, s)
 		}
 		return nil
 	case wire.Host:
@@ -126,10 +124,38 @@ func (l *Link) openSenders(spec wire.LinkSpec) error {
 	}
 }
 
+// openInterface opens a socket that sends by one interface.
+func openInterface(spec wire.LinkSpec) (*sender, error) {
+	sockType := unix.SOCK_RAW
+	if spec.Medium == wire.IP {
+		sockType = unix.SOCK_DGRAM
+	}
+	s, err := openSender(unix.AF_PACKET, sockType, 0) // protocol 0: it receives nothing
+	if err != nil {
+		return nil, err
+	}
+	if spec.Medium == wire.IP {
+		s.address = toProtocol(spec.Index)
+	}
+	if err := unix.Bind(s.fd, &unix.SockaddrLinklayer{Ifindex: spec.Index}); err != nil {
+		s.close()
+		return nil, fmt.Errorf("afpacket: bind: %w", err)
+	}
+	return s, nil
+}
+
+// Lanes implements wire.Lanes: further sockets of the same interface.
+func (l *Link) Lanes() (all []wire.Writer) {
+	for _, s := range l.lanes {
+		all = append(all, s)
+	}
+	return all
+}
+
 // WriteFrames implements wire.Link.
 func (l *Link) WriteFrames(frames [][]byte) (int, error) {
 	if len(l.senders) == 1 {
-		return l.senders[0].write(frames)
+		return l.senders[0].WriteFrames(frames)
 	}
 	for sent := 0; ; { // runs of one family, so that the order stays
 		if sent == len(frames) {
@@ -143,7 +169,7 @@ func (l *Link) WriteFrames(frames [][]byte) (int, error) {
 		if version(frames[sent]) == 6 {
 			s = l.senders[1]
 		}
-		n, err := s.write(frames[sent:end])
+		n, err := s.WriteFrames(frames[sent:end])
 		if sent += n; err != nil {
 			return sent, err
 		}
@@ -284,7 +310,7 @@ func (l *Link) free() {
 	for _, r := range l.rings {
 		r.close()
 	}
-	for _, s := range l.senders {
+	for _, s := range slices.Concat(l.senders, l.lanes) {
 		s.close()
 	}
 	if l.wake >= 0 {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,13 +25,19 @@ var ports = wire.SourcePorts{First: 0xf000}
 
 func open(t *testing.T, ns *netlab.NS, name string) *afpacket.Link {
 	t.Helper()
+	return openBy(t, ns, name, 1)
+}
+
+// openBy opens a link that sends by several lanes.
+func openBy(t *testing.T, ns *netlab.NS, name string, lanes int) *afpacket.Link {
+	t.Helper()
 	found, err := ns.Netlink.LinkByName(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var l *afpacket.Link
 	ns.Do(func() {
-		l, err = afpacket.Open(wire.LinkSpec{Name: name, Index: found.Attrs().Index, Medium: wire.Ethernet, IPv4: true, IPv6: true, Ports: ports})
+		l, err = afpacket.Open(wire.LinkSpec{Name: name, Index: found.Attrs().Index, Medium: wire.Ethernet, IPv4: true, IPv6: true, Ports: ports, Lanes: lanes})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -111,6 +118,48 @@ func TestFramesArrive(t *testing.T) {
 }
 
 // TestOwnFramesAreNotHeard shows that a link does not hear what it sends.
+// TestLanes writes by three lanes at the same time and expects every frame once.
+func TestLanes(t *testing.T) {
+	a, b := netlab.Pair(t, "a0", "b0")
+	from, to := openBy(t, a, "a0", 3), open(t, b, "b0")
+	all := append([]wire.Writer{from}, from.Lanes()...)
+	if len(all) != 3 {
+		t.Fatalf("%d lanes, want 3", len(all))
+	}
+	const each = 640
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	seen := map[uint32]int{}
+	wait := read(ctx, to, func(frame []byte, _ time.Time) {
+		if seen[binary.BigEndian.Uint32(frame[14+24:])]++; len(seen) == len(all)*each {
+			cancel()
+		}
+	})
+	var writers sync.WaitGroup
+	for lane, w := range all {
+		writers.Go(func() { // ends when all is written
+			for n := range uint32(each) {
+				frames := [][]byte{answer(uint32(lane*each) + n)}
+				for sent, err := w.WriteFrames(frames); sent == 0; sent, err = w.WriteFrames(frames) {
+					if !errors.Is(err, wire.ErrBusy) {
+						t.Errorf("lane %d: %v", lane, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	writers.Wait()
+	if err := wait(); err != nil || len(seen) != len(all)*each {
+		t.Errorf("ReadFrames = %v after %d frames of %d", err, len(seen), len(all)*each)
+	}
+	for n, times := range seen {
+		if times != 1 {
+			t.Errorf("frame %d arrived %d times", n, times)
+		}
+	}
+}
+
 func TestOwnFramesAreNotHeard(t *testing.T) {
 	a, _ := netlab.Pair(t, "a0", "b0")
 	l := open(t, a, "a0")

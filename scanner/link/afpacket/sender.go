@@ -51,8 +51,8 @@ func openSender(family, sockType, protocol int) (*sender, error) {
 	return s, nil
 }
 
-// write keeps the contract of wire.Link.WriteFrames.
-func (s *sender) write(frames [][]byte) (int, error) {
+// WriteFrames implements wire.Writer.
+func (s *sender) WriteFrames(frames [][]byte) (int, error) {
 	sent := 0
 	for sent < len(frames) {
 		n, err := s.send(frames[sent:min(len(frames), sent+batch)])

@@ -5,6 +5,7 @@ package afxdp
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -16,10 +17,10 @@ import (
 
 // Link sends by AF_XDP and reads by packet sockets. It implements wire.Link.
 type Link struct {
-	*afpacket.Link          // reads, and sends what the device threw away
-	queues         []*queue // at least one
+	*afpacket.Link         // reads, and sends what the device threw away
+	lanes          []*lane // at least one
 
-	resending sync.Mutex // queues may meet
+	resending sync.Mutex // lanes may meet
 }
 
 var _ wire.Lanes = (*Link)(nil)
@@ -29,9 +30,6 @@ type Config struct {
 	// ZeroCopy lets the network card read frames from this process's memory.
 	// Few drivers can, and most of them reset the queue for it.
 	ZeroCopy bool
-	// Queues is by how many queues of the network card to send at the same time,
-	// at most: where there are fewer, or some are in use, it is by fewer. 0 is 1.
-	Queues int
 }
 
 // Ready returns why no link can be opened on this host, nil when one can as far
@@ -60,52 +58,64 @@ func Open(spec wire.LinkSpec, cfg Config) (*Link, error) {
 	if err := suited(spec); err != nil {
 		return nil, err
 	}
-	s, err := openSocket(spec.Index, 0, cfg.ZeroCopy, bindPatience)
+	wanted := max(1, spec.Lanes)
+	s, err := openSocket(queue{spec.Index, 0, cfg.ZeroCopy}, wanted, bindPatience)
 	if err != nil {
 		return nil, fmt.Errorf("%w (interface %s)", err, spec.Name)
 	}
+	spec.Lanes = 0 // the packet socket only helps out
 	packets, err := afpacket.Open(spec)
 	if err != nil {
 		s.close()
 		return nil, err
 	}
 	l := &Link{Link: packets}
-	l.queues = []*queue{{sender: newSender(s, l.resend)}}
-	for n := 1; n < cfg.Queues; n++ {
-		s, err := openSocket(spec.Index, uint32(n), cfg.ZeroCopy, 0)
-		if err != nil { // there is no such queue, or somebody has it
+	l.lanes = []*lane{{sender: newSender(s, l.resend)}}
+	for len(l.lanes) < wanted {
+		further, err := further(s, len(l.lanes))
+		if err != nil {
 			break
 		}
-		l.queues = append(l.queues, &queue{sender: newSender(s, l.resend)})
+		l.lanes = append(l.lanes, &lane{sender: newSender(further, l.resend)})
 	}
 	return l, nil
 }
 
-// queue is one queue of the network card.
-type queue struct {
+// further opens the n-th socket beside the first: of a queue of its own or, where
+// there is none or somebody has it, of the first one's.
+func further(first *socket, n int) (*socket, error) {
+	s, err := openSocket(queue{first.queue.index, uint32(n), first.queue.zeroCopy}, 1, 0)
+	if err == nil {
+		return s, nil
+	}
+	return first.beside(n)
+}
+
+// lane is one socket, of which another goroutine may make use than of the others.
+type lane struct {
 	sender   *sender
 	stranded atomic.Uint64 // frames that stood on the ring when WriteFrames returned
 }
 
 // WriteFrames implements wire.Writer.
-func (q *queue) WriteFrames(frames [][]byte) (int, error) {
-	n, err := q.sender.write(frames)
-	if err != nil || q.stranded.Load() > 0 {
-		q.stranded.Store(uint64(q.sender.waiting()))
+func (w *lane) WriteFrames(frames [][]byte) (int, error) {
+	sent, err := w.sender.write(frames)
+	if err != nil || w.stranded.Load() > 0 {
+		w.stranded.Store(uint64(w.sender.waiting()))
 	}
-	return n, err
+	return sent, err
 }
 
 // WriteFrames implements wire.Link. A frame counts as taken when it stands on
 // the ring. The call waits for room as long as the device takes frames. Frames
 // that a stuck device leaves on the ring are sent by a later call, or count as
 // dropped.
-func (l *Link) WriteFrames(frames [][]byte) (int, error) { return l.queues[0].WriteFrames(frames) }
+func (l *Link) WriteFrames(frames [][]byte) (int, error) { return l.lanes[0].WriteFrames(frames) }
 
-// Lanes implements wire.Lanes: the queues beside the first.
+// Lanes implements wire.Lanes: the sockets beside the first.
 func (l *Link) Lanes() (all []wire.Writer) {
-	for _, q := range l.queues[1:] {
-		all = append(all, q)
+	for _, w := range l.lanes[1:] {
+		all = append(all, w)
 	}
 	return all
 }
@@ -126,8 +136,8 @@ func (l *Link) resend(frame []byte) error {
 // Drops implements wire.Link. Frames that still stand on the ring count, too.
 func (l *Link) Drops() (uint64, error) {
 	n, err := l.Link.Drops()
-	for _, q := range l.queues {
-		n += q.stranded.Load()
+	for _, w := range l.lanes {
+		n += w.stranded.Load()
 	}
 	return n, err
 }
@@ -136,8 +146,8 @@ func (l *Link) Drops() (uint64, error) {
 // more.
 func (l *Link) Close() error {
 	err := l.Link.Close()
-	for _, q := range l.queues {
-		q.sender.close()
+	for _, w := range slices.Backward(l.lanes) { // the first owns what the others share
+		w.sender.close()
 	}
 	return err
 }

@@ -23,11 +23,11 @@ const (
 
 // sender sends frames by one socket. One goroutine uses it at a time.
 //
-// Descriptor n of the ring always describes slot n, both modulo slots.
+// Descriptor n of the ring always describes slot n of the socket's, both modulo
+// slots.
 type sender struct {
 	*socket
 	resend func(frame []byte) error // another way out for a frame that the device threw away
-	used   [slots]bool              // slots that the kernel may still read
 	next   uint32                   // number of the descriptor to be written next
 }
 
@@ -48,7 +48,7 @@ func (s *sender) write(frames [][]byte) (int, error) {
 			return placed, err
 		case bad != nil && s.waiting() == 0:
 			return placed, bad
-		case placed == len(frames) && (s.zeroCopy || s.waiting() == 0):
+		case placed == len(frames) && (s.queue.zeroCopy || s.waiting() == 0):
 			return placed, nil
 		case progress || n > 0:
 			still = 0
@@ -64,36 +64,25 @@ func (s *sender) write(frames [][]byte) (int, error) {
 // place copies frames into free slots and puts them on the ring, as many as
 // there is room for. The error is about the frame behind the last placed one.
 func (s *sender) place(frames [][]byte) (n int, err error) {
-	s.reap()
-	for _, frame := range frames {
+	for i, frame := range frames {
 		if len(frame) == 0 || len(frame) > slotSize {
 			err = fmt.Errorf("afxdp: send: frame of %d bytes: want 1 to %d", len(frame), slotSize)
+			frames = frames[:i]
 			break
 		}
-		slot := s.next % slots
-		if s.used[slot] {
-			break
-		}
-		s.used[slot] = true
-		addr := uint64(slot) * slotSize
-		copy(s.umem[addr:addr+slotSize], frame)
-		*(*unix.XDPDesc)(s.tx.at(s.next, sizeofDesc)) = unix.XDPDesc{Addr: addr, Len: uint32(len(frame))}
+	}
+	n = s.memory.take(s.first, s.next, len(frames))
+	if n < len(frames) {
+		err = nil // it is not the turn of the bad one yet
+	}
+	for _, frame := range frames[:n] {
+		slot := s.first + s.next%slots
+		copy(s.memory.at(slot), frame)
+		*(*unix.XDPDesc)(s.tx.at(s.next, sizeofDesc)) = unix.XDPDesc{Addr: uint64(slot) * slotSize, Len: uint32(len(frame))}
 		s.next++
-		n++
 	}
 	s.tx.setProduced(s.next)
 	return n, err
-}
-
-// reap takes back the slots that the kernel has done with.
-func (s *sender) reap() {
-	from, end := s.done.consumed(), s.done.produced()
-	for n := from; n != end; n++ {
-		s.used[*(*uint64)(s.done.at(n, sizeofAddr))/slotSize] = false
-	}
-	if from != end {
-		s.done.setConsumed(end)
-	}
 }
 
 // waiting returns how many frames stand on the ring.
@@ -126,7 +115,7 @@ func (s *sender) again(before uint32) error {
 		n--
 	}
 	d := *(*unix.XDPDesc)(s.tx.at(n, sizeofDesc))
-	return s.resend(s.umem[d.Addr : d.Addr+uint64(d.Len)]) // nothing has been placed since
+	return s.resend(s.memory.frames[d.Addr : d.Addr+uint64(d.Len)]) // nothing has been placed since
 }
 
 // sleep lets time pass without the runtime's timers, which are too coarse and

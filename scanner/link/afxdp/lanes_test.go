@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -21,8 +22,8 @@ import (
 	"dormant/scanner/wire"
 )
 
-// openBy opens a link of the interface in ns that sends by several queues.
-func openBy(t testing.TB, ns *netlab.NS, name string, queues int) *afxdp.Link {
+// openBy opens a link of the interface in ns that sends by several lanes.
+func openBy(t testing.TB, ns *netlab.NS, name string, lanes int) *afxdp.Link {
 	t.Helper()
 	open(t, ns, name).Close() // skips where there is no AF_XDP
 	found, err := ns.Netlink.LinkByName(name)
@@ -31,7 +32,7 @@ func openBy(t testing.TB, ns *netlab.NS, name string, queues int) *afxdp.Link {
 	}
 	var l *afxdp.Link
 	ns.Do(func() {
-		l, err = afxdp.Open(wire.LinkSpec{Name: name, Index: found.Attrs().Index, Medium: wire.Ethernet, IPv4: true, Ports: ports}, afxdp.Config{Queues: queues})
+		l, err = afxdp.Open(wire.LinkSpec{Name: name, Index: found.Attrs().Index, Medium: wire.Ethernet, IPv4: true, Ports: ports, Lanes: lanes}, afxdp.Config{})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,16 +41,16 @@ func openBy(t testing.TB, ns *netlab.NS, name string, queues int) *afxdp.Link {
 	return l
 }
 
-func TestQueues(t *testing.T) {
+func TestLanes(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
 		has, asked     int
 		lanesBesideOne int
 	}{
 		{"one by default", 2, 0, 0},
-		{"one of one", 1, 4, 0},
-		{"two of two", 2, 4, 1},
-		{"two of four", 4, 2, 1},
+		{"four of one queue", 1, 4, 3},
+		{"four of two queues", 2, 4, 3},
+		{"two of four queues", 4, 2, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a, _ := netlab.WidePair(t, "a0", "b0", tt.has)
@@ -60,10 +61,16 @@ func TestQueues(t *testing.T) {
 	}
 }
 
-// TestQueuesSend writes to two queues at the same time, and expects every frame
-// once.
-func TestQueuesSend(t *testing.T) {
-	a, b := netlab.WidePair(t, "a0", "b0", 2)
+// TestLanesSend writes by two lanes at the same time, to a queue each and to the
+// same one, and expects every frame once.
+func TestLanesSend(t *testing.T) {
+	for _, queues := range []int{1, 2} {
+		t.Run(fmt.Sprintf("%d queues", queues), func(t *testing.T) { sendByTwo(t, queues) })
+	}
+}
+
+func sendByTwo(t *testing.T, queues int) {
+	a, b := netlab.WidePair(t, "a0", "b0", queues)
 	from, to := openBy(t, a, "a0", 2), open(t, b, "b0")
 	const each = 4096
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -88,7 +95,7 @@ func TestQueuesSend(t *testing.T) {
 				for rest := batch; len(rest) > 0; {
 					sent, err := w.WriteFrames(rest)
 					if rest = rest[sent:]; err != nil && !errors.Is(err, wire.ErrBusy) {
-						t.Errorf("queue %d: %v", q, err)
+						t.Errorf("lane %d: %v", q, err)
 						return
 					}
 				}
@@ -107,11 +114,11 @@ func TestQueuesSend(t *testing.T) {
 	}
 }
 
-// overQueues returns a backend that sends by two queues, for 10.9.0.0/20 behind
-// the other end, all of which answers.
-func overQueues(t *testing.T) (*wire.Backend, *scanner.Plan, *netlab.NS) {
+// overLanes returns a backend that sends by two lanes to so many queues, for
+// 10.9.0.0/20 behind the other end, all of which answers.
+func overLanes(t *testing.T, queues int) (*wire.Backend, *scanner.Plan, *netlab.NS) {
 	t.Helper()
-	scan, far := netlab.WidePair(t, "scan0", "net0", 2)
+	scan, far := netlab.WidePair(t, "scan0", "net0", queues)
 	open(t, scan, "scan0").Close() // skips where there is no AF_XDP
 	scan.Addr("scan0", "10.1.0.1/24")
 	far.Addr("net0", "10.1.0.2/24")
@@ -127,9 +134,9 @@ func overQueues(t *testing.T) (*wire.Backend, *scanner.Plan, *netlab.NS) {
 	lanes := 0
 	scan.Do(func() {
 		b, err = wire.Open(wire.Config{
-			Prefixes: block, Ports: plan.Ports(), Log: slog.New(slog.DiscardHandler),
+			Prefixes: block, Ports: plan.Ports(), Lanes: 2, Log: slog.New(slog.DiscardHandler),
 			OpenLink: func(spec wire.LinkSpec) (wire.Link, error) {
-				l, err := afxdp.Open(spec, afxdp.Config{Queues: 2})
+				l, err := afxdp.Open(spec, afxdp.Config{})
 				if err == nil {
 					lanes = 1 + len(l.Lanes())
 				}
@@ -147,9 +154,15 @@ func overQueues(t *testing.T) (*wire.Backend, *scanner.Plan, *netlab.NS) {
 	return b, plan, scan
 }
 
-// TestQueuesSweep: a whole sweep by two queues finds every target, once.
-func TestQueuesSweep(t *testing.T) {
-	b, plan, _ := overQueues(t)
+// TestLanesSweep: a whole sweep by two lanes finds every target, once.
+func TestLanesSweep(t *testing.T) {
+	for _, queues := range []int{1, 2} {
+		t.Run(fmt.Sprintf("%d queues", queues), func(t *testing.T) { sweepByTwo(t, queues) })
+	}
+}
+
+func sweepByTwo(t *testing.T, queues int) {
+	b, plan, _ := overLanes(t, queues)
 	engine, err := scanner.New(b, scanner.Config{Rate: 100_000, HostRate: rate.Inf, Retries: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -169,10 +182,10 @@ func TestQueuesSweep(t *testing.T) {
 	}
 }
 
-// TestQueuesDown: when the interface goes down both lanes end, and what was
+// TestLanesDown: when the interface goes down both lanes end, and what was
 // found by then is reported.
-func TestQueuesDown(t *testing.T) {
-	b, plan, scan := overQueues(t)
+func TestLanesDown(t *testing.T) {
+	b, plan, scan := overLanes(t, 1)
 	engine, err := scanner.New(b, scanner.Config{Rate: 10_000, HostRate: rate.Inf})
 	if err != nil {
 		t.Fatal(err)
@@ -194,27 +207,32 @@ func TestQueuesDown(t *testing.T) {
 	}
 }
 
-// BenchmarkQueues is what two queues carry, of frames that nobody wants.
-func BenchmarkQueues(b *testing.B) {
-	near, _ := netlab.WidePair(b, "a0", "b0", 2)
-	l := openBy(b, near, "a0", 2)
-	batch := make([][]byte, 64)
-	for i := range batch {
-		batch[i] = numbered(uint32(i), 74)
-	}
-	b.ReportAllocs()
-	frames := 0
-	for b.Loop() {
-		var writers sync.WaitGroup
-		for _, w := range append([]wire.Writer{l}, l.Lanes()...) {
-			writers.Go(func() { // ends with its batches
-				for range 16 {
-					_, _ = w.WriteFrames(batch)
+// BenchmarkLanes is what one lane and two carry, to a queue each and to the same
+// one, of frames that nobody wants.
+func BenchmarkLanes(b *testing.B) {
+	for _, tt := range []struct{ lanes, queues int }{{1, 1}, {2, 1}, {2, 2}} {
+		b.Run(fmt.Sprintf("lanes=%d/queues=%d", tt.lanes, tt.queues), func(b *testing.B) {
+			near, _ := netlab.WidePair(b, "a0", "b0", tt.queues)
+			l := openBy(b, near, "a0", tt.lanes)
+			batch := make([][]byte, 64)
+			for i := range batch {
+				batch[i] = numbered(uint32(i), 74)
+			}
+			b.ReportAllocs()
+			frames := 0
+			for b.Loop() {
+				var writers sync.WaitGroup
+				for _, w := range append([]wire.Writer{l}, l.Lanes()...) {
+					writers.Go(func() { // ends with its batches
+						for range 16 {
+							_, _ = w.WriteFrames(batch)
+						}
+					})
 				}
-			})
-		}
-		writers.Wait()
-		frames += 2 * 16 * len(batch)
+				writers.Wait()
+				frames += tt.lanes * 16 * len(batch)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(frames), "ns/frame")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(frames), "ns/frame")
 }

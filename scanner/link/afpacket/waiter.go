@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,7 @@ func newWaiter(fds ...int) (*waiter, error) {
 func (w *waiter) wait() ([]unix.EpollEvent, error) {
 	n, failed := 0, error(nil)
 	err := w.conn.Read(func(fd uintptr) bool {
-		n, failed = unix.EpollWait(int(fd), w.got[:], 0)
+		n, failed = look(fd, w.got[:])
 		return n > 0 || failed != nil && failed != unix.EINTR
 	})
 	if err == nil {
@@ -59,6 +60,16 @@ func (w *waiter) wait() ([]unix.EpollEvent, error) {
 		return nil, fmt.Errorf("afpacket: wait for frames: %w", err)
 	}
 	return w.got[:n], nil
+}
+
+// look is epoll_wait(2) without a wait. Raw: the runtime would wake its monitor at
+// each of them, for the case that it takes long.
+func look(fd uintptr, got []unix.EpollEvent) (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&got[0])), uintptr(len(got)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 func (w *waiter) close() { _ = w.file.Close() }

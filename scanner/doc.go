@@ -115,7 +115,8 @@
 // of others. The names of addresses are kept in Ranges: ipranger loses a name
 // that is part of another.
 //
-// The Guard's library keeps a small database in a folder. A process that is
-// killed leaves it behind, so the folder is held by a lock that goes with the
-// process, and the next run removes the folders of the same user that nobody holds.
+// What ipranger.New makes in that folder is a database for names of hosts, with
+// room in memory for 4 MiB of them. There are none here: an empty map takes its
+// place at once, and the folder goes. A process that is killed in these
+// milliseconds leaves it behind; a later run removes it.
 package scanner

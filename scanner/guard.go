@@ -7,42 +7,56 @@ import (
 	"os"
 	"slices"
 
+	"github.com/projectdiscovery/hmap/store/hybrid"
 	"github.com/projectdiscovery/ipranger"
 	"go4.org/netipx"
 )
 
 // Guard knows, apart from the arithmetic of the plan, which addresses may be
-// asked and whose answers count. It is for one goroutine at a time.
-type Guard struct {
-	ranger *ipranger.IPRanger
-	folder *guardFolder
-}
+// asked and whose answers count. It is for one goroutine at a time, and needs no
+// closing.
+type Guard struct{ ranger *ipranger.IPRanger }
 
-// NewGuard returns a guard that holds prefixes, which do not overlap. It needs
-// a folder of its own until Close: a temporary one, and where that cannot be
-// made one in the user's cache or in memory. It sets the environment variable
-// of temporary folders while it works: no other goroutine may read it meanwhile.
+// NewGuard returns a guard that holds prefixes, which do not overlap. While it
+// works it needs a folder of its own, a temporary one, and where that cannot be
+// made one in the user's cache or in memory; and it sets the environment variable
+// of temporary folders: no other goroutine may read it meanwhile.
 func NewGuard(prefixes []netip.Prefix) (*Guard, error) {
-	folder, err := newGuardFolder()
+	ranger, err := newRanger()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("scanner: guard: %w", err)
 	}
-	ranger, err := newRanger(folder.path)
-	if err != nil {
-		return nil, fmt.Errorf("scanner: guard: %w", errors.Join(err, folder.remove()))
-	}
-	g := &Guard{ranger, folder}
+	g := &Guard{ranger}
 	for _, p := range prefixes {
 		if err := g.add(p); err != nil {
-			return nil, errors.Join(err, g.Close())
+			return nil, err
 		}
 	}
 	return g, nil
 }
 
-// newRanger calls ipranger.New with folder as the temporary folder: New deletes
+// newRanger returns an empty ranger. The one that ipranger makes keeps names of
+// hosts in a database in the temporary folder, with 4 MiB of memory for it; there
+// are none here, so the database makes room for an empty map at once.
+func newRanger() (*ipranger.IPRanger, error) {
+	folder, err := newGuardFolder()
+	if err != nil {
+		return nil, err
+	}
+	ranger, err := rangerIn(folder)
+	if err == nil {
+		err = ranger.Hosts.Close()
+	}
+	if err = errors.Join(err, os.RemoveAll(folder)); err != nil {
+		return nil, err
+	}
+	ranger.Hosts, err = hybrid.New(hybrid.DefaultMemoryOptions)
+	return ranger, err
+}
+
+// rangerIn calls ipranger.New with folder as the temporary folder: New deletes
 // old folders there whose name contains the program's name, whoever made them.
-func newRanger(folder string) (_ *ipranger.IPRanger, err error) {
+func rangerIn(folder string) (_ *ipranger.IPRanger, err error) {
 	for _, key := range []string{"TMPDIR", "TMP"} { // Unix, Windows
 		old, was := os.LookupEnv(key)
 		if err := os.Setenv(key, folder); err != nil {
@@ -94,12 +108,4 @@ func (g *Guard) Check(p *Plan) error {
 		faults = append(faults, g.holds(prefix))
 	}
 	return errors.Join(slices.DeleteFunc(faults, func(err error) bool { return err == nil })...)
-}
-
-// Close gives the temporary folder back. The guard must not be used after it.
-func (g *Guard) Close() error {
-	if err := errors.Join(g.ranger.Close(), g.folder.remove()); err != nil {
-		return fmt.Errorf("scanner: close guard: %w", err)
-	}
-	return nil
 }

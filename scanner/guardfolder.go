@@ -1,7 +1,6 @@
 package scanner
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,62 +8,39 @@ import (
 	"time"
 )
 
-const (
-	guardPrefix = "dormant-guard-" // of the folder's name
-	guardLock   = "lock"           // the file in it that is held while it is in use
-)
+const guardPrefix = "dormant-guard-" // of the folder's name
 
-// guardFolderAge is how old a folder must be before it can be one that a killed
-// process has left: whoever makes one holds its lock within that time.
+// guardFolderAge is how old a folder must be to be one that a killed process has
+// left: it is needed for some milliseconds.
 const guardFolderAge = time.Minute
 
-// guardFolder is a folder that nobody else has. Its lock goes with the process,
-// however that ends.
-type guardFolder struct {
-	path string
-	lock *os.File
-}
-
-// newGuardFolder makes a folder, and removes those that killed processes have
-// left beside it. A read-only or missing TMPDIR is no reason not to scan. The
-// error is that of the temporary folder.
-func newGuardFolder() (*guardFolder, error) {
-	f, err := lockedFolder(os.TempDir())
+// newGuardFolder makes a folder that nobody else has, and removes those that
+// killed processes have left beside it. A read-only or missing TMPDIR is no
+// reason not to scan. The error is that of the temporary folder.
+func newGuardFolder() (string, error) {
+	folder, err := guardFolderIn(os.TempDir())
 	if err == nil {
-		return f, nil
+		return folder, nil
 	}
 	var elsewhere []string
 	if cache, cerr := os.UserCacheDir(); cerr == nil && os.MkdirAll(cache, 0o700) == nil {
 		elsewhere = append(elsewhere, cache)
 	}
 	for _, parent := range append(elsewhere, "/dev/shm") { // shm_overview(7): Linux only
-		if f, err := lockedFolder(parent); err == nil {
-			return f, nil
+		if folder, err := guardFolderIn(parent); err == nil {
+			return folder, nil
 		}
 	}
-	return nil, fmt.Errorf("scanner: guard: no temporary folder, want TMPDIR to name a writable one: %w", err)
+	return "", fmt.Errorf("no temporary folder, want TMPDIR to name a writable one: %w", err)
 }
 
-// lockedFolder makes a folder in parent and holds it.
-func lockedFolder(parent string) (*guardFolder, error) {
+func guardFolderIn(parent string) (string, error) {
 	removeGuardFolders(parent)
-	path, err := os.MkdirTemp(parent, guardPrefix)
-	if err != nil {
-		return nil, err
-	}
-	lock, err := os.OpenFile(filepath.Join(path, guardLock), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(path))
-	}
-	hold(lock)
-	return &guardFolder{path, lock}, nil
+	return os.MkdirTemp(parent, guardPrefix)
 }
 
-// remove gives the folder back.
-func (f *guardFolder) remove() error { return errors.Join(f.lock.Close(), os.RemoveAll(f.path)) }
-
-// removeGuardFolders removes this user's folders in parent that nobody holds any
-// more. It is a courtesy: what cannot be removed stays.
+// removeGuardFolders removes what killed processes of this user have left in
+// parent. It is a courtesy: what cannot be removed stays.
 func removeGuardFolders(parent string) {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
@@ -74,13 +50,8 @@ func removeGuardFolders(parent string) {
 		if !e.IsDir() || !strings.HasPrefix(e.Name(), guardPrefix) {
 			continue // a link to a folder is none
 		}
-		st, err := e.Info()
-		if err != nil || !ownedByUs(st) || time.Since(st.ModTime()) < guardFolderAge {
-			continue
-		}
-		path := filepath.Join(parent, e.Name())
-		if unheld(filepath.Join(path, guardLock)) {
-			_ = os.RemoveAll(path)
+		if st, err := e.Info(); err == nil && ownedByUs(st) && time.Since(st.ModTime()) > guardFolderAge {
+			_ = os.RemoveAll(filepath.Join(parent, e.Name()))
 		}
 	}
 }

@@ -235,7 +235,6 @@ func TestRangesPlanKeepsZones(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Close()
 	if err := g.Check(p); err != nil {
 		t.Error(err)
 	}

@@ -108,7 +108,6 @@ func (s *agentSweeper) Sweep(ctx context.Context, o agent.Order, emit func(pipel
 	if err != nil {
 		return out, err
 	}
-	defer func() { err = errors.Join(err, guard.Close()) }()
 	way := s.way
 	way.rate = o.Rate
 	b, used, err := way.open(o.Plan.Prefixes(), nil, o.Plan.Ports())
@@ -145,7 +144,7 @@ func (s *agentSweeper) guard(plan *scanner.Plan) (*scanner.Guard, error) {
 		return nil, err
 	}
 	if err := guard.Check(plan); err != nil {
-		return nil, errors.Join(err, guard.Close())
+		return nil, err
 	}
 	return guard, nil
 }

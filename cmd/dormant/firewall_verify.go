@@ -215,10 +215,10 @@ func (o *verifyOptions) askGroup(ctx context.Context, a *app, ports string, host
 	}
 	b, err := s.openBackend()
 	if err != nil {
-		return errors.Join(err, guard.Close())
+		return err
 	}
 	defer func() {
-		if cerr := errors.Join(b.Close(), guard.Close()); cerr != nil {
+		if cerr := b.Close(); cerr != nil {
 			a.log.Warn("cleaning up", "error", cerr)
 		}
 	}()

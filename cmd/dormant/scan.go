@@ -112,7 +112,7 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 		return errors.Join(err, backend.Close(), out.abort())
 	}
 	if err := audit.begin(ctx, history.Plan{Prefixes: s.plan.Prefixes(), Ports: s.plan.Ports()}); err != nil {
-		return errors.Join(err, backend.Close(), guard.Close(), out.abort())
+		return errors.Join(err, backend.Close(), out.abort())
 	}
 	s.keep(flags, args)
 	s.hold.window = o.control.window // nobody asks before the sweep
@@ -126,7 +126,7 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 	if closed == nil {
 		closed = s.writeManifest()
 	}
-	if cerr := errors.Join(backend.Close(), guard.Close()); cerr != nil {
+	if cerr := backend.Close(); cerr != nil {
 		a.log.Warn("cleaning up", "error", cerr)
 	}
 	return audit.end(ctx, s.end(ctx, cause, err, closed))

@@ -61,9 +61,9 @@ func openAFXDP(o backendOptions) (backend, string, error) {
 			return nil, fmt.Errorf("--backend afxdp: %v: %w", err, wire.ErrInterface)
 		}
 		use("afpacket")
-		say := o.log.Debug // the second best without a word, unless the best was asked for
-		if o.insist {
-			say = o.log.Info
+		say := o.log.Info
+		if errors.Is(err, afxdp.ErrUnsupported) && !o.insist { // nobody expects it there
+			say = o.log.Debug
 		}
 		say("sending by packet sockets", "interface", spec.Name, "why", err)
 		return afpacket.Open(spec)

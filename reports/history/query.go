@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/base64"
@@ -50,6 +51,10 @@ type Page struct {
 	// Findings are in the order of runs, then of address, transport and port;
 	// ScanID tells the run. They are without Dialogue: see Store.Finding.
 	Findings []reports.Finding
+	// Seen has for each of Findings the ids of the runs that found the port, the
+	// one that began last, which is that of the finding, first. Only SearchOnce
+	// fills it.
+	Seen [][]string
 	// Next is where the next page begins; "" is the end.
 	Next Cursor
 }
@@ -67,14 +72,14 @@ func cursorOf(run *Run, key []byte) Cursor {
 	return Cursor(base64.RawURLEncoding.EncodeToString(append(append([]byte(run.ID), 0), key...)))
 }
 
-// at returns the index of the run and the key that c stands behind.
-func (c Cursor) at(runs []Run) (i int, key []byte, err error) {
+// at returns the index of the place and the key that c stands behind.
+func (c Cursor) at(places [][]Run) (i int, key []byte, err error) {
 	if c == "" {
 		return 0, firstKey(), nil
 	}
 	text, err := base64.RawURLEncoding.DecodeString(string(c))
 	id, rest, ok := strings.Cut(string(text), "\x00")
-	i = slices.IndexFunc(runs, func(r Run) bool { return r.ID == id })
+	i = slices.IndexFunc(places, func(p []Run) bool { return p[0].ID == id })
 	if err != nil || !ok || i < 0 {
 		return 0, nil, fmt.Errorf("history: page %.60q: %w", string(c), ErrCursor)
 	}
@@ -83,26 +88,31 @@ func (c Cursor) at(runs []Run) (i int, key []byte, err error) {
 
 // Search returns the open ports that q chooses, a page at a time.
 func (s *Store) Search(ctx context.Context, q Query) (Page, error) {
+	return s.page(ctx, &q, each(q.Runs))
+}
+
+// page reads the places one after the other, each merged by key. A cursor names
+// the first run of a place.
+func (s *Store) page(ctx context.Context, q *Query, places [][]Run) (Page, error) {
 	limit := q.Limit
 	if limit <= 0 {
 		limit = defaultLimit
 	}
 	limit = min(limit, maxLimit)
-	first, key, err := q.After.at(q.Runs)
+	first, key, err := q.After.at(places)
 	if err != nil {
 		return Page{}, err
 	}
 	var p Page
 	var u unpacker
-	for i := first; i < len(q.Runs); i++ {
-		run := &q.Runs[i]
-		found, err := s.search(ctx, &q, run, key, limit-len(p.Findings)+1) // one more tells that there is more
+	for i := first; i < len(places); i++ {
+		found, err := s.search(ctx, q, places[i], key, limit-len(p.Findings)+1) // one more tells that there is more
 		if err != nil {
 			return Page{}, s.explain(err)
 		}
 		for _, x := range found {
 			if len(p.Findings) == limit {
-				p.Next = cursorOf(run, key)
+				p.Next = cursorOf(&places[i][0], key)
 				return p, nil
 			}
 			f, err := u.finding(x.detail, nil)
@@ -112,9 +122,9 @@ func (s *Store) Search(ctx context.Context, q Query) (Page, error) {
 			p.Findings = append(p.Findings, f)
 			key = x.key
 		}
-		if i+1 < len(q.Runs) {
+		if i+1 < len(places) {
 			if len(p.Findings) == limit {
-				p.Next = cursorOf(&q.Runs[i+1], firstKey())
+				p.Next = cursorOf(&places[i+1][0], firstKey())
 				return p, nil
 			}
 			key = firstKey()
@@ -123,13 +133,32 @@ func (s *Store) Search(ctx context.Context, q Query) (Page, error) {
 	return p, nil
 }
 
-func (s *Store) search(ctx context.Context, q *Query, run *Run, after []byte, limit int) ([]stored, error) {
-	c := q.conditions(run)
-	c.compare("key", ">", after)
-	return collect(ctx, s.db, func(rows *sql.Rows) (x stored, err error) {
-		return x, rows.Scan(&x.key, &x.detail)
-	}, `SELECT f.key, d.body FROM (SELECT key, detail FROM finding`+c.where()+` ORDER BY key LIMIT `+c.arg(limit)+`) f
-		JOIN detail d ON d.id = f.detail ORDER BY f.key`, c.args...)
+// search returns what q chooses of the runs of a place, behind a key and in the
+// order of the keys. Each run is read no further than the ones before it have
+// filled the page, so that a run whose ports are all in a newer one costs no more
+// than the page has.
+func (s *Store) search(ctx context.Context, q *Query, place []Run, after []byte, limit int) ([]stored, error) {
+	var all []stored
+	for i := range place {
+		c := q.conditions(&place[i])
+		c.compare("key", ">", after)
+		if len(all) == limit {
+			c.compare("key", "<", all[limit-1].key)
+		}
+		notIn(&c, place[:i])
+		found, err := collect(ctx, s.db, func(rows *sql.Rows) (x stored, err error) {
+			return x, rows.Scan(&x.key, &x.detail)
+		}, `SELECT f.key, d.body FROM (SELECT key, detail FROM finding`+c.where()+` ORDER BY key LIMIT `+c.arg(limit)+`) f
+			JOIN detail d ON d.id = f.detail ORDER BY f.key`, c.args...)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, found...); i > 0 && len(found) > 0 {
+			slices.SortFunc(all, func(a, b stored) int { return bytes.Compare(a.key, b.key) })
+			all = all[:min(len(all), limit)]
+		}
+	}
+	return all, nil
 }
 
 // Count returns how many open ports q chooses, Limit and After aside.
@@ -144,23 +173,6 @@ func (s *Store) Count(ctx context.Context, q Query) (uint64, error) {
 		sum += n
 	}
 	return sum, nil
-}
-
-// CountOnce counts as Count does, and a port that several of the runs found
-// once: for runs of one place that looked at the same addresses.
-func (s *Store) CountOnce(ctx context.Context, q Query) (n uint64, err error) {
-	if len(q.Runs) < 2 {
-		return s.Count(ctx, q)
-	}
-	var c conditions
-	var rows []string
-	for i := range q.Runs {
-		rows = append(rows, c.arg(q.Runs[i].row))
-	}
-	c.terms = append(c.terms, "run IN ("+strings.Join(rows, ", ")+")")
-	q.choose(&c)
-	err = s.db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT DISTINCT key FROM finding`+c.where()+`) f`, c.args...).Scan(&n)
-	return n, s.explain(err)
 }
 
 // conditions are those of q on the findings of one run.

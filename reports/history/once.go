@@ -1,0 +1,122 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+	"strings"
+
+	"dormant/reports"
+)
+
+// SearchOnce returns the open ports that q chooses as Search does, and a port
+// that several runs of one site and vantage found once: as the one that began
+// last found it. What q chooses is held against that finding and no older one, so
+// a port whose verdict changed is not found by what it was. The order is that of
+// the places in q.Runs, then of address, transport and port. A cursor of Search
+// is none of SearchOnce.
+func (s *Store) SearchOnce(ctx context.Context, q Query) (Page, error) {
+	places := byPlace(q.Runs)
+	p, err := s.page(ctx, &q, places)
+	if err != nil {
+		return p, err
+	}
+	p.Seen, err = s.seenBy(ctx, places, p.Findings)
+	return p, s.explain(err)
+}
+
+// CountOnce counts what SearchOnce finds, Limit and After aside.
+func (s *Store) CountOnce(ctx context.Context, q Query) (uint64, error) {
+	var sum uint64
+	for _, place := range byPlace(q.Runs) {
+		for i := range place {
+			c := q.conditions(&place[i])
+			notIn(&c, place[:i])
+			var n uint64
+			if err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM finding`+c.where(), c.args...).Scan(&n); err != nil {
+				return 0, s.explain(err)
+			}
+			sum += n
+		}
+	}
+	return sum, nil
+}
+
+// each makes every run a place of its own.
+func each(runs []Run) [][]Run {
+	all := make([][]Run, len(runs))
+	for i := range runs {
+		all[i] = runs[i : i+1]
+	}
+	return all
+}
+
+// byPlace puts the runs of a site and vantage together, the one that began last
+// first.
+func byPlace(runs []Run) [][]Run {
+	var all [][]Run
+	for _, r := range runs {
+		i := slices.IndexFunc(all, func(p []Run) bool { return p[0].Site == r.Site && p[0].Vantage == r.Vantage })
+		if i < 0 {
+			all = append(all, []Run{r})
+			continue
+		}
+		all[i] = append(all[i], r)
+	}
+	for _, p := range all {
+		slices.SortFunc(p, func(a, b Run) int { return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(b.row, a.row)) })
+	}
+	return all
+}
+
+// notIn leaves out the ports that one of the runs found, too.
+func notIn(c *conditions, runs []Run) {
+	if len(runs) > 0 {
+		names := make([]string, len(runs))
+		for i := range runs {
+			names[i] = c.arg(runs[i].row)
+		}
+		c.terms = append(c.terms, "NOT EXISTS (SELECT 1 FROM finding newer WHERE newer.run IN ("+strings.Join(names, ", ")+") AND newer.key = finding.key)")
+	}
+}
+
+// seenBy returns for each finding of a page the ids of the runs of its place that
+// found the port, the one that began last first.
+func (s *Store) seenBy(ctx context.Context, places [][]Run, page []reports.Finding) ([][]string, error) {
+	all := make([][]string, len(page))
+	for _, place := range places {
+		here := map[string]int{} // the index in page, by key
+		for i := range page {
+			if slices.ContainsFunc(place, func(r Run) bool { return r.ID == page[i].ScanID }) {
+				here[string(appendKey(nil, target(&page[i])))] = i
+			}
+		}
+		for i := range place {
+			found, err := s.among(ctx, &place[i], here)
+			if err != nil {
+				return nil, err
+			}
+			for _, key := range found {
+				all[here[string(key)]] = append(all[here[string(key)]], place[i].ID)
+			}
+		}
+	}
+	return all, nil
+}
+
+// among returns those of the keys that the run found.
+func (s *Store) among(ctx context.Context, run *Run, keys map[string]int) ([][]byte, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	var c conditions
+	c.compare("run", "=", run.row)
+	names := make([]string, 0, len(keys))
+	for key := range keys {
+		names = append(names, c.arg([]byte(key)))
+	}
+	c.terms = append(c.terms, "key IN ("+strings.Join(names, ", ")+")")
+	return collect(ctx, s.db, func(rows *sql.Rows) (key []byte, err error) { return key, rows.Scan(&key) },
+		`SELECT key FROM finding`+c.where(), c.args...)
+}

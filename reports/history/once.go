@@ -13,9 +13,11 @@ import (
 // SearchOnce returns the open ports that q chooses as Search does, and a port
 // that several runs of one site and vantage found once: as the one that began
 // last found it. What q chooses is held against that finding and no older one, so
-// a port whose verdict changed is not found by what it was. The order is that of
-// the places in q.Runs, then of address, transport and port. A cursor of Search
-// is none of SearchOnce.
+// a port whose verdict changed is not found by what it was. Expected is another
+// matter, for a policy is that of a job and not of a port, and a job without one
+// takes nothing back: the newest finding is then that of the runs which say so.
+// The order is that of the places in q.Runs, then of address, transport and port.
+// A cursor of Search is none of SearchOnce.
 func (s *Store) SearchOnce(ctx context.Context, q Query) (Page, error) {
 	places := byPlace(q.Runs)
 	p, err := s.page(ctx, &q, places)
@@ -32,7 +34,7 @@ func (s *Store) CountOnce(ctx context.Context, q Query) (uint64, error) {
 	for _, place := range byPlace(q.Runs) {
 		for i := range place {
 			c := q.conditions(&place[i])
-			notIn(&c, place[:i])
+			q.notIn(&c, place[:i])
 			var n uint64
 			if err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM finding`+c.where(), c.args...).Scan(&n); err != nil {
 				return 0, s.explain(err)
@@ -71,20 +73,30 @@ func byPlace(runs []Run) [][]Run {
 }
 
 // notIn leaves out the ports that one of the runs found, too.
-func notIn(c *conditions, runs []Run) {
-	if len(runs) > 0 {
-		names := make([]string, len(runs))
-		for i := range runs {
-			names[i] = c.arg(runs[i].row)
-		}
-		c.terms = append(c.terms, "NOT EXISTS (SELECT 1 FROM finding newer WHERE newer.run IN ("+strings.Join(names, ", ")+") AND newer.key = finding.key)")
+func (q *Query) notIn(c *conditions, runs []Run) {
+	if len(runs) == 0 {
+		return
 	}
+	names := make([]string, len(runs))
+	for i := range runs {
+		names[i] = c.arg(runs[i].row)
+	}
+	inner := conditions{terms: []string{"newer.run IN (" + strings.Join(names, ", ") + ")", "newer.key = finding.key"}, args: c.args}
+	among(&inner, "newer.expected", q.Expected)
+	c.args = inner.args
+	c.terms = append(c.terms, "NOT EXISTS (SELECT 1 FROM finding newer"+inner.where()+")")
 }
 
-// seenBy returns for each finding of a page the ids of the runs of its place that
-// found the port, the one that began last first.
-func (s *Store) seenBy(ctx context.Context, places [][]Run, page []reports.Finding) ([][]string, error) {
-	all := make([][]string, len(page))
+// Seen is a run that found a port.
+type Seen struct {
+	Run      string // its id
+	Expected string // what its policy says of the port, "" without one
+}
+
+// seenBy returns for each finding of a page the runs of its place that found the
+// port, the one that began last first.
+func (s *Store) seenBy(ctx context.Context, places [][]Run, page []reports.Finding) ([][]Seen, error) {
+	all := make([][]Seen, len(page))
 	for _, place := range places {
 		here := map[string]int{} // the index in page, by key
 		for i := range page {
@@ -97,16 +109,23 @@ func (s *Store) seenBy(ctx context.Context, places [][]Run, page []reports.Findi
 			if err != nil {
 				return nil, err
 			}
-			for _, key := range found {
-				all[here[string(key)]] = append(all[here[string(key)]], place[i].ID)
+			for _, f := range found {
+				at := here[string(f.key)]
+				all[at] = append(all[at], Seen{place[i].ID, f.expected})
 			}
 		}
 	}
 	return all, nil
 }
 
+// heldAgainst is a port and what the policy says of it.
+type heldAgainst struct {
+	key      []byte
+	expected string
+}
+
 // among returns those of the keys that the run found.
-func (s *Store) among(ctx context.Context, run *Run, keys map[string]int) ([][]byte, error) {
+func (s *Store) among(ctx context.Context, run *Run, keys map[string]int) ([]heldAgainst, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -117,6 +136,6 @@ func (s *Store) among(ctx context.Context, run *Run, keys map[string]int) ([][]b
 		names = append(names, c.arg([]byte(key)))
 	}
 	c.terms = append(c.terms, "key IN ("+strings.Join(names, ", ")+")")
-	return collect(ctx, s.db, func(rows *sql.Rows) (key []byte, err error) { return key, rows.Scan(&key) },
-		`SELECT key FROM finding`+c.where(), c.args...)
+	return collect(ctx, s.db, func(rows *sql.Rows) (f heldAgainst, err error) { return f, rows.Scan(&f.key, &f.expected) },
+		`SELECT key, expected FROM finding`+c.where(), c.args...)
 }

@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -46,9 +47,10 @@ func testOnce(t *testing.T, s *history.Store) {
 	c2 := func(at string) service { return service{at: at, verdict: fingerprint.PossibleC2, severity: "high"} }
 	lm := func(at string) service { return service{at: at} }
 	shell := service{at: "10.0.0.9:3588/tcp", verdict: fingerprint.OpenShell}
+	breach := service{at: "10.0.0.4:1947/tcp", expected: "no"} // of a job that has a policy
 	// The newest run is neither the first that is asked for nor the last.
 	runs := []history.Run{
-		recordAt(t, s, "s_monthly", "hq", "lan", "monthly", day(2), lm("10.0.0.1:1947/tcp"), c2("10.0.0.2:3588/tcp"), lm("10.0.0.4:1947/tcp"), c2("10.0.0.9:3588/tcp")),
+		recordAt(t, s, "s_monthly", "hq", "lan", "monthly", day(2), lm("10.0.0.1:1947/tcp"), c2("10.0.0.2:3588/tcp"), breach, c2("10.0.0.9:3588/tcp")),
 		recordAt(t, s, "s_dmz", "hq", "dmz", "monthly", day(9), lm("10.0.0.1:1947/tcp"), c2("10.0.0.4:1947/tcp")),
 		recordAt(t, s, "s_nightly", "hq", "lan", "nightly", day(5), lm("10.0.0.1:1947/tcp"), lm("10.0.0.2:3588/tcp"), c2("10.0.0.3:1947/tcp"), shell),
 		recordAt(t, s, "s_branch", "branch", "lan", "nightly", day(1), lm("10.0.0.1:1947/tcp")),
@@ -62,11 +64,14 @@ func testOnce(t *testing.T, s *history.Store) {
 	}{
 		{"everything", history.Query{}, []string{
 			"10.0.0.1 license_manager: nightly weekly monthly", "10.0.0.2 license_manager: nightly monthly", "10.0.0.3 possible_c2: nightly",
-			"10.0.0.4 license_manager: weekly monthly", "10.0.0.9 open_shell: nightly monthly", "fe80::1%eth0 license_manager: weekly",
+			"10.0.0.4 license_manager: weekly monthly(no)", "10.0.0.9 open_shell: nightly monthly", "fe80::1%eth0 license_manager: weekly",
 			"10.0.0.1 license_manager: dmz", "10.0.0.4 possible_c2: dmz", "10.0.0.1 license_manager: branch",
 		}},
 		{"what it was does not count", history.Query{Verdicts: []fingerprint.Class{fingerprint.PossibleC2}}, []string{"10.0.0.3 possible_c2: nightly", "10.0.0.4 possible_c2: dmz"}},
 		{"what it is", history.Query{Verdicts: []fingerprint.Class{fingerprint.OpenShell}}, []string{"10.0.0.9 open_shell: nightly monthly"}},
+		{"a job without a policy takes no breach back", history.Query{Expected: []string{"no"}}, []string{"10.0.0.4 license_manager: weekly monthly(no)"}},
+		{"a policy is held against nothing else", history.Query{Expected: []string{""}, Text: "hasp", Prefix: netip.MustParsePrefix("10.0.0.4/32")},
+			[]string{"10.0.0.4 license_manager: weekly monthly(no)", "10.0.0.4 possible_c2: dmz"}},
 		{"nothing", history.Query{Text: "no such thing"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,10 +88,17 @@ func testOnce(t *testing.T, s *history.Store) {
 						t.Errorf("a page has %d findings and says of %d who saw them, and more comes: %t; want %d", len(p.Findings), len(p.Seen), p.Next != "", limit)
 					}
 					for i, f := range p.Findings {
-						if p.Seen[i][0] != f.ScanID {
+						if p.Seen[i][0].Run != f.ScanID && q.Expected == nil {
 							t.Errorf("%v is that of %s, and %v saw it", f.IP, f.ScanID, p.Seen[i])
 						}
-						got = append(got, fmt.Sprintf("%v %v: %s", f.IP, f.Verdict, strings.ReplaceAll(strings.Join(p.Seen[i], " "), "s_", "")))
+						line := fmt.Sprintf("%v %v:", f.IP, f.Verdict)
+						for _, by := range p.Seen[i] {
+							line += " " + strings.TrimPrefix(by.Run, "s_")
+							if by.Expected != "" {
+								line += "(" + by.Expected + ")"
+							}
+						}
+						got = append(got, line)
 					}
 					if q.After = p.Next; p.Next == "" {
 						break
@@ -116,7 +128,7 @@ func testOnceAll(t *testing.T, s *history.Store) {
 		{}, {Severities: []string{"high"}}, {Expected: []string{"no"}}, {Verdicts: []fingerprint.Class{fingerprint.LicenseManager}}, {Ports: ports()[:1]},
 	} {
 		q.Runs, q.Limit = runs, 7
-		seen, newest, chosen := map[string][]string{}, map[string]string{}, map[string]bool{}
+		seen, newest, chosen := map[string][]history.Seen{}, map[string]string{}, map[string]bool{}
 		all, asked := history.Query{Limit: 10_000}, q
 		asked.Limit = 10_000
 		for _, run := range slices.Backward(runs) { // the newest first
@@ -127,8 +139,10 @@ func testOnceAll(t *testing.T, s *history.Store) {
 			}
 			for _, f := range found.Findings {
 				at := fmt.Sprint(f.IP, f.Port, f.Transport)
-				seen[at] = append(seen[at], run.ID)
-				newest[at] = seen[at][0]
+				seen[at] = append(seen[at], history.Seen{Run: run.ID, Expected: f.Expected})
+				if newest[at] == "" && (q.Expected == nil || slices.Contains(q.Expected, f.Expected)) {
+					newest[at] = run.ID
+				}
 			}
 			if found, err = s.Search(t.Context(), asked); err != nil {
 				t.Fatal(err)

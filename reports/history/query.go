@@ -51,10 +51,9 @@ type Page struct {
 	// Findings are in the order of runs, then of address, transport and port;
 	// ScanID tells the run. They are without Dialogue: see Store.Finding.
 	Findings []reports.Finding
-	// Seen has for each of Findings the ids of the runs that found the port, the
-	// one that began last, which is that of the finding, first. Only SearchOnce
-	// fills it.
-	Seen [][]string
+	// Seen has for each of Findings the runs that found the port, the one that
+	// began last first. Only SearchOnce fills it.
+	Seen [][]Seen
 	// Next is where the next page begins; "" is the end.
 	Next Cursor
 }
@@ -145,7 +144,7 @@ func (s *Store) search(ctx context.Context, q *Query, place []Run, after []byte,
 		if len(all) == limit {
 			c.compare("key", "<", all[limit-1].key)
 		}
-		notIn(&c, place[:i])
+		q.notIn(&c, place[:i])
 		found, err := collect(ctx, s.db, func(rows *sql.Rows) (x stored, err error) {
 			return x, rows.Scan(&x.key, &x.detail)
 		}, `SELECT f.key, d.body FROM (SELECT key, detail FROM finding`+c.where()+` ORDER BY key LIMIT `+c.arg(limit)+`) f

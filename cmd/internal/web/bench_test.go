@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"dormant/reports"
 	"dormant/reports/sinktest"
@@ -21,13 +22,13 @@ func many() int {
 	return 10_000
 }
 
-// BenchmarkPages asks for the pages of a history with two large runs. The first
-// request of each is outside the measurement: it fills the cache of the
+// BenchmarkPages asks for the pages of a history with two large runs of one job,
+// and then with a third of another job at the same place. The first request of each is outside the measurement: it fills the cache of the
 // database, and the store keeps the difference that it counts.
 func BenchmarkPages(b *testing.B) {
 	w := newWorld(b, nil)
 	shape := sinktest.Findings()[:8]
-	for run := range 2 {
+	record := func(run int, job string, started time.Time) {
 		found := make([]reports.Finding, 0, many())
 		for i := range many() {
 			f := shape[i%len(shape)]
@@ -38,9 +39,16 @@ func BenchmarkPages(b *testing.B) {
 			}
 			found = append(found, f)
 		}
-		w.record(b, id(run+1), place("hq", "lan"), "j", now().AddDate(0, run-2, 0), nil, found)
+		w.record(b, id(run+1), place("hq", "lan"), job, started, nil, found)
 	}
-	last := id(2)
+	record(0, "j", now().AddDate(0, -2, 0))
+	record(1, "j", now().AddDate(0, 0, -9))
+	benchmarkPages(b, w, id(2))
+	record(2, "k", now().AddDate(0, 0, -5))
+	b.Run("two jobs", func(b *testing.B) { benchmarkPages(b, w, id(3)) })
+}
+
+func benchmarkPages(b *testing.B, w *world, last string) {
 	for _, bb := range []struct{ name, path string }{
 		{"overview", "/"}, {"run", "/runs/" + last}, {"findings", "/findings"}, {"breaches", "/breaches"}, {"verdict", "/findings?verdict=possible_c2"},
 		{"port", "/findings?port=475"}, {"subnet", "/findings?address=10.7.0.0/16"}, {"text", "/findings?text=openssh"}, {"nothing", "/findings?text=nosuchthing"},

@@ -37,6 +37,15 @@ func (s *Server) current(ctx context.Context, site, vantage string) ([]history.R
 	return runs, nil
 }
 
+// shared reports whether several of the runs were made from one place.
+func shared(runs []history.Run) bool {
+	seen := map[[2]string]bool{}
+	for i := range runs {
+		seen[[2]string{runs[i].Site, runs[i].Vantage}] = true
+	}
+	return len(seen) < len(runs)
+}
+
 // alive leaves out the jobs that are no more.
 func alive(places []history.Place) []history.Place {
 	return slices.DeleteFunc(slices.Clone(places), func(p history.Place) bool {

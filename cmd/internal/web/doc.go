@@ -30,6 +30,12 @@
 // the same place in turn. The newest run of each job counts, unless it is more
 // than 35 days older than the newest of the place; then the job is no more.
 //
+// A port that several jobs found at one place is one row with the verdict of the
+// newest, and names them all. A policy is that of a job: a port is against it if
+// it is against that of any of them, and a newer job without one takes no breach
+// back. Nor does one that found the port closed: that may be a lost packet, and
+// the job that found it open will look again.
+//
 // Differences are counted when somebody looks, and the store keeps the counts.
 // A page waits 15 seconds for those that are new and shows a dash for the rest.
 //

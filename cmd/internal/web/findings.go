@@ -182,10 +182,13 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, p *findingsPage) {
 			return
 		}
 		p.Scope = "in " + plural(len(q.Runs), "run") + ": the newest of each place and job"
+		if shared(q.Runs) {
+			p.Scope += ". A port that several jobs found from the same place is listed once, as the newest of them found it"
+		}
 	}
 	p.Runs = q.Runs
 	if len(q.Runs) > 0 {
-		found, err := s.config.Store.Search(r.Context(), q)
+		found, err := s.config.Store.SearchOnce(r.Context(), q)
 		if errors.Is(err, history.ErrCursor) {
 			p.Wrong = "The list cannot be read from there: begin at its first page."
 			s.render(w, r, http.StatusBadRequest, "findings.html", p)
@@ -195,9 +198,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, p *findingsPage) {
 			s.broken(w, r, err)
 			return
 		}
-		for i := range found.Findings {
-			p.Rows = append(p.Rows, rowOf(&found.Findings[i]))
-		}
+		p.Rows = rowsOf(&found, q.Runs)
 		if found.Next != "" {
 			p.Next = p.Filter.query(string(found.Next))
 		}

@@ -171,13 +171,13 @@ func (s *Server) gravest(ctx context.Context, runs []history.Run) ([]row, error)
 		{Verdicts: []fingerprint.Class{fingerprint.LicenseManager}, Severities: []string{"medium"}}, // on a public address
 	} {
 		q.Runs, q.Limit = runs, maxFirst
-		found, err := s.config.Store.Search(ctx, q)
+		found, err := s.config.Store.SearchOnce(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		for i := range found.Findings {
-			if one := rowOf(&found.Findings[i]); one.shown && !seen[one.Path] {
-				seen[one.Path] = true
+		for _, one := range rowsOf(&found, runs) {
+			if one.shown && !seen[one.at] {
+				seen[one.at] = true
 				all = append(all, one)
 			}
 		}

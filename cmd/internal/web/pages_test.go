@@ -231,16 +231,38 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// TestTwoJobsSeeOnePort: what two jobs found at one place is there once.
+// TestTwoJobsSeeOnePort: what two jobs found at one place is there once, as the
+// newer of them found it. The newer one has no policy, and takes no breach back.
 func TestTwoJobsSeeOnePort(t *testing.T) {
 	w := newWorld(t, nil)
 	w.month(t)
-	shell := sinktest.Findings()[1]
-	w.record(t, id(20), fleet.Place{Site: "hq", Vantage: "lan"}, "weekly-hq", now().Add(-time.Hour), nil, []reports.Finding{shell})
-	text := words(t, w.get(t, w.login(t), "/", nil).body)
-	for _, want := range []string{"1 port open against the policy", "1 open shell,", "weekly-hq"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the overview does not say %q: %s", want, text)
+	shell, dev := sinktest.Findings()[1], sinktest.Findings()[4]
+	dev.IP, dev.Port = sinktest.Findings()[2].IP, sinktest.Findings()[2].Port // a dev server stands there now
+	w.record(t, id(20), fleet.Place{Site: "hq", Vantage: "lan"}, "weekly-hq", now().Add(-time.Hour), nil, []reports.Finding{shell, dev})
+	c := w.login(t)
+	for _, tt := range []struct {
+		name, path string
+		once       []string // exactly once each
+		not        []string
+	}{
+		{"overview", "/", []string{"1 port open against the policy", "1 open shell,", "10.0.1.21 3588/tcp", "against the policy, open shell"}, []string{"possible command-and-control"}},
+		{"findings", "/findings?site=hq&vantage=lan", []string{"10.0.1.21 port 3588/tcp", "against the policy, open shell 80 shell (posix) hq/lan weekly-hq, monthly-hq", "10.0.1.23 port 3712/tcp", "listed once"}, []string{"possible c2"}},
+		{"what it is", "/findings?verdict=dev_server&address=10.0.1.23", []string{"10.0.1.23 port", "hq/lan weekly-hq, monthly-hq"}, nil},
+		{"what it was", "/findings?verdict=possible_c2", []string{"No open port is like that."}, nil},
+		{"what it was in that run", "/findings?verdict=possible_c2&run=" + id(9), []string{"10.0.1.23 port"}, []string{"weekly-hq"}},
+		{"breaches", "/breaches", []string{"10.0.1.21 port", "owner K. Brandt", "weekly-hq, monthly-hq"}, nil},
+		{"its runs", "/runs/" + id(20) + "/10.0.1.21/tcp/3588", []string{"2026-11-22 09:00:00 weekly-hq", "2026-10-25 10:00:00 monthly-hq"}, nil},
+	} {
+		text := words(t, w.get(t, c, tt.path, nil).body)
+		for _, want := range tt.once {
+			if n := strings.Count(text, want); n != 1 {
+				t.Errorf("%s: %q is there %d times, want once: %s", tt.name, want, n, text)
+			}
+		}
+		for _, not := range tt.not {
+			if strings.Contains(text, not) {
+				t.Errorf("%s: %q is there: %s", tt.name, not, text)
+			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"dormant/fingerprint"
 	"dormant/registry"
 	"dormant/reports"
+	"dormant/reports/history"
 	"dormant/scanner"
 )
 
@@ -17,7 +18,8 @@ import (
 // peer said cannot even be odd.
 type row struct {
 	Path             string // of its page
-	Run, Place       string
+	Place            string
+	Jobs             []string // whose newest run found it, the newest first; none for a scan by hand
 	IP, Host, Port   string
 	Verdict, Mark    string
 	Need             string // why a person should look, "" if nobody need
@@ -27,6 +29,7 @@ type row struct {
 	Evidence, Owner  string
 	Title, Severity  string
 	Expected         string
+	at               string // names the port, whichever run found it
 	class            fingerprint.Class
 	breach, shown    bool
 }
@@ -34,12 +37,12 @@ type row struct {
 func rowOf(f *reports.Finding) row {
 	need, attention := reports.Attention(f)
 	r := row{
-		Path: pathOf(f.ScanID, targetOf(f)), Run: f.ScanID, Place: place(f.Site, f.Vantage),
+		Path: pathOf(f.ScanID, targetOf(f)), Place: place(f.Site, f.Vantage),
 		IP: f.IP.String(), Host: reports.Line(f.Hostname), Port: targetOf(f).Port.String(),
 		Verdict: words(f.Verdict.String()), Mark: reports.Mark(f), Need: need, Confidence: f.Confidence,
 		Product: reports.Name(f), Version: reports.Line(f.Version), Evidence: reports.Line(f.Evidence), Owner: reports.Line(f.Owner),
 		Title: reports.Explain(f).Title, Severity: reports.Line(f.Severity), Expected: reports.Line(f.Expected),
-		class: f.Verdict, breach: f.Expected == "no", shown: attention,
+		at: place(f.Site, f.Vantage) + " " + targetOf(f).String(), class: f.Verdict, breach: f.Expected == "no", shown: attention,
 	}
 	if r.Why = need; strings.EqualFold(need, r.Verdict) {
 		r.Why = ""
@@ -48,6 +51,30 @@ func rowOf(f *reports.Finding) row {
 		r.Verdict = "not identified"
 	}
 	return r
+}
+
+// rowsOf are the rows of a page of a list. Each names the jobs of the runs that
+// found the port, and is against the policy if it is against that of one of them.
+func rowsOf(p *history.Page, runs []history.Run) []row {
+	jobs := map[string]string{}
+	for i := range runs {
+		jobs[runs[i].ID] = reports.Line(runs[i].Job)
+	}
+	all := make([]row, len(p.Findings))
+	for i := range p.Findings {
+		f, names := p.Findings[i], []string(nil)
+		for _, by := range p.Seen[i] {
+			if f.Expected == "" || by.Expected == "no" {
+				f.Expected = by.Expected
+			}
+			if job := jobs[by.Run]; job != "" {
+				names = append(names, job)
+			}
+		}
+		all[i] = rowOf(&f)
+		all[i].Jobs = names
+	}
+	return all
 }
 
 // gravity orders what is shown first: what the policy forbids, then the gravest

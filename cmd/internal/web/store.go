@@ -16,6 +16,7 @@ type Store interface {
 	Find(ctx context.Context, name string) (history.Run, error)
 	Base(ctx context.Context, r history.Run) (history.Run, bool, error)
 	Search(ctx context.Context, q history.Query) (history.Page, error)
+	SearchOnce(ctx context.Context, q history.Query) (history.Page, error)
 	Count(ctx context.Context, q history.Query) (uint64, error)
 	CountOnce(ctx context.Context, q history.Query) (uint64, error)
 	Tally(ctx context.Context, run history.Run) (history.Tally, error)

@@ -1,17 +1,17 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"dormant/registry/yamlfile"
 )
 
 // maxFile bounds a jobs file, in bytes.
@@ -157,22 +157,21 @@ func Load(name string) (*Jobs, error) {
 // Parse reads the text of a jobs file; name is for messages and for the folder
 // of relative names.
 func Parse(name string, b []byte) (*Jobs, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(b))
-	dec.KnownFields(true)
 	var in file
 	p := parser{name: name}
-	err := dec.Decode(&in)
-	if e, ok := errors.AsType[*yaml.TypeError](err); ok { // the rest is decoded
-		p.misfits(e)
-	} else if errors.Is(err, io.EOF) {
+	err := yamlfile.Decode(b, &in)
+	if errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("server: %s:1: is empty: want version, sites and jobs", name)
-	} else if err != nil {
-		return nil, p.broken(err)
 	}
-	if dec.Decode(new(yaml.Node)) == nil {
-		return nil, fmt.Errorf("server: %s: a second document (---): want one", name)
+	if wrong, ok := errors.AsType[*yamlfile.Faults](err); ok {
+		for _, f := range wrong.List {
+			p.fault(f.Line, "%s", f.Text)
+		}
+		if wrong.Broken {
+			return nil, errors.Join(p.sorted()...)
+		}
 	}
-	jobs := p.jobs(&in)
+	jobs := p.jobs(&in) // what has a place is decoded
 	if len(p.faults) > 0 {
 		return nil, errors.Join(p.sorted()...)
 	}
@@ -207,49 +206,4 @@ func (p *parser) sorted() []error {
 		all[i] = fmt.Errorf("server: %s:%d: %s", p.name, f.line, f.text)
 	}
 	return all
-}
-
-// broken is what is said of a text that is no YAML, "yaml: line 3: …".
-func (p *parser) broken(err error) error {
-	what := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "yaml: "), "\n", " ")
-	if rest, ok := strings.CutPrefix(what, "line "); ok {
-		if line, after, ok := strings.Cut(rest, ": "); ok {
-			return fmt.Errorf("server: %s:%s: %s", p.name, line, after)
-		}
-	}
-	return fmt.Errorf("server: %s:1: %s: want YAML", p.name, what)
-}
-
-// keys are those that a part of the file can have, by the name that the decoder
-// has for its type.
-func keys(kind string) []string {
-	var all []string
-	for _, part := range []any{file{}, fileSite{}, fileJob{}} {
-		if t := reflect.TypeOf(part); t.String() == kind {
-			for field := range t.Fields() {
-				all = append(all, field.Tag.Get("yaml"))
-			}
-		}
-	}
-	return all
-}
-
-// misfits takes over what the decoder says of keys and values that have no
-// place, each as "line 3: …".
-func (p *parser) misfits(e *yaml.TypeError) {
-	for _, said := range e.Errors {
-		where, what, _ := strings.Cut(strings.TrimPrefix(said, "line "), ": ")
-		line, err := strconv.Atoi(where)
-		if err != nil {
-			line, what = 1, said
-		}
-		if key, ok := strings.CutPrefix(what, "field "); ok {
-			key, kind, _ := strings.Cut(key, " not found in type ")
-			what = fmt.Sprintf("key %q is not known here: want %s", key, strings.Join(keys(kind), ", "))
-		}
-		if _, ok := strings.CutPrefix(what, "cannot unmarshal "); ok {
-			what = "has not the form that belongs here: want what the example shows"
-		}
-		p.fault(line, "%s", what)
-	}
 }

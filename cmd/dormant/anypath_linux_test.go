@@ -16,6 +16,7 @@ import (
 // on both links, behind a gateway whose answers come back by the other link, and
 // this host itself.
 func TestAnyPathInOneRun(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	scan, left := netlab.Pair(t, "left0", "net0")
 	right := netlab.New(t)
 	netlab.Join(scan, "right0", right, "net0")
@@ -54,8 +55,9 @@ func TestAnyPathInOneRun(t *testing.T) {
 			want[addr+port] = "unreachable arp-no-reply  "
 		}
 	}
-	out := filepath.Join(home(t), "out.csv")
-	run, said := inside(t, scan, append([]string{"scan", "--ports", "1947/tcp,475", "--no-identify", "--no-history", "--quiet", "--states", "all",
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out.csv")
+	run, said := inside(t, scan, dir, append([]string{"scan", "--ports", "1947/tcp,475", "--no-identify", "--no-history", "--quiet", "--states", "all",
 		"--host-rate", "1000", "--backend", "afpacket", "-o", out}, append(there, nobody...)...)...)
 	if got := code(t, run); got != exitOK || said.Len() > 0 {
 		t.Fatalf("exit %d: %s", got, said)

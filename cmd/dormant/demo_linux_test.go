@@ -84,9 +84,18 @@ func nothingLeft(t *testing.T, cmd *exec.Cmd, dir string, want ...string) {
 	}
 }
 
-// TestDemoSites: one command shows two sites, each with what is there and with
-// nothing of the other, and leaves its reports and nothing else.
+// TestDemoSites runs the demo of two sites. Its addresses are there once, so one
+// run follows the other.
 func TestDemoSites(t *testing.T) {
+	t.Parallel() // it waits, most of the time
+	t.Run("to the end", demoToTheEnd)
+	t.Run("interrupted", demoInterrupted)
+	t.Run("with a web page", demoWithWeb)
+}
+
+// demoToTheEnd: one command shows two sites, each with what is there and with
+// nothing of the other, and leaves its reports and nothing else.
+func demoToTheEnd(t *testing.T) {
 	cmd, dir, said := demoSites(t)
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, said())
@@ -143,8 +152,8 @@ func rowsOf(t *testing.T, path, site string) (all []string) {
 	return all
 }
 
-// TestDemoSitesInterrupted: Ctrl-C in the middle leaves nothing.
-func TestDemoSitesInterrupted(t *testing.T) {
+// demoInterrupted: Ctrl-C in the middle leaves nothing.
+func demoInterrupted(t *testing.T) {
 	cmd, dir, said := demoSites(t)
 	begun := func() bool {
 		logs, _ := filepath.Glob(filepath.Join(dir, "*", "plant-1.log"))
@@ -172,10 +181,10 @@ func TestDemoSitesInterrupted(t *testing.T) {
 	}
 }
 
-// TestDemoSitesWeb: asked for, the page of the demo is there after the run, lets
+// demoWithWeb: asked for, the page of the demo is there after the run, lets
 // in whoever has the token that is shown, and goes with Ctrl-C, which is the end
 // that was meant.
-func TestDemoSitesWeb(t *testing.T) {
+func demoWithWeb(t *testing.T) {
 	cmd, dir, said := demoSites(t, "WEB=1")
 	shown := regexp.MustCompile(`The web page: (http://127\.0\.0\.1:[0-9]+) +its token: (\S+)`)
 	var page []string

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,6 +43,7 @@ func serveLab(t *testing.T, ns *netlab.NS, prefix string) {
 // in a network without a way out, and follows what outsiders may reach through
 // every output, the history and the policy.
 func TestExposure(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	here, there := netlab.Pair(t, "scan0", "net0")
 	here.Addr("scan0", "10.1.0.1/24")
 	there.Addr("net0", "10.1.0.2/24")
@@ -52,11 +52,10 @@ func TestExposure(t *testing.T) {
 		here.Route(netlab.Route{Dst: prefix, Via: "10.1.0.2"})
 		serveLab(t, there, prefix)
 	}
-	dir := home(t)
+	dir := t.TempDir()
 	dormant := func(want int, args ...string) string {
 		t.Helper()
-		cmd := exec.Command("dormant", args...)
-		cmd.Dir = dir
+		cmd := command(dir, args...)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		var err error
@@ -100,9 +99,7 @@ func TestExposure(t *testing.T) {
 		Results []string `json:"results"`
 		Advice  string   `json:"advice"`
 	}
-	cmd := exec.Command("dormant", "policy", "check", "last", "--format", "json")
-	cmd.Dir = dir
-	body, _ := cmd.Output() // exits 1, of which the line above told
+	body, _ := command(dir, "policy", "check", "last", "--format", "json").Output() // exits 1, of which the line above told
 	if err := json.Unmarshal(body, &rows); err != nil || len(rows) != 4 {
 		t.Fatalf("policy check --format json: %d rows, %v\n%s", len(rows), err, body)
 	}

@@ -31,29 +31,25 @@ func faultLab(t *testing.T) (scan, far *netlab.NS) {
 	return scan, far
 }
 
-// inside starts the real program in the namespace.
-func inside(t *testing.T, ns *netlab.NS, args ...string) (*exec.Cmd, *bytes.Buffer) {
+// inside starts the command in the namespace.
+func inside(t *testing.T, ns *netlab.NS, dir string, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	cmd := exec.Command("dormant", args...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	var err error
-	ns.Do(func() { err = cmd.Start() })
-	if err != nil {
-		t.Fatal(err)
+	cmd := command(dir, args...)
+	return cmd, begin(t, cmd, startIn(ns, cmd))
+}
+
+// startIn starts a command in the namespace.
+func startIn(ns *netlab.NS, cmd *exec.Cmd) func() error {
+	return func() (err error) {
+		ns.Do(func() { err = cmd.Start() })
+		return err
 	}
-	t.Cleanup(func() {
-		if cmd.ProcessState == nil { // the test has ended early
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
-	return cmd, &said
 }
 
 // TestFaultsOfThisHost takes away, in the middle of a run, what it needs: each
 // ends in a partial result that says so, exit 3, and one clear line.
 func TestFaultsOfThisHost(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	for _, tt := range []struct {
 		name, backend string
 		fault         func(t *testing.T, scan *netlab.NS)
@@ -66,15 +62,16 @@ func TestFaultsOfThisHost(t *testing.T) {
 		{"nothing can be sent for three seconds, raw frames", "afpacket", func(t *testing.T, scan *netlab.NS) { clog(t, scan, "scan0", 3*time.Second) }, "could not be sent"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			if tt.backend == "afxdp" {
 				if err := readyAFXDP(); err != nil {
 					t.Skip(err)
 				}
 			}
 			scan, _ := faultLab(t)
-			dir := home(t)
+			dir := t.TempDir()
 			out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
-			run, said := inside(t, scan, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "0", "--no-identify",
+			run, said := inside(t, scan, dir, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "0", "--no-identify",
 				"--backend", tt.backend, "--states", "all", "--quiet", "-o", out, "--manifest", manifest)
 			begins(t, dir)
 			time.Sleep(1200 * time.Millisecond)
@@ -139,27 +136,22 @@ func clog(t *testing.T, ns *netlab.NS, name string, lasting time.Duration) {
 // fewer and fewer descriptors: it says that it cannot begin, or that it could
 // not measure all, or it is whole; and never a word that is not true.
 func TestFewDescriptorsOverRawFrames(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	scan, far := faultLab(t)
 	far.Listen(netip.MustParseAddrPort("10.2.0.11:1947"), netip.MustParseAddrPort("10.2.0.12:1947"))
 	ended := map[int]int{}
 	for _, most := range []string{"8", "12", "14", "16", "18", "20", "24", "32"} {
-		dir := home(t)
+		dir := t.TempDir()
 		out := filepath.Join(dir, "out.csv")
-		cmd := exec.Command("sh", "-c", `ulimit -n "$1" && shift && exec dormant "$@"`, "sh", most, "scan", "10.2.0.8/29", "--ports", "1947/tcp",
-			"--rate", "500", "--retries", "1", "--backend", "afpacket", "--states", "all", "--quiet", "-o", out)
-		var said bytes.Buffer
-		cmd.Stderr = &said
-		var err error
-		scan.Do(func() { err = cmd.Start() })
-		if err != nil {
-			t.Fatal(err)
-		}
+		cmd := settled(exec.Command("sh", "-c", `ulimit -n "$1" && shift && exec dormant "$@"`, "sh", most, "scan", "10.2.0.8/29", "--ports", "1947/tcp",
+			"--rate", "500", "--retries", "1", "--backend", "afpacket", "--states", "all", "--quiet", "-o", out), dir)
+		said := begin(t, cmd, startIn(scan, cmd))
 		got := code(t, cmd)
 		ended[got]++
 		if lines := strings.Count(said.String(), "\n"); got == exitOK && lines != 0 || got != exitOK && lines != 1 {
-			t.Errorf("%s descriptors: exit %d, said %q; want one line for what is not whole", most, got, &said)
+			t.Errorf("%s descriptors: exit %d, said %q; want one line for what is not whole", most, got, said)
 		}
-		t.Logf("%s descriptors: exit %d %s", most, got, &said)
+		t.Logf("%s descriptors: exit %d %s", most, got, said)
 		if _, err := os.Stat(out); err != nil {
 			if got == exitOK || got == exitIncomplete {
 				t.Errorf("%s descriptors: exit %d and no output", most, got)
@@ -180,16 +172,13 @@ func TestFewDescriptorsOverRawFrames(t *testing.T) {
 
 // TestFewDescriptors gives the program very few: it is slower, and right.
 func TestFewDescriptors(t *testing.T) {
-	dir := home(t)
+	t.Parallel() // it waits, most of the time
+	dir := t.TempDir()
 	prefix, ports := speakers(t)
 	out := filepath.Join(dir, "out.csv")
-	cmd := exec.Command("sh", "-c", `ulimit -n 20 && exec dormant "$@"`, "sh", "scan", prefix, "--ports", ports, "--rate", "2000",
-		"--host-rate", "1000", "--retries", "1", "--no-identify", "--states", "all", "--quiet", "-o", out)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd := settled(exec.Command("sh", "-c", `ulimit -n 20 && exec dormant "$@"`, "sh", "scan", prefix, "--ports", ports, "--rate", "2000",
+		"--host-rate", "1000", "--retries", "1", "--no-identify", "--states", "all", "--quiet", "-o", out), dir)
+	said := begin(t, cmd, cmd.Start)
 	got, unknown := code(t, cmd), 0
 	found := rows(t, out)
 	for _, row := range found {
@@ -198,7 +187,7 @@ func TestFewDescriptors(t *testing.T) {
 		}
 	}
 	if got != exitOK && got != exitIncomplete || (got == exitOK) != (unknown == 0) || len(found) != 128 || strings.Count(said.String(), "\n") > 1 {
-		t.Errorf("exit %d with %d of %d rows unknown, said %q; want 0 if all were measured, else 3 and one line", got, unknown, len(found), &said)
+		t.Errorf("exit %d with %d of %d rows unknown, said %q; want 0 if all were measured, else 3 and one line", got, unknown, len(found), said)
 	}
 	t.Logf("exit %d, %d unknown", got, unknown)
 }

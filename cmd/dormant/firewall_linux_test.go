@@ -31,7 +31,7 @@ func newFirewallLab(t *testing.T) *firewallLab {
 		}
 		t.Skip("nft is not installed")
 	}
-	l := &firewallLab{t: t, scan: netlab.New(t), router: netlab.New(t), servers: netlab.New(t), dir: home(t)}
+	l := &firewallLab{t: t, scan: netlab.New(t), router: netlab.New(t), servers: netlab.New(t), dir: t.TempDir()}
 	netlab.Join(l.scan, "scan0", l.router, "in0")
 	netlab.Join(l.router, "out0", l.servers, "net0")
 	l.scan.Addr("scan0", "10.1.0.5/24")
@@ -53,7 +53,7 @@ func (l *firewallLab) file(name string) string { return filepath.Join(l.dir, nam
 // what it printed.
 func (l *firewallLab) run(args ...string) (int, string) {
 	l.t.Helper()
-	cmd := exec.Command("dormant", args...)
+	cmd := command(l.dir, args...)
 	var out, said strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &said
 	var err error
@@ -85,6 +85,7 @@ func (l *firewallLab) rules(ns *netlab.NS, rules string) string {
 // TestFirewallChange goes the whole way on a real firewall: scan, impact of the
 // proposed rules, the change, verify; then the change again with a mistake.
 func TestFirewallChange(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	l := newFirewallLab(t)
 	const table = "table inet filter {\nchain forward { type filter hook forward priority 0; policy accept;\nct state established accept\n"
 	const proposed = table + "ip daddr 10.2.0.11 tcp dport 1947 drop\nip daddr 10.2.0.11 tcp dport 3588 reject with tcp reset\n}\n}\n"

@@ -13,6 +13,7 @@ import (
 // one host lives. The gateway says of the others that they are unreachable, three
 // seconds after it was asked, and the scan is still there to hear it.
 func TestGatewayThatFindsNobody(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	scan, gateway := netlab.Pair(t, "scan0", "net0")
 	far := netlab.New(t)
 	netlab.Join(gateway, "net1", far, "far0")
@@ -23,9 +24,10 @@ func TestGatewayThatFindsNobody(t *testing.T) {
 	far.Addr("far0", "10.2.0.10/24")
 	scan.Route(netlab.Route{Dst: "10.2.0.0/24", Via: "10.1.0.2"})
 	far.Route(netlab.Route{Dst: "10.1.0.0/24", Via: "10.2.0.1"})
-	out := filepath.Join(home(t), "out.csv")
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out.csv")
 	began := time.Now()
-	run, said := inside(t, scan, "scan", "10.2.0.8/29", "--ports", "1947/tcp", "--backend", "afpacket", "--states", "all",
+	run, said := inside(t, scan, dir, "scan", "10.2.0.8/29", "--ports", "1947/tcp", "--backend", "afpacket", "--states", "all",
 		"--no-identify", "--no-history", "--quiet", "-o", out)
 	if got := code(t, run); got != exitOK {
 		t.Fatalf("exit %d, said %q", got, said)

@@ -31,6 +31,7 @@ func TestLimitedICMPErrors(t *testing.T) {
 		{"twelve ports, three of them silent", 8, []int{475, 1947, 3047, 3588, 3712, 5093, 7001, 7002, 7003, 7004, 7005, 7006}, []int{475, 3588, 7004}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			scan, router := netlab.Pair(t, "scan0", "net0")
 			router.Sysctl("net.ipv4.ip_forward=1")
 			scan.Addr("scan0", "10.1.0.1/24")
@@ -69,9 +70,9 @@ func TestLimitedICMPErrors(t *testing.T) {
 					want[fmt.Sprintf("10.2.0.%d:%d/udp", i+1, port)] = "open_filtered no-response"
 				}
 			}
-			dir := home(t)
+			dir := t.TempDir()
 			out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
-			run, said := inside(t, scan, "scan", fmt.Sprintf("10.2.0.1-%d", tt.hosts), "--ports", strings.Join(ports, ","), "--backend", "afpacket",
+			run, said := inside(t, scan, dir, "scan", fmt.Sprintf("10.2.0.1-%d", tt.hosts), "--ports", strings.Join(ports, ","), "--backend", "afpacket",
 				"--no-identify", "--no-history", "--states", "all", "--quiet", "-o", out, "--manifest", manifest)
 			if got := code(t, run); got != exitOK {
 				t.Fatalf("exit %d: %s", got, said)

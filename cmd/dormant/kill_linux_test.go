@@ -33,7 +33,7 @@ func deaf(t *testing.T, ns *netlab.NS, port uint16) {
 func reported(t *testing.T, dir, run string) map[string]string {
 	t.Helper()
 	path := filepath.Join(dir, "stored.csv")
-	if said, err := exec.Command("dormant", "report", run, "--states", "all", "-o", path).CombinedOutput(); err != nil {
+	if said, err := command(dir, "report", run, "--states", "all", "-o", path).CombinedOutput(); err != nil {
 		t.Fatalf("report: %v: %s", err, said)
 	}
 	return rows(t, path)
@@ -46,6 +46,7 @@ func TestKilledOverRawFrames(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
+	t.Parallel() // it waits, most of the time
 	scan, far := netlab.Pair(t, "scan0", "net0")
 	far.Sysctl("net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0", "net.ipv4.icmp_msgs_per_sec=1000000", "net.ipv4.icmp_msgs_burst=1000000")
 	scan.Addr("scan0", "10.1.0.1/24")
@@ -64,10 +65,10 @@ func TestKilledOverRawFrames(t *testing.T) {
 	args := []string{"scan", "10.1.0.32/27", "10.2.0.0/27", "--ports", "475,1947,3588/tcp,5093/udp", "--backend", "afpacket",
 		"--host-rate", "1000", "--retries", "1", "--states", "all", "--quiet", "--seed", "5"}
 
-	dir := home(t)
+	dir := t.TempDir()
 	whole := filepath.Join(dir, "whole.csv")
 	began := time.Now()
-	run, said := inside(t, scan, append(args, "--rate", "250", "-o", whole)...)
+	run, said := inside(t, scan, dir, append(args, "--rate", "250", "-o", whole)...)
 	if got := code(t, run); got != exitOK {
 		t.Fatalf("exit %d: %s", got, said)
 	}
@@ -79,9 +80,9 @@ func TestKilledOverRawFrames(t *testing.T) {
 	t.Logf("undisturbed it takes %v", took)
 	for i, at := range []float64{0.05, 0.3, 0.55, 0.8} {
 		t.Run(fmt.Sprintf("after %.0f %%", 100*at), func(t *testing.T) {
-			dir := home(t)
+			dir := t.TempDir()
 			out := filepath.Join(dir, "out.csv")
-			run, said := inside(t, scan, append(args, "--rate", "250", "-o", out)...)
+			run, said := inside(t, scan, dir, append(args, "--rate", "250", "-o", out)...)
 			begins(t, dir)
 			time.Sleep(time.Duration(at * float64(took)))
 			kills := 0
@@ -92,7 +93,7 @@ func TestKilledOverRawFrames(t *testing.T) {
 			}
 			for ; got == -1 && kills < 5 && !atEnd(); kills++ {
 				leftovers(t, dir)
-				run, said = inside(t, scan, "scan", "--resume", "last", "--quiet")
+				run, said = inside(t, scan, dir, "scan", "--resume", "last", "--quiet")
 				if kills < i%3 { // once more, at any moment
 					time.Sleep(time.Duration(rand.Int64N(int64(took / 2))))
 					got = killed(t, run)
@@ -109,7 +110,7 @@ func TestKilledOverRawFrames(t *testing.T) {
 			if d := cmp.Diff(want, reported(t, dir, "last")); d != "" {
 				t.Errorf("after %d kills, the history (-undisturbed +resumed):\n%s", kills, d)
 			}
-			list, err := exec.Command("dormant", "runs", "list", "--format", "csv").Output()
+			list, err := command(dir, "runs", "list", "--format", "csv").Output()
 			if err != nil || bytes.Count(list, []byte("\n")) != 2 {
 				t.Errorf("runs: %v\n%s; want a header and one run", err, list)
 			}

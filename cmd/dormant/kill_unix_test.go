@@ -55,29 +55,46 @@ func speakers(t *testing.T) (prefix, ports string) {
 	return fmt.Sprintf("127.%d.%d.0/27", a, b), "41947/tcp,45093/tcp,41948/tcp,45094/tcp"
 }
 
-// home gives the commands of a test a state folder of their own.
-func home(t *testing.T) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	t.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state"))
-	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
-	return dir
+// command is the real program, with a folder of the test as its working
+// directory, in which its state is, too. The environment is that of the command
+// and not that of the tests, which can so run side by side.
+func command(dir string, args ...string) *exec.Cmd {
+	return settled(exec.Command("dormant", args...), dir) // TestMain has put it into PATH
 }
 
-// start runs the real program. What it says on stderr is in the buffer after
-// the end.
-func start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
+// settled gives a command the folder.
+func settled(cmd *exec.Cmd, dir string) *exec.Cmd {
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"))
+	return cmd
+}
+
+// start runs the command. What it says on stderr is in the buffer after its end,
+// which comes with the end of the test at the latest.
+func start(t *testing.T, dir string, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	cmd := exec.Command("dormant", args...) // TestMain has put it into PATH
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
+	cmd := command(dir, args...)
+	return cmd, begin(t, cmd, cmd.Start)
+}
+
+// begin starts a command by the function.
+func begin(t *testing.T, cmd *exec.Cmd, start func() error) (said *bytes.Buffer) {
+	t.Helper()
+	said = &bytes.Buffer{}
+	cmd.Stderr = said
+	if err := start(); err != nil {
 		t.Fatal(err)
 	}
-	return cmd, &said
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil { // the test has ended early
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return said
 }
 
-// begins waits until the scan of a test's home begins to send.
+// begins waits until the scan that has its state in the folder begins to send.
 func begins(t *testing.T, dir string) {
 	t.Helper()
 	for range 1000 {
@@ -133,11 +150,12 @@ func rows(t *testing.T, path string) map[string]string {
 // TestKilledAtAnyMoment kills the program with SIGKILL at random moments, and
 // resumes it: the outputs are those of a run that nobody disturbed.
 func TestKilledAtAnyMoment(t *testing.T) {
-	dir := home(t)
+	t.Parallel() // it waits, most of the time
+	dir := t.TempDir()
 	prefix, ports := speakers(t)
 	args := []string{"scan", prefix, "--ports", ports, "--rate", "25", "--states", "all", "--quiet", "-o"}
 	whole := filepath.Join(dir, "whole.csv")
-	undisturbed, said := start(t, append(args, whole, "--rate", "1000")...)
+	undisturbed, said := start(t, dir, append(args, whole, "--rate", "1000")...)
 	if got := code(t, undisturbed); got != exitOK {
 		t.Fatalf("exit %d: %s", got, said)
 	}
@@ -149,7 +167,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	kills, got := 0, -1
 	for args := append(args, joined); got == -1 && kills < 6; args = []string{"scan", "--resume", "last", "--quiet"} {
 		var run *exec.Cmd
-		run, said = start(t, args...)
+		run, said = start(t, dir, args...)
 		if kills < 5 {
 			time.Sleep(200*time.Millisecond + time.Duration(rand.Int64N(int64(2200*time.Millisecond))))
 			_ = run.Process.Kill() // it may have ended by itself
@@ -177,10 +195,11 @@ func TestKilledAtAnyMoment(t *testing.T) {
 }
 
 func TestInterruptSavesACheckpoint(t *testing.T) {
-	dir := home(t)
+	t.Parallel() // it waits, most of the time
+	dir := t.TempDir()
 	prefix, ports := speakers(t)
 	out := filepath.Join(dir, "out.csv")
-	run, said := start(t, "scan", prefix, "--ports", ports, "--rate", "40", "--no-identify", "-o", out, "--quiet", "--states", "all")
+	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--rate", "40", "--no-identify", "-o", out, "--quiet", "--states", "all")
 	begins(t, dir)
 	time.Sleep(1500 * time.Millisecond)
 	if err := run.Process.Signal(os.Interrupt); err != nil {
@@ -192,21 +211,22 @@ func TestInterruptSavesACheckpoint(t *testing.T) {
 	if n := len(rows(t, out)); n == 0 || n >= 128 {
 		t.Errorf("%d rows after the interrupt, want a part of 128", n)
 	}
-	other, said := start(t, "scan", "--resume", "last", "--seed", "1", "--quiet")
+	other, said := start(t, dir, "scan", "--resume", "last", "--seed", "1", "--quiet")
 	if got := code(t, other); got != exitUsage || !strings.Contains(said.String(), "another plan") || strings.Count(said.String(), "\n") != 1 {
 		t.Errorf("another seed: exit %d, said %q; want 2 and one line", got, said)
 	}
-	run, said = start(t, "scan", "--resume", "last", "--quiet")
+	run, said = start(t, dir, "scan", "--resume", "last", "--quiet")
 	if got := code(t, run); got != exitOK || len(rows(t, out)) != 128 {
 		t.Errorf("resumed: exit %d, %d rows, said %q; want 0 and 128", got, len(rows(t, out)), said)
 	}
 }
 
 func TestPauseAndContinue(t *testing.T) {
-	dir := home(t)
+	t.Parallel() // it waits, most of the time
+	dir := t.TempDir()
 	prefix, ports := speakers(t)
 	manifest := filepath.Join(dir, "m.json")
-	run, said := start(t, "scan", prefix, "--ports", ports, "--rate", "80", "--no-identify", "--manifest", manifest)
+	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--rate", "80", "--no-identify", "--manifest", manifest)
 	begins(t, dir)
 	paused := time.Now()
 	if err := run.Process.Signal(syscall.SIGUSR1); err != nil {
@@ -234,6 +254,7 @@ func TestPauseAndContinue(t *testing.T) {
 }
 
 func TestEndsBeforeItsTime(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -243,19 +264,19 @@ func TestEndsBeforeItsTime(t *testing.T) {
 		{"stop file", []string{"--stop-file", "STOP"}, "STOP exists"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := home(t)
+			t.Parallel()
+			dir := t.TempDir()
 			prefix, ports := speakers(t)
-			t.Chdir(dir)
-			run, said := start(t, append([]string{"scan", prefix, "--ports", ports, "--rate", "10", "--quiet", "-o", "out.csv"}, tt.args...)...)
+			run, said := start(t, dir, append([]string{"scan", prefix, "--ports", ports, "--rate", "10", "--quiet", "-o", "out.csv"}, tt.args...)...)
 			time.Sleep(time.Second)
-			if err := os.WriteFile("STOP", nil, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "STOP"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if got := code(t, run); got != exitIncomplete || !strings.Contains(said.String(), tt.want) ||
 				!strings.Contains(said.String(), "continue with: dormant scan --resume s_") || strings.Count(said.String(), "\n") != 1 {
 				t.Errorf("exit %d, said %q; want 3 and one line with %q", got, said, tt.want)
 			}
-			rows(t, "out.csv")
+			rows(t, filepath.Join(dir, "out.csv"))
 		})
 	}
 }
@@ -263,10 +284,11 @@ func TestEndsBeforeItsTime(t *testing.T) {
 // TestEstimateCountsBothPasses sweeps twice: nothing was missed, and nothing is
 // reported twice.
 func TestEstimateCountsBothPasses(t *testing.T) {
-	dir := home(t)
+	t.Parallel() // it waits, most of the time
+	dir := t.TempDir()
 	prefix, ports := speakers(t)
 	out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
-	run, said := start(t, "scan", prefix, "--ports", ports, "--estimate", "--quiet", "--states", "all", "-o", out, "--manifest", manifest,
+	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--estimate", "--quiet", "--states", "all", "-o", out, "--manifest", manifest,
 		"--canary", strings.Replace(prefix, ".0/27", ".1:41947", 1))
 	if got := code(t, run); got != exitOK {
 		t.Fatalf("exit %d: %s", got, said)

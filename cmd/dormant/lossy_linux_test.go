@@ -40,6 +40,7 @@ func TestRecallWithLoss(t *testing.T) {
 		{"on the link, where ARP gets lost, too", "10.1.4.0/22"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			scan, far := netlab.Pair(t, "scan0", "net0")
 			scan.Addr("scan0", "10.1.0.1/21")
 			far.Addr("net0", "10.1.0.2/21")
@@ -52,9 +53,9 @@ func TestRecallWithLoss(t *testing.T) {
 				far.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
 			}
 			far.Lossy("net0", 20)
-			dir := home(t)
+			dir := t.TempDir()
 			out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
-			run, said := inside(t, scan, "scan", tt.network, "--backend", "afpacket", "--no-identify", "--no-history",
+			run, said := inside(t, scan, dir, "scan", tt.network, "--backend", "afpacket", "--no-identify", "--no-history",
 				"-o", out, "--manifest", manifest, "--progress", "never")
 			if got := code(t, run); got != exitOK {
 				t.Fatalf("exit %d: %s", got, said)

@@ -72,9 +72,9 @@ func flood(t *testing.T, ns *netlab.NS, name string, frame []byte, times int) {
 func TestReceiveRingOverrun(t *testing.T) {
 	scan, far := faultLab(t)
 	heard := far.Capture("net0")
-	dir := home(t)
+	dir := t.TempDir()
 	out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
-	run, said := inside(t, scan, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "1", "--no-identify",
+	run, said := inside(t, scan, dir, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "1", "--no-identify",
 		"--backend", "afpacket", "--states", "all", "--quiet", "-o", out, "--manifest", manifest)
 	begins(t, dir)
 	var frame []byte
@@ -113,13 +113,14 @@ func TestReceiveRingOverrun(t *testing.T) {
 // TestRouteVanishesBeforeTheDialogue takes the route away while the ports that
 // were found open are talked to: that is a fault of this side, and is said.
 func TestRouteVanishesBeforeTheDialogue(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	scan, far := faultLab(t)
 	for i := range 40 {
 		far.Listen(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 2, 0, byte(100 + i)}), 1947))
 	}
-	dir := home(t)
+	dir := t.TempDir()
 	out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
-	run, said := inside(t, scan, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "0",
+	run, said := inside(t, scan, dir, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "0",
 		"--backend", "afpacket", "--quiet", "-o", out, "--manifest", manifest)
 	begins(t, dir)
 	time.Sleep(1200 * time.Millisecond)
@@ -146,6 +147,7 @@ func TestRouteVanishesBeforeTheDialogue(t *testing.T) {
 // TestCanaryOverRawFrames: a port that is known to be open and is not seen open
 // makes the run incomplete, also over raw frames.
 func TestCanaryOverRawFrames(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	scan, _ := faultLab(t)
 	for _, tt := range []struct {
 		canary string
@@ -155,8 +157,8 @@ func TestCanaryOverRawFrames(t *testing.T) {
 		{"10.2.0.10:1947/tcp", exitOK, ""},
 		{"10.2.0.11:1947/tcp", exitIncomplete, "incomplete: canary 10.2.0.11:1947/tcp was not seen open\n"},
 	} {
-		dir := home(t)
-		run, said := inside(t, scan, "scan", "10.2.0.8/29", "--ports", "1947/tcp", "--backend", "afpacket", "--no-identify", "--quiet",
+		dir := t.TempDir()
+		run, said := inside(t, scan, dir, "scan", "10.2.0.8/29", "--ports", "1947/tcp", "--backend", "afpacket", "--no-identify", "--quiet",
 			"-o", filepath.Join(dir, "out.csv"), "--canary", tt.canary)
 		if got := code(t, run); got != tt.want || !strings.HasSuffix(said.String(), tt.say) || strings.Count(said.String(), "\n") != strings.Count(tt.say, "\n") {
 			t.Errorf("%s: exit %d, said %q; want %d and %q", tt.canary, got, said, tt.want, tt.say)

@@ -14,6 +14,7 @@ import (
 // TestMostToOneHostIsCounted holds the most probes and bytes to one host, as the
 // manifest tells them, against the packets that arrived.
 func TestMostToOneHostIsCounted(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	scan, far := netlab.Pair(t, "scan0", "net0")
 	far.Sysctl("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
 	scan.Addr("scan0", "10.1.0.1/24", "fd01::1/64")
@@ -25,8 +26,9 @@ func TestMostToOneHostIsCounted(t *testing.T) {
 	for _, network := range []string{"10.2.0.0/29", "fd02::/125"} {
 		t.Run(network, func(t *testing.T) {
 			heard := far.Capture("net0")
-			manifest := filepath.Join(home(t), "m.json")
-			run, said := inside(t, scan, "scan", network, "--backend", "afpacket", "--no-identify", "--no-history", "--quiet",
+			dir := t.TempDir()
+			manifest := filepath.Join(dir, "m.json")
+			run, said := inside(t, scan, dir, "scan", network, "--backend", "afpacket", "--no-identify", "--no-history", "--quiet",
 				"--host-rate", "1000", "--manifest", manifest)
 			if got := code(t, run); got != exitOK {
 				t.Fatalf("exit %d: %s", got, said)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 // everybody, and one in which each of a few machines has some addresses: that
 // one MAC answers for most is said in the notes of the run, where it is so.
 func TestOneMACForEverything(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	proxy, router := netlab.Pair(t, "scan0", "net0")
 	proxy.Addr("scan0", "10.1.0.1/24")
 	router.Addr("net0", "10.1.0.2/24")
@@ -28,9 +28,9 @@ func TestOneMACForEverything(t *testing.T) {
 		want bool
 	}{{"proxy ARP", proxy, true}, {"a machine with three addresses", plain, false}} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := home(t)
+			dir := t.TempDir()
 			manifest := filepath.Join(dir, "m.json")
-			run, said := inside(t, tt.from, "scan", "10.1.0.0/24", "--ports", "1947/tcp", "--backend", "afpacket", "--no-identify", "--retries", "0",
+			run, said := inside(t, tt.from, dir, "scan", "10.1.0.0/24", "--ports", "1947/tcp", "--backend", "afpacket", "--no-identify", "--retries", "0",
 				"--progress", "never", "--manifest", manifest)
 			if got := code(t, run); got != exitOK {
 				t.Fatalf("exit %d: %s", got, said)
@@ -39,7 +39,7 @@ func TestOneMACForEverything(t *testing.T) {
 			if strings.Contains(notes, "one MAC answers for ") != tt.want || strings.Count(said.String(), "one MAC") > 1 {
 				t.Errorf("notes %q, said %q; want that one MAC answers for most: %t, and once", notes, said, tt.want)
 			}
-			shown, err := exec.Command("dormant", "runs", "show", "last").Output()
+			shown, err := command(dir, "runs", "show", "last").Output()
 			if err != nil || strings.Contains(string(shown), "one MAC answers for ") != tt.want {
 				t.Errorf("runs show: %v, %s; want the note: %t", err, shown, tt.want)
 			}

@@ -2,16 +2,38 @@ package main
 
 import (
 	"context"
+	"flag"
 	"os"
 	"os/signal"
+	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// sideBySide is how many tests run at once, at least, where -parallel names no
+// other number: they wait most of the time, for answers that do not come and for
+// a rate, and not for a processor. Those that want each frame of a fast sweep are
+// not among them: they call t.Parallel in their parts only, and have the machine
+// for themselves.
+const sideBySide = 6
+
+// race sets the race detector, in the commands too: by itself it lets each of
+// them sleep for a second at its end.
+const race = "GORACE"
+
 // TestMain lets the scripts run this very code as the command "dormant".
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(max(sideBySide, runtime.GOMAXPROCS(0)))); err != nil { // -parallel is parsed later
+		panic(err)
+	}
+	if os.Getenv(race) == "" {
+		if err := os.Setenv(race, "atexit_sleep_ms=20"); err != nil {
+			panic(err)
+		}
+	}
 	testscript.Main(m, map[string]func(){
 		"dormant": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -29,10 +51,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("HOME", e.WorkDir)
-			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
-			e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/config")
-			e.Setenv("NO_COLOR", "1")
+			ownHome(e)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -42,4 +61,13 @@ func TestScripts(t *testing.T) {
 			return false, nil
 		},
 	})
+}
+
+// ownHome gives a script a home of its own.
+func ownHome(e *testscript.Env) {
+	e.Setenv("HOME", e.WorkDir)
+	e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
+	e.Setenv("XDG_CONFIG_HOME", e.WorkDir+"/config")
+	e.Setenv("NO_COLOR", "1")
+	e.Setenv(race, os.Getenv(race))
 }

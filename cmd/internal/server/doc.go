@@ -48,6 +48,10 @@
 // then forgotten by the broker, the run itself before its results, so that a
 // kill in between does not have it done twice.
 //
+// Results stay in their stream until their run is over, so runs that are too
+// large together fill it, and then none of them can end but by its deadline: a
+// stream that is nearly full is a fault of the server before it is full.
+//
 // What the broker still has of a run that is over, results that came too late,
 // is dropped and said. The run had said that they were missing.
 package server

@@ -179,9 +179,9 @@ func startServer(t *testing.T, cfg Config) (*Server, func()) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
-	ahead := cfg.pace.ahead
+	ahead, foreign := cfg.pace.ahead, cfg.pace.foreign
 	cfg.Program, cfg.Seed, cfg.pace = "test", func() uint64 { return 7 }, quick()
-	cfg.pace.ahead = ahead
+	cfg.pace.ahead, cfg.pace.foreign = ahead, foreign
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ type pace struct {
 	again     time.Duration // until a shard that got lost is given out again
 	away      time.Duration // silence of an agent that is away
 	tidy      time.Duration // between two clearings of what belongs to no run
-	foreign   time.Duration // between two clearings of results that belong to none
+	foreign   time.Duration // between two clearings of results that belong to none, and looks at the room for more
 	ahead     time.Duration // of this clock, to a real one: for tests of clocks that are wrong
 }
 
@@ -157,6 +157,7 @@ func (s *Server) run(ctx context.Context) error {
 	if err := s.restore(ctx); err != nil {
 		return err
 	}
+	s.room(ctx)
 	if err := s.subscribe(ctx, &group); err != nil {
 		return err
 	}
@@ -189,6 +190,7 @@ func (s *Server) run(ctx context.Context) error {
 			s.setFault("clear what belongs to no run", s.tidy(ctx))
 		case <-foreign.C:
 			s.setFault("clear results that belong to no run", s.dropForeign(ctx))
+			s.room(ctx)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"dormant/fingerprint"
 	"dormant/reports/history"
+	"dormant/scanner"
 )
 
 // historyCollector counts what the newest ended run of each place and job found.
@@ -32,7 +33,7 @@ func newHistoryCollector(c *Config) *historyCollector {
 		complete: family("last_run_complete", "1 if the newest run measured everything, else 0.", where...),
 		probes:   family("last_run_probes", "Probes that the newest run sent.", where...),
 		targets:  family("last_run_targets", "Targets of the newest run.", where...),
-		unknown:  family("last_run_unmeasured_targets", "Targets of the newest run that could not be measured because of a fault on this side.", where...),
+		unknown:  family("last_run_unmeasured_targets", "Targets of the newest run of which nothing is known: a fault on this side, or a shard that was never done.", where...),
 	}
 }
 
@@ -105,7 +106,15 @@ func (c *historyCollector) send(ch chan<- prometheus.Metric, r *history.Run, t *
 	value(c.complete, truth(r.Status == "complete"))
 	value(c.probes, float64(r.Facts.Scan.Probes))
 	value(c.targets, float64(r.Facts.Scan.Targets))
-	value(c.unknown, float64(r.Facts.Scan.Unknown))
+	value(c.unknown, float64(unmeasured(&r.Facts.Scan)))
+}
+
+// unmeasured counts the targets without a state, beside those whose state is
+// unknown: those of shards that nobody did, and what a sweep that was cut short
+// had not come to.
+func unmeasured(s *scanner.Summary) uint64 {
+	known := s.Open + s.Closed + s.Filtered + s.OpenFiltered + s.Unreachable
+	return max(s.Unknown, s.Targets-min(s.Targets, known))
 }
 
 // took is the time of the sweep; of a run that tells none, until it was stored.

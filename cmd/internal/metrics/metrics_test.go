@@ -66,7 +66,8 @@ func stored(t *testing.T) *history.Store {
 		}
 	})
 	facts := reports.Run{ScanID: "s_1", Site: "hq", Vantage: "lan", Job: "a\x1b[31m\"job", Why: []string{"a shard is missing"},
-		Scan: scanner.Summary{Started: now(), Finished: now().Add(90 * time.Second), Targets: 1000, Probes: 1234, Unknown: 3, Complete: true}}
+		Scan: scanner.Summary{Started: now(), Finished: now().Add(90 * time.Second), Targets: 1000, Probes: 1234, // a shard of 256 targets was never done
+			Open: 10, Closed: 600, Filtered: 100, OpenFiltered: 30, Unreachable: 1, Unknown: 3}}
 	plan := history.Plan{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, Ports: []registry.Port{{Number: 1947, Proto: registry.TCP}}}
 	r, err := store.Begin(t.Context(), plan, func() reports.Run { return facts })
 	if err != nil {
@@ -141,7 +142,7 @@ func TestMetrics(t *testing.T) {
 		`dormant_last_run_probes{` + job + `,vantage="lan"} 1234`,
 		`dormant_last_run_targets{` + job + `,vantage="lan"} 1000`,
 		`dormant_last_run_timestamp_seconds{` + job + `,vantage="lan"} 1.7953416e+09`,
-		`dormant_last_run_unmeasured_targets{` + job + `,vantage="lan"} 3`,
+		`dormant_last_run_unmeasured_targets{` + job + `,vantage="lan"} 259`,
 		`dormant_policy_breaches{` + job + `,vantage="lan"} 1`,
 		`dormant_result_lag_seconds{site="hq",vantage="dmz"} 0`,
 		`dormant_result_lag_seconds{site="hq",vantage="lan"} 0.25`,

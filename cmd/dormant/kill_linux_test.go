@@ -39,14 +39,10 @@ func reported(t *testing.T, dir, run string) map[string]string {
 	return rows(t, path)
 }
 
-// TestKilledOverRawFrames kills the program with SIGKILL in every part of a run
-// over raw frames, on the link and behind a gateway, and resumes it: outputs
-// and history are those of a run that nobody disturbed, and have nothing twice.
-func TestKilledOverRawFrames(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes half a minute")
-	}
-	t.Parallel() // it waits, most of the time
+// killLab is a scanning host with one network on the link and one behind a
+// gateway, in which some answer.
+func killLab(t *testing.T) *netlab.NS {
+	t.Helper()
 	scan, far := netlab.Pair(t, "scan0", "net0")
 	far.Sysctl("net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0", "net.ipv4.icmp_msgs_per_sec=1000000", "net.ipv4.icmp_msgs_burst=1000000")
 	scan.Addr("scan0", "10.1.0.1/24")
@@ -61,6 +57,17 @@ func TestKilledOverRawFrames(t *testing.T) {
 	}
 	far.Answer([]byte("an answer"), netip.MustParseAddrPort("10.2.0.9:5093"))
 	deaf(t, far, 475)
+	return scan
+}
+
+// TestKilledOverRawFrames kills the program with SIGKILL in every part of a run
+// over raw frames, on the link and behind a gateway, and resumes it: outputs
+// and history are those of a run that nobody disturbed, and have nothing twice.
+func TestKilledOverRawFrames(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	t.Parallel() // it waits, most of the time
 	// 64 addresses × 6 targets, 27 of them without a neighbour
 	args := []string{"scan", "10.1.0.32/27", "10.2.0.0/27", "--ports", "475,1947,3588/tcp,5093/udp", "--backend", "afpacket",
 		"--host-rate", "1000", "--retries", "1", "--states", "all", "--quiet", "--seed", "5"}
@@ -68,7 +75,7 @@ func TestKilledOverRawFrames(t *testing.T) {
 	dir := t.TempDir()
 	whole := filepath.Join(dir, "whole.csv")
 	began := time.Now()
-	run, said := inside(t, scan, dir, append(args, "--rate", "250", "-o", whole)...)
+	run, said := inside(t, killLab(t), dir, append(args, "--rate", "250", "-o", whole)...)
 	if got := code(t, run); got != exitOK {
 		t.Fatalf("exit %d: %s", got, said)
 	}
@@ -80,7 +87,8 @@ func TestKilledOverRawFrames(t *testing.T) {
 	t.Logf("undisturbed it takes %v", took)
 	for i, at := range []float64{0.05, 0.3, 0.55, 0.8} {
 		t.Run(fmt.Sprintf("after %.0f %%", 100*at), func(t *testing.T) {
-			dir := t.TempDir()
+			t.Parallel()
+			dir, scan := t.TempDir(), killLab(t)
 			out := filepath.Join(dir, "out.csv")
 			run, said := inside(t, scan, dir, append(args, "--rate", "250", "-o", out)...)
 			begins(t, dir)

@@ -123,8 +123,9 @@ func remote(r *http.Request) netip.Addr {
 	return ap.Addr().Unmap().WithZone("")
 }
 
-// secure reports whether the browser came over TLS as far as this process knows.
-func (s *Server) secure(r *http.Request) bool { return r.TLS != nil }
+// secure reports whether the browser came over TLS: to this process, or by its
+// configuration to the proxy in front.
+func (s *Server) secure(r *http.Request) bool { return r.TLS != nil || s.config.Public != "" }
 
 // loginForm is the page for who has no name yet.
 type loginForm struct {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"dormant/cmd/internal/fleet"
@@ -40,6 +41,11 @@ type Config struct {
 	// X-Forwarded-User. It is believed from ProxyFrom only. Empty: from nobody.
 	ProxyHeader string
 	ProxyFrom   []netip.Prefix
+	// Public is the address that people type, https://HOST or https://HOST:PORT,
+	// where a proxy in front speaks TLS and Listen is plain. Only a server that was
+	// told so marks its cookies Secure there: what a request says of its way here,
+	// anybody can write into it. Empty: people come to Listen itself.
+	Public string
 	// TLS is how Run serves, nil for plain HTTP, which is for loopback alone.
 	TLS *tls.Config
 	// Version is that of the program.
@@ -76,6 +82,11 @@ func (c *Config) check() error {
 	case c.ProxyHeader == "" && len(c.ProxyFrom) > 0:
 		return errors.New("web: --web-proxy-from says who is believed, and --web-proxy-header is missing: in which header")
 	}
+	if c.Public != "" {
+		if err := CheckPublic(c.Public); err != nil {
+			return err
+		}
+	}
 	if c.Listen == "" {
 		return nil
 	}
@@ -93,6 +104,30 @@ func CheckListen(address string, secure bool) error {
 		return fmt.Errorf("web: --web %s can be reached from other machines and has no TLS: give a certificate (--web-tls-cert, --web-tls-key), or listen on 127.0.0.1 behind a proxy", address)
 	}
 	return nil
+}
+
+// CheckPublic returns why an address cannot be Config.Public. The pages name each
+// other from the root on, so a path is refused, too.
+func CheckPublic(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || address != u.Scheme+"://"+u.Host || strings.HasSuffix(u.Host, ":") {
+		return fmt.Errorf("web: --web-url %q: want https:// and the host where the proxy serves the page, with nothing behind it, such as https://audit.example.net", address)
+	}
+	return nil
+}
+
+// ownOrigin knows a form of ours from one of another site also where a proxy
+// changed the Host that a browser's Origin is held against.
+func ownOrigin(public string) (*http.CrossOriginProtection, error) {
+	cross := http.NewCrossOriginProtection()
+	if public == "" {
+		return cross, nil
+	}
+	origin := strings.TrimSuffix(strings.ToLower(public), ":443") // as a browser writes it: RFC 6454 section 6.2
+	if err := cross.AddTrustedOrigin(origin); err != nil {
+		return nil, fmt.Errorf("web: --web-url: %w", err)
+	}
+	return cross, nil
 }
 
 // isLoopback reports whether only this machine can reach the host. Every address

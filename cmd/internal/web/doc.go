@@ -12,6 +12,10 @@
 // bearer by a script, or a proxy in front that has asked for the name. A script
 // may read and nothing else. An address that is not loopback also needs TLS.
 //
+// Behind a proxy that speaks TLS, Config.Public says so: the session's cookie is
+// then Secure, and bound to that host, which it cannot be on plain loopback. From
+// X-Forwarded-Proto it is not taken: anybody can send that.
+//
 // # Design
 //
 // There is one page for every question and a link to every page: what a person

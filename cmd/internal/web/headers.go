@@ -35,9 +35,8 @@ func harden(next http.Handler) http.Handler {
 // browser says of itself, and by a secret of the form that only our page has.
 // The login form has no person yet and rests on the first alone.
 func (s *Server) sameSite(next http.Handler) http.Handler {
-	cross := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := cross.Check(r); err != nil {
+		if err := s.cross.Check(r); err != nil {
 			s.config.Log.Warn("a form from another site was refused", "from", remote(r).String(), "path", r.URL.Path)
 			s.fail(w, r, http.StatusForbidden, "The form was sent from another site.")
 			return

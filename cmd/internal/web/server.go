@@ -30,6 +30,7 @@ type Server struct {
 	sessions  *sessions
 	attempts  *attempts
 	seal      seal
+	cross     *http.CrossOriginProtection
 	downloads chan struct{} // a place for each that is under way
 	now       func() time.Time
 }
@@ -44,8 +45,12 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	cross, err := ownOrigin(c.Public)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		config: c, pages: p, sessions: newSessions(), attempts: newAttempts(), seal: newSeal(),
+		config: c, pages: p, sessions: newSessions(), attempts: newAttempts(), seal: newSeal(), cross: cross,
 		downloads: make(chan struct{}, maxDownloads), now: time.Now,
 	}
 	s.handler = s.routes()

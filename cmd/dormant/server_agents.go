@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +67,10 @@ carry a password. On the agent's machine: dormant agent enroll TOKEN`,
 					return &exitError{exitOutput, err}
 				}
 			}
+			places, err := authority.AnnouncedPlaces()
+			if err != nil {
+				return &exitError{exitOutput, err}
+			}
 			text, expires, err := authority.NewToken(t)
 			if err != nil {
 				return usageError("%w", err)
@@ -72,6 +78,7 @@ carry a password. On the agent's machine: dormant agent enroll TOKEN`,
 			if len(t.Servers) == 0 {
 				a.log.Warn("the token names no server, because none has run on this state folder with --listen: give the agent --server HOST:PORT")
 			}
+			warnOfPlaces(a.log, &t, places)
 			a.log.Info("token made", "agent", t.Agent, "site", t.Site, "vantages", strings.Join(t.Vantages, ","), "servers", strings.Join(t.Servers, ","), "until", expires.Format(time.RFC3339))
 			return printed(fmt.Fprintln(a.stdout, text))
 		},
@@ -88,6 +95,33 @@ carry a password. On the agent's machine: dormant agent enroll TOKEN`,
 		_ = cmd.MarkFlagRequired(name) // the flag is there
 	}
 	return cmd
+}
+
+// warnOfPlaces says that the agent will have nothing to do, as long as its site
+// or one of its vantages is not among the places of the server that ran last.
+func warnOfPlaces(log *slog.Logger, t *enroll.TokenFor, places []fleet.Place) {
+	if len(places) == 0 {
+		return // no server has run yet: nothing is known
+	}
+	var sites, vantages []string // sorted, as places are
+	for _, p := range places {
+		if !slices.Contains(sites, p.Site) {
+			sites = append(sites, p.Site)
+		}
+		if p.Site == t.Site {
+			vantages = append(vantages, p.Vantage)
+		}
+	}
+	const until = ": the agent is refused there until it does"
+	if len(vantages) == 0 {
+		log.Warn("the server's jobs file does not name the site"+until, "site", t.Site, "sites", strings.Join(sites, ","))
+		return
+	}
+	for _, v := range t.Vantages {
+		if !slices.Contains(vantages, v) {
+			log.Warn("the server's jobs file does not name the vantage"+until, "site", t.Site, "vantage", v, "vantages", strings.Join(vantages, ","))
+		}
+	}
 }
 
 // printed makes a fault of standard output that of the command.

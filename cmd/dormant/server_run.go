@@ -118,6 +118,9 @@ func (f *fleetServer) inside(ctx context.Context) error {
 		return &exitError{exitOutput, err}
 	}
 	defer conn.Close()
+	if err := f.authority.AnnouncePlaces(f.jobs.Places()); err != nil {
+		return &exitError{exitOutput, err}
+	}
 	if at := f.broker.Addr(); at != nil {
 		if err := f.authority.Announce(f.addresses(at)); err != nil {
 			return &exitError{exitOutput, err}

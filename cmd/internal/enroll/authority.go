@@ -3,7 +3,6 @@ package enroll
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,6 +28,7 @@ const (
 	agentsDir     = "agents"
 	tokensDir     = "tokens"
 	addressesFile = "addresses.json"
+	placesFile    = "places.json"
 )
 
 // lockWithin bounds the wait for another process that changes the folder.
@@ -254,43 +254,6 @@ func (a *Authority) agentOf(c *x509.Certificate, now time.Time) (*Agent, error) 
 // means that nothing is known.
 func refuse(format string, v ...any) error {
 	return fmt.Errorf("enroll: %s: %w", fmt.Sprintf(format, v...), broker.ErrRefused)
-}
-
-// Announce keeps where agents find the server, "host:port", for tokens that are
-// made without saying it. A server calls it when it knows its addresses.
-func (a *Authority) Announce(servers []string) error {
-	err := checkServers(servers)
-	var text []byte
-	if err == nil {
-		text, err = json.Marshal(servers)
-	}
-	if err == nil {
-		err = disk.Replace(filepath.Join(a.dir, addressesFile), append(text, '\n'))
-	}
-	if err != nil {
-		return fmt.Errorf("enroll: announce: %w", err)
-	}
-	return nil
-}
-
-// Announced are the addresses that a server gave to Announce, none if none did.
-func (a *Authority) Announced() ([]string, error) {
-	path := filepath.Join(a.dir, addressesFile)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var all []string
-	if err == nil {
-		err = json.Unmarshal(text, &all)
-	}
-	if err == nil {
-		err = checkServers(all)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("enroll: %s: %w", path, err)
-	}
-	return all, nil
 }
 
 // fingerprint of the authority, as tokens carry it: SHA-256 of its certificate.

@@ -7,6 +7,7 @@
 //	Serve      signs what the token says          ->  a credential folder
 //	Admit      who a connection is, each second       Load, KeepFresh: used, and renewed
 //	Revoke     ends it at once
+//	Announce   where the server is and which places it has, for NewToken
 //
 // No goroutine is started here but by NATS for Serve's subscription.
 //

@@ -281,8 +281,9 @@ func (a *Agent) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	stop(fmt.Errorf("%w: %w", ErrRefused, why))
 }
 
-// sleep waits for d, or less when ctx ends or leave is closed; it reports
-// whether there is still something to do afterwards.
+// sleep waits for d, or less when ctx ends or leave is closed or has a token; it
+// reports whether the time ran out. scanner.Sleep knows only the context, and
+// leaving must not end that: a shard in work may still be finished.
 func sleep(ctx context.Context, leave <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

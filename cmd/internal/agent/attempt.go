@@ -12,6 +12,7 @@ import (
 
 	"dormant/cmd/internal/fleet"
 	"dormant/cmd/internal/pipeline"
+	"dormant/scanner"
 )
 
 // The reasons for which a shard that was begun is not ended here.
@@ -103,11 +104,7 @@ func untilLeft(ctx context.Context, leave <-chan struct{}, grace time.Duration) 
 			return
 		case <-leave:
 		}
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
+		if scanner.Sleep(ctx, grace) == nil {
 			cancel(errLeaving)
 		}
 	}()

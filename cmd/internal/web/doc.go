@@ -42,6 +42,8 @@
 //
 // Differences are counted when somebody looks, and the store keeps the counts.
 // A page waits 15 seconds for those that are new and shows a dash for the rest.
+// What several jobs of one place found together is counted then, too, and kept in
+// memory until one of them has a newer run.
 //
 // A report is written into the answer while it is read from the store, so a
 // million rows need no more memory than one. What fails in the middle ends the

@@ -64,48 +64,6 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, "overview.html", p)
 }
 
-// totals are what is open now, over all places.
-type totals struct{ Open, Breaches, Grave, C2, Shells uint64 }
-
-// totals counts what the runs found. A port that two jobs look at is open once.
-func (s *Server) totals(ctx context.Context, runs []history.Run) (t totals, err error) {
-	type at struct{ site, vantage string }
-	places := map[at][]history.Run{}
-	for _, r := range runs {
-		places[at{r.Site, r.Vantage}] = append(places[at{r.Site, r.Vantage}], r)
-	}
-	for _, there := range places {
-		if len(there) == 1 { // counted already
-			n, err := s.config.Store.Tally(ctx, there[0])
-			if err != nil {
-				return t, err
-			}
-			p := point{Tally: n}
-			t.Open, t.Breaches, t.Grave = t.Open+n.Open, t.Breaches+n.Breaches(), t.Grave+p.High()
-			t.C2, t.Shells = t.C2+p.Count(fingerprint.PossibleC2), t.Shells+p.Count(fingerprint.OpenShell)
-			continue
-		}
-		for _, sum := range []struct {
-			n *uint64
-			q history.Query
-		}{
-			{&t.Open, history.Query{}},
-			{&t.Breaches, history.Query{Expected: []string{"no"}}},
-			{&t.Grave, history.Query{Severities: []string{"high", "critical"}}},
-			{&t.C2, history.Query{Verdicts: []fingerprint.Class{fingerprint.PossibleC2}}},
-			{&t.Shells, history.Query{Verdicts: []fingerprint.Class{fingerprint.OpenShell}}},
-		} {
-			sum.q.Runs = there
-			n, err := s.config.Store.CountOnce(ctx, sum.q)
-			if err != nil {
-				return t, err
-			}
-			*sum.n += n
-		}
-	}
-	return t, nil
-}
-
 // sum writes the sentence and the numbers at the top.
 func (p *overviewPage) sum(st *fleet.Status) {
 	sites := sitesOf(st)

@@ -31,6 +31,7 @@ type Server struct {
 	attempts  *attempts
 	seal      seal
 	cross     *http.CrossOriginProtection
+	counted   counted
 	downloads chan struct{} // a place for each that is under way
 	now       func() time.Time
 }

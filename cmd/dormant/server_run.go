@@ -168,7 +168,11 @@ func (f *fleetServer) addresses(at net.Addr) []string {
 
 // serve runs the server, and what stands beside it, until ctx ends.
 func (f *fleetServer) serve(ctx context.Context, conn *nats.Conn) error {
-	if _, err := broker.Prepare(ctx, conn, broker.Streams{Places: f.jobs.Places()}); err != nil {
+	streams := broker.Streams{Places: f.jobs.Places()}
+	if f.broker != nil {
+		streams.ResultBytes = f.broker.ResultBytes()
+	}
+	if _, err := broker.Prepare(ctx, conn, streams); err != nil {
 		return &exitError{exitOutput, err}
 	}
 	cfg := server.Config{Jobs: f.jobs, Conn: conn, Desk: f.desk, Program: version(), Seed: randomSeed, Once: f.o.jobs, Log: f.a.log}

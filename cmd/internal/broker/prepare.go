@@ -79,12 +79,21 @@ func noPeers(err *jetstream.APIError) bool {
 	return err.ErrorCode == 10005 || err.ErrorCode == 10074
 }
 
+// noStorage is "insufficient storage resources available" (nats-server,
+// server/errors.json).
+const noStorage = 10047
+
 func (s *Streams) make(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	for _, c := range []jetstream.StreamConfig{
 		fleet.WorkConfig(replicas),
 		fleet.ResultConfig(replicas, s.ResultBytes),
 	} {
-		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
+		_, err := js.CreateOrUpdateStream(ctx, c)
+		if few, ok := errors.AsType[*jetstream.APIError](err); ok && few.ErrorCode == noStorage {
+			return fmt.Errorf("broker: stream %s: the store is smaller than what is set apart in it for results, %d MiB now or more before: want a larger one: %w",
+				c.Name, s.ResultBytes>>20, err)
+		}
+		if err != nil {
 			return fmt.Errorf("broker: stream %s: %w", c.Name, err)
 		}
 	}

@@ -102,6 +102,10 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
+// ResultBytes is what the stream of results may take of the store, for Streams:
+// three quarters of it, because NATS sets apart what it is told.
+func (s *Server) ResultBytes() int64 { return s.c.MaxStore / 4 * 3 }
+
 // options are those of NATS: no monitoring, no signals, no files but the store.
 func (s *Server) options(check server.Authentication) *server.Options {
 	o := &server.Options{

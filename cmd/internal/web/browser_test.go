@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"dormant/cmd/internal/web"
+	"dormant/reports"
 	"dormant/reports/sinktest"
 )
 
@@ -97,6 +99,23 @@ func TestBrowserHostile(t *testing.T) {
 	}
 }
 
+// hostileFew are findings for a picture: a script, a text without a space, and one
+// that is written from the right.
+func hostileFew() []reports.Finding {
+	var few []reports.Finding
+	for i, s := range []string{strings.Repeat("W", 300), "<script>alert(1)</script>", "\u202egnirts desrever\u202c", "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 \u2067abc\u2069"} {
+		f := sinktest.Hostile()[0]
+		f.IP = netip.AddrFrom4([4]byte{10, 9, byte(255 - i), 1})
+		f.Hostname, f.Service, f.Product, f.Version, f.Evidence, f.Owner, f.MACVendor, f.Note = s, s, s, s, s, s, s, s
+		if f.Full != nil {
+			full := *f.Full
+			full.Hints, full.Settle, f.Full = []string{s}, []string{s}, &full
+		}
+		few = append(few, f)
+	}
+	return few
+}
+
 // TestScreenshots writes pictures of the pages into DORMANT_SCREENSHOTS, for
 // people.
 func TestScreenshots(t *testing.T) {
@@ -110,6 +129,8 @@ func TestScreenshots(t *testing.T) {
 		"overview": "/", "sites": "/sites", "jobs": "/jobs", "runs": "/runs", "run": "/runs/" + id(9), "live": "/runs/" + id(900), "findings": "/findings",
 		"login": "/login", "finding": "/runs/" + id(9) + "/10.0.1.23/tcp/3712", "changes": "/changes?from=" + id(6) + "&to=" + id(7), "trends": "/trends", "dead": "/dead",
 	}
+	w.record(t, id(30), place("hostile", "lan"), "<b>job</b>", now(), sinktest.Attacks()[:9], hostileFew())
+	paths["hostile"], paths["hostile-finding"] = "/findings?site=hostile", "/runs/"+id(30)+"/10.9.255.1/tcp/3588"
 	only := os.Getenv("DORMANT_SCREENSHOTS_ONLY")
 	for name, path := range paths {
 		if only != "" && !strings.Contains(only, name) {

@@ -100,7 +100,7 @@ func (s *Server) pair(w http.ResponseWriter, r *http.Request, p *changesPage, fr
 	}
 	p.From, p.Both = base, found
 	if !found {
-		p.Words = "There is no run before " + p.To.ID + " that it can be compared with."
+		p.Words = "There is no run before that of " + place(p.To.Site, p.To.Vantage) + ", " + moment(p.To.Started) + ", that it can be compared with."
 	}
 	return true
 }

@@ -35,7 +35,7 @@ func TestPages(t *testing.T) {
 		{name: "sites", path: "/sites", code: 200, want: []string{"branch", "0 of 1 agent online", "probe-branch", "away", "no space left on device", "1,200 results",
 			"3 h behind", "hq", "1 of 1 agent online", "probe-hq", "online", "shard 7 of run", "8,123 of 36,864 probes, 12 open", "sends by afpacket", "right", "Revoke probe-hq",
 			"probe-old", "revoked", "lab", "no agent is enrolled"}, not: []string{"Revoke probe-old"}},
-		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "running", "0 3 1 * *", "nightly-branch", "Start now", "in 17 h", "by-hand", "only by hand"}},
+		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "running", "0 3 1 * *", "nightly-branch", "Start now", "in 17 h", "by-hand", "by hand –"}},
 		{name: "runs", path: "/runs", code: 200, want: []string{"hq/lan", "running", "26 of 64 done, 1 failed", "hq/dmz", "waiting", "Stored", "2026-11-22 03:00:00", "branch/lan", "nightly-branch", "monthly-hq"}},
 		{name: "runs of a site", path: "/runs?site=branch", code: 200, want: []string{"branch/lan", id(12), id(11)}, not: []string{id(9)}},
 		{name: "runs from a wrong place", path: "/runs?before=yesterday", code: 400, want: []string{"begin at its first page"}},
@@ -263,6 +263,17 @@ func TestTwoJobsSeeOnePort(t *testing.T) {
 			if strings.Contains(text, not) {
 				t.Errorf("%s: %q is there: %s", tt.name, not, text)
 			}
+		}
+	}
+	// What was counted together holds until one of them has a newer run.
+	for i, want := range []string{"1 open shell,", "1 open shell,", "2 open shells,"} {
+		if i == 2 {
+			second := shell
+			second.IP = addr(77)
+			w.record(t, id(21), fleet.Place{Site: "hq", Vantage: "lan"}, "weekly-hq", now(), nil, []reports.Finding{shell, second})
+		}
+		if text := words(t, w.get(t, c, "/", nil).body); !strings.Contains(text, want) {
+			t.Errorf("look %d: the overview lacks %q: %s", i, want, text)
 		}
 	}
 }

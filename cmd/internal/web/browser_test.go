@@ -2,12 +2,14 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +95,10 @@ func TestBrowser(t *testing.T) {
 func TestBrowserHostile(t *testing.T) {
 	w := browsed(t)
 	w.record(t, id(1), place("hq", "lan"), "j", now(), nil, sinktest.Hostile())
+	script := fmt.Sprintf("/runs/%s/10.9.%d.1/tcp/3588", id(1), slices.Index(sinktest.Attacks(), "<script>alert(1)</script>"))
+	if dom := w.chromium(t, script, "--virtual-time-budget=2000", "--dump-dom"); strings.Count(dom, "<script") != 1 || !strings.Contains(dom, "&lt;script&gt;") {
+		t.Errorf("no page of a hostile finding, or a script of it:\n%s", dom)
+	}
 	dom := w.chromium(t, "/findings", "--virtual-time-budget=2000", "--dump-dom")
 	if n := strings.Count(dom, "<script"); n != 1 || strings.Contains(dom, "<img") || strings.Contains(dom, "onerror=\"") {
 		t.Errorf("%d scripts, or an element of a banner:\n%s", n, dom)

@@ -139,7 +139,7 @@ func functions() template.FuncMap {
 	return template.FuncMap{
 		"number": number, "moment": moment, "ago": ago, "span": span, "line": reports.Line, "words": words,
 		"skew": skew, "share": share, "join": func(list []string) string { return strings.Join(list, ", ") },
-		"plural": plural, "item": newItem, "place": place, "markOf": reports.MarkOf, "few": few, "printed": printed,
+		"plural": plural, "item": newItem, "place": place, "markOf": reports.MarkOf, "few": few, "printed": printed, "brief": brief,
 	}
 }
 
@@ -260,6 +260,17 @@ func printed(s string) string {
 		}
 		return unicode.ReplacementChar
 	}, s)
+}
+
+// maxHeading is how much of a peer's text stands in a heading, in bytes.
+const maxHeading = 60
+
+// brief cuts what reports.Line made of a peer's text.
+func brief(s string) string {
+	if len(s) <= maxHeading {
+		return s
+	}
+	return s[:maxHeading] + "..."
 }
 
 func escapeQuery(s string) string { return url.QueryEscape(s) }

@@ -169,7 +169,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		var run *exec.Cmd
 		run, said = start(t, dir, args...)
 		if kills < 5 {
-			time.Sleep(200*time.Millisecond + time.Duration(rand.Int64N(int64(2200*time.Millisecond))))
+			begins(t, dir) // before, there is nothing to resume
+			time.Sleep(time.Duration(rand.Int64N(int64(2200 * time.Millisecond))))
 			_ = run.Process.Kill() // it may have ended by itself
 		}
 		if got = code(t, run); got != -1 {

@@ -215,6 +215,33 @@ func TestDropsAreCounted(t *testing.T) {
 	}
 }
 
+// TestStalledReader: frames that come in one by one, while the reader gets no
+// processor for a third of a second, are all there afterwards: each fills a block
+// of its own, however small it is.
+func TestStalledReader(t *testing.T) {
+	a, b := netlab.Pair(t, "a0", "b0")
+	from, to := open(t, a, "a0"), open(t, b, "b0")
+	const count = 40
+	for n := range uint32(count) {
+		if _, err := from.WriteFrames([][]byte{answer(n)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Millisecond) // longer than a block that is not full waits
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got := 0
+	wait := read(ctx, to, func([]byte, time.Time) {
+		if got++; got == count {
+			cancel()
+		}
+	})
+	err := wait()
+	if drops, derr := to.Drops(); got != count || drops > 0 || err != nil || derr != nil {
+		t.Errorf("%d frames of %d, %d dropped, %v, %v", got, count, drops, err, derr)
+	}
+}
+
 func TestReadFramesEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name string

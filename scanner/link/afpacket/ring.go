@@ -4,6 +4,7 @@ package afpacket
 
 import (
 	"fmt"
+	"os"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -16,25 +17,33 @@ import (
 // how many milliseconds a block that is not full is handed over.
 type size struct{ blocks, block, retire int }
 
+// blocksOf is how many blocks a ring has. A block that is not full is handed over
+// after its time, however little is in it, so that blocks times retire is how long
+// a ring bears a reader who gets no processor: with eight blocks that was 32 ms,
+// and a busy machine lost answers in an empty ring.
+const blocksOf = 64
+
+// ringOf returns the shape of a ring of at least so many bytes.
+func ringOf(bytes, retire int) size {
+	page := os.Getpagesize() // a block is of whole pages
+	return size{blocks: blocksOf, block: (bytes/blocksOf + page - 1) / page * page, retire: retire}
+}
+
 // small holds the answers of neighbours, which are waited for, and those that
 // come in where nothing is sent.
-func small() size { return size{blocks: 8, block: 1 << 16, retire: 1} }
+func small() size { return ringOf(1<<19, 2) }
 
 // roomFor holds burst answers to probes, in half a MiB to 8 MiB: the latter is a
 // tenth of a second at half a million small answers a second. Half of it lost
 // answers where all of a network answered and other programs wanted the
 // processors. Burst 0 is "not known".
 func roomFor(burst int) size {
-	const block, most = 1 << 18, 32
+	const step, least, most = 1 << 18, 2, 32
 	const answer = 160 // bytes of the ring: a reset, or a SYN-ACK with options, behind the header of a frame
 	if burst == 0 {
-		return size{blocks: most, block: block, retire: 4}
+		return ringOf(most*step, 8)
 	}
-	blocks := burst/(block/answer) + 1
-	if blocks <= 2 {
-		return size{blocks: 8, block: block / 4, retire: 4} // in smaller pieces, as one is being read while others are filled
-	}
-	return size{blocks: min(blocks, most), block: block, retire: 4}
+	return ringOf(max(least, min(burst/(step/answer)+1, most))*step, 8)
 }
 
 // ring is a packet socket whose received frames the kernel writes into memory

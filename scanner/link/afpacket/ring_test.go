@@ -22,6 +22,9 @@ func TestRoomFor(t *testing.T) {
 		if got.blocks*got.block != tt.want {
 			t.Errorf("%s: roomFor(%d) is %d bytes, want %d", tt.name, tt.burst, got.blocks*got.block, tt.want)
 		}
+		if stall := got.blocks * got.retire; stall < 500 {
+			t.Errorf("%s: roomFor(%d) bears a reader who stands still for %d ms, want half a second", tt.name, tt.burst, stall)
+		}
 		if room := got.blocks * (got.block / 160); tt.burst <= 32*(1<<18/160) && room < tt.burst {
 			t.Errorf("%s: roomFor(%d) holds %d answers", tt.name, tt.burst, room)
 		}

@@ -45,6 +45,16 @@ type Parallel interface {
 	Lanes() int
 }
 
+// Witness is a Backend that can tell what has happened to its ways since it was
+// opened.
+type Witness interface {
+	// Faults returns, in words for the user, what makes answers missing that has
+	// nothing to do with the targets: an interface that lost its carrier, a route
+	// or an address that is gone. Nil when all is as it was. It may be called at
+	// any time, also while Send and Receive run.
+	Faults() []string
+}
+
 // Counters are the facts below the observations: every packet that was not
 // turned into one, and why. The zero value is "nothing happened".
 type Counters struct {
@@ -54,6 +64,7 @@ type Counters struct {
 	Foreign    uint64 `json:"foreign"`             // valid, but from an address outside the plan
 	RingDrops  uint64 `json:"ring_drops"`          // the kernel dropped them before we read: makes a run incomplete
 	SendErrors uint64 `json:"send_errors"`         // probes that could not be sent: makes a run incomplete
+	LinkDrops  uint64 `json:"link_drops"`          // frames that an interface threw away instead of sending, of this or another program: makes a run incomplete
 	SendRetry  uint64 `json:"send_retries"`        // the local queue was full and the frame was offered again
 	ARPSent    uint64 `json:"neighbour_requests"`  // ARP requests and neighbour solicitations
 	ARPAnswer  uint64 `json:"neighbour_answers"`   // distinct neighbours that answered

@@ -23,6 +23,8 @@ const (
 	higher    = 1.25
 	// slowest is the smallest part of the asked rate.
 	slowest = 1.0 / 64
+	// freeAgain is how many times what is sent a limit must be to be none.
+	freeAgain = 4
 
 	// The hit rate is that of hosts known to be alive. It is judged by the
 	// second, when enough of them were asked; below a quarter of its usual value
@@ -40,14 +42,16 @@ const (
 // answers.
 type governor struct {
 	limiter *rate.Limiter
-	asked   rate.Limit
+	asked   rate.Limit // without a limit of its own, what was sent when first there was something to lower
+	free    bool       // there is no limit: asked grows until it is none again
 	batch   int
 	log     *slog.Logger
 
 	looked int64
 	last   Counters
 	probes uint64
-	local  float64 // part of the asked rate that the way out carries
+	pace   rate.Limit // what was sent between the last two looks
+	local  float64    // part of the asked rate that the way out carries
 
 	answers         atomic.Uint64 // first answers of hosts already known to be alive
 	aimed           uint64        // probes to such hosts
@@ -58,12 +62,12 @@ type governor struct {
 	collapsed       int     // looks in a row
 	blind           bool    // lowering the rate did not help: leave it
 
-	drops, collapses int // episodes
-	lowest           rate.Limit
+	drops, misses, collapses int // episodes: of sending, of receiving, of the path
+	lowest                   rate.Limit
 }
 
 func newGovernor(l *rate.Limiter, batch int, log *slog.Logger) governor {
-	return governor{limiter: l, asked: l.Limit(), batch: batch, log: log, local: 1, path: 1, lowest: l.Limit()}
+	return governor{limiter: l, asked: l.Limit(), free: l.Limit() == rate.Inf, batch: batch, log: log, local: 1, path: 1, lowest: l.Limit()}
 }
 
 // look takes what happened since the last one into account. attempt is the
@@ -82,26 +86,47 @@ func (g *governor) look(ctx context.Context, now int64, probes uint64, count fun
 // lookOut judges the way out of this host.
 func (g *governor) lookOut(ctx context.Context, now int64, probes uint64, c Counters) {
 	sent := float64(probes - g.probes)
-	lost := float64(c.SendErrors - g.last.SendErrors + c.RingDrops - g.last.RingDrops)
+	missed := float64(c.RingDrops - g.last.RingDrops)
+	lost := missed + float64(c.SendErrors-g.last.SendErrors+c.LinkDrops-g.last.LinkDrops)
 	full := float64(c.SendRetry - g.last.SendRetry)
-	g.last, g.probes = c, probes
+	g.last, g.probes, g.pace = c, probes, rate.Limit(sent/time.Duration(now-g.looked).Seconds())
 	if g.asked == rate.Inf {
 		full = 0 // a full queue is how the highest rate is found
 	}
 	switch {
 	case lost >= dropLeast && lost > dropShare*sent || full >= dropLeast && full > fullShare*sent:
 		if g.local == 1 {
-			g.drops++
-			g.log.WarnContext(ctx, "the local queue drops: backing off", "lost", uint64(lost), "found full", uint64(full), "sent", uint64(sent))
+			g.say(ctx, missed > lost/2, "lost", uint64(lost), "found full", uint64(full), "sent", uint64(sent))
 		}
-		if g.asked == rate.Inf && sent > 0 { // from here on there is a rate to lower
-			g.asked = rate.Limit(sent / (time.Duration(now - g.looked).Seconds()))
-		}
+		g.bind()
 		g.local = max(slowest, g.local*lower)
 		g.apply()
 	case g.local < 1:
 		g.local = min(1, g.local*higher)
 		g.apply()
+	case g.free && g.asked != rate.Inf && g.path == 1:
+		if g.asked *= higher; g.asked > freeAgain*g.pace { // it holds nobody back any more
+			g.asked = rate.Inf
+		}
+		g.apply()
+	}
+}
+
+// say tells of a new episode of drops.
+func (g *governor) say(ctx context.Context, receiving bool, args ...any) {
+	if receiving {
+		g.misses++
+		g.log.WarnContext(ctx, "answers come in faster than they are read: backing off", args...)
+		return
+	}
+	g.drops++
+	g.log.WarnContext(ctx, "the local queue drops: backing off", args...)
+}
+
+// bind gives a run without a limit one that can be lowered.
+func (g *governor) bind() {
+	if g.asked == rate.Inf && g.pace > 0 {
+		g.asked = g.pace
 	}
 }
 
@@ -128,6 +153,7 @@ func (g *governor) lookAtHits(ctx context.Context, now int64) {
 			g.blind, g.path = true, 1
 			g.log.WarnContext(ctx, "a lower rate did not bring them back: going on as asked")
 		} else {
+			g.bind()
 			g.path = max(hitSlowest, g.path*lower)
 		}
 		g.apply()
@@ -156,6 +182,9 @@ func (g *governor) apply() {
 func (g *governor) notes() (notes []string) {
 	if g.drops > 0 {
 		notes = append(notes, fmt.Sprintf("backed off %d times because the local queue dropped, to %.0f probes a second at the lowest", g.drops, float64(g.lowest)))
+	}
+	if g.misses > 0 {
+		notes = append(notes, fmt.Sprintf("backed off %d times because answers came in faster than they were read, to %.0f probes a second at the lowest", g.misses, float64(g.lowest)))
 	}
 	if g.collapses > 0 {
 		notes = append(notes, fmt.Sprintf("backed off %d times because hosts that had answered stopped, to %.0f probes a second at the lowest", g.collapses, float64(g.lowest)))

@@ -33,6 +33,9 @@ func (r *run) finish(err error) Summary {
 		r.countLoss(&s)
 	}
 	s.Why = reasons(s, err)
+	if w, ok := r.backend.(Witness); ok {
+		s.Why = append(s.Why, w.Faults()...)
+	}
 	s.Complete = len(s.Why) == 0
 	s.Finished = time.Now()
 	r.phase.Store(PhaseDone)
@@ -141,6 +144,7 @@ func reasons(s Summary, err error) (why []string) {
 	say(s.Unknown, "%d targets could not be measured from here")
 	say(s.Counters.RingDrops, "%d frames were dropped by the kernel before they were read")
 	say(s.Counters.SendErrors, "%d probes could not be sent")
+	say(s.Counters.LinkDrops, "%d frames were thrown away by an interface instead of being sent")
 	return why
 }
 

@@ -42,6 +42,7 @@ func (c Counters) Add(d Counters) Counters {
 	c.Foreign += d.Foreign
 	c.RingDrops += d.RingDrops
 	c.SendErrors += d.SendErrors
+	c.LinkDrops += d.LinkDrops
 	c.SendRetry += d.SendRetry
 	c.ARPSent += d.ARPSent
 	c.ARPAnswer += d.ARPAnswer

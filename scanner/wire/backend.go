@@ -54,8 +54,10 @@ type Backend struct {
 	log     *slog.Logger
 	kernel  *kernel
 	routes  *routes
-	ifaces  []*iface // that probes leave by
-	ears    []*iface // all others
+	ifaces  []*iface   // that probes leave by
+	ears    []*iface   // all others
+	bound   int        // the interface that all must leave by, or 0
+	source  netip.Addr // that all must be asked from, or the zero Addr
 	senders []*sender
 	cookies cookies
 	clock   uint32 // what the timestamps of this run begin with
@@ -79,6 +81,7 @@ var (
 	_ scanner.Resolver = (*Backend)(nil)
 	_ scanner.Router   = (*Backend)(nil)
 	_ scanner.Parallel = (*Backend)(nil)
+	_ scanner.Witness  = (*Backend)(nil)
 )
 
 // Open finds the routes to all targets, opens the links that they need, and
@@ -134,13 +137,15 @@ func (c Config) burst() int {
 
 // findRoutes fills routes and ifaces.
 func (b *Backend) findRoutes(cfg Config) error {
-	m := mapper{kernel: b.kernel, src: cfg.Source.WithZone(""), log: cfg.Log}
+	b.source = cfg.Source.WithZone("")
+	m := mapper{kernel: b.kernel, src: b.source, log: cfg.Log}
 	if cfg.Interface != "" {
 		l, err := b.kernel.byName(cfg.Interface)
 		if err != nil {
 			return err
 		}
-		m.index = l.Attrs().Index
+		b.bound = l.Attrs().Index
+		m.index = b.bound
 	}
 	if cfg.Source.IsValid() {
 		own, err := b.kernel.addresses(nil, cfg.Source.Is6())
@@ -176,6 +181,9 @@ func (b *Backend) addZone(zone string, source netip.Addr) error {
 	l, err := b.kernel.byName(zone)
 	if err != nil {
 		return err
+	}
+	if b.bound != 0 && l.Attrs().Index != b.bound {
+		return fmt.Errorf("targets of zone %q do not leave by the interface that was asked for: %w", zone, ErrInterface)
 	}
 	f, err := b.ifaceOf(hop{index: l.Attrs().Index})
 	if err != nil {
@@ -256,7 +264,7 @@ func (b *Backend) Counters() scanner.Counters {
 	known := b.known.Load()
 	c := scanner.Counters{
 		SendErrors: b.sendErrors.Load(), SendRetry: b.sendRetries.Load(),
-		ARPSent: b.asked.Load(), ARPAnswer: b.answered.Load(), SharedMAC: known.most, Neighbours: known.count,
+		LinkDrops: b.linkDrops(), ARPSent: b.asked.Load(), ARPAnswer: b.answered.Load(), SharedMAC: known.most, Neighbours: known.count,
 	}
 	for _, f := range b.all() {
 		c.Frames += f.received.Load()

@@ -18,7 +18,8 @@ import (
 // same way, and immutable but for via.
 type route struct {
 	hop      hop
-	iface    *iface // nil: this host sends nothing there
+	example  netip.Addr // a target of it; the zero Addr for link-local ones
+	iface    *iface     // nil: this host sends nothing there
 	tcp, udp *template
 	// via is the link-layer address of the gateway, nil as long as it is not
 	// known and where there is none. Resolve writes it.
@@ -145,7 +146,7 @@ func (m *mapper) walk(p netip.Prefix) error {
 		if err != nil && len(m.example) < 3 {
 			m.example = append(m.example, fmt.Sprintf("%v: %v", p, err))
 		}
-		r = m.share(h) // all that cannot be sent to share the route without an interface
+		r = m.share(h, p.Addr()) // all that cannot be sent to share the route without an interface
 		if p.Addr().Is4() {
 			m.region, m.around = m.grow(p), r
 		}
@@ -169,11 +170,11 @@ func (m *mapper) grow(p netip.Prefix) netip.Prefix {
 	return p
 }
 
-// share returns the one route of h.
-func (m *mapper) share(h hop) *route {
+// share returns the one route of h, of which addr is a target.
+func (m *mapper) share(h hop, addr netip.Addr) *route {
 	r := m.byHop[h]
 	if r == nil {
-		r = &route{hop: h}
+		r = &route{hop: h, example: addr}
 		m.byHop[h] = r
 		m.result.all = append(m.result.all, r)
 	}

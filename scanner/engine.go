@@ -167,6 +167,10 @@ func (e *Engine) Run(ctx context.Context, plan *Plan, emit func(Observation)) (S
 		err := fmt.Errorf("scanner: shard: cut from a plan of %d targets: want the %d of the one that is run", cut.Len(), plan.Len())
 		return Summary{Why: []string{err.Error()}}, err
 	}
+	if next := e.cfg.From.Next; next > plan.Len() {
+		err := fmt.Errorf("scanner: resume from place %d: want at most %d, the number of targets", next, plan.Len())
+		return Summary{Why: []string{err.Error()}}, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := newRun(e.backend, e.cfg, plan, emit)

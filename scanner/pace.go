@@ -129,6 +129,14 @@ func (h *hostPacer) look(k uint64) int64 {
 	return h.next[k&h.mask]
 }
 
+// delay moves all moments: what was reserved for a time in which nothing could be
+// sent is used after it.
+func (h *hostPacer) delay(by int64) {
+	for i := range h.next {
+		h.next[i] += by
+	}
+}
+
 // reserveEvery is reserve with another period for this probe.
 func (h *hostPacer) reserveEvery(k uint64, now, period int64) int64 {
 	if h.next == nil {

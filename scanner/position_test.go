@@ -7,11 +7,13 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"dormant/registry"
 	"dormant/scanner"
 	"dormant/scanner/fakenet"
 )
@@ -207,6 +209,54 @@ func TestHoldHolds(t *testing.T) {
 			t.Errorf("Run = %+v, %v; want stopped before the first probe", s, err)
 		}
 	})
+}
+
+// TestHoldKeepsTheHostRate: what came due during a pause does not fall on its host
+// at once when the pause is over.
+func TestHoldKeepsTheHostRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ports []registry.Port
+		for n := range uint16(80) {
+			ports = append(ports, registry.Port{Number: 20_000 + n, Proto: registry.TCP})
+		}
+		n := fakenet.New(nil, time.Millisecond)
+		begin := time.Now()
+		held := func(ctx context.Context) error {
+			if d := time.Since(begin); d > time.Second && d < 5*time.Second {
+				time.Sleep(5*time.Second - d)
+			}
+			return ctx.Err()
+		}
+		p := plan(t, ports, "10.0.0.5/32")
+		if _, s, err := run(t, t.Context(), n, scanner.Config{Rate: 1000, HostRate: 20, Hold: held, Cooldown: time.Second}, p); err != nil || s.Probes != 80 {
+			t.Fatalf("Run = %+v, %v; want 80 probes", s, err)
+		}
+		var sent []time.Time
+		for i := range p.Len() {
+			sent = append(sent, n.Sent(p.At(i))...)
+		}
+		slices.SortFunc(sent, time.Time.Compare)
+		for i := range sent {
+			within := 0
+			for _, at := range sent[i:] {
+				if at.Sub(sent[i]) < time.Second {
+					within++
+				}
+			}
+			if within > 25 {
+				t.Fatalf("%d probes within the second after %v, want at most 25", within, sent[i].Sub(begin))
+			}
+		}
+	})
+}
+
+// TestResumeFromNowhere: a place behind the last target is no place.
+func TestResumeFromNowhere(t *testing.T) {
+	from := scanner.Position{Next: 257, Spent: scanner.Spent{Parts: 1}}
+	_, s, err := run(t, t.Context(), fakenet.New(nil, 0), scanner.Config{Rate: 100, From: from}, plan(t, dozen()[:1], "10.0.0.0/24"))
+	if err == nil || s.Complete || s.Probes != 0 || !strings.Contains(err.Error(), "place 257: want at most 256") {
+		t.Errorf("Run = %+v, %v; want it refused", s, err)
+	}
 }
 
 func TestSubnetsAddUp(t *testing.T) {

@@ -49,6 +49,13 @@ func (q *queue) push(d deferred) {
 	q.items[i] = d
 }
 
+// delay moves all moments, which keeps their order.
+func (q *queue) delay(by int64) {
+	for i := range q.items {
+		q.items[i].due += by
+	}
+}
+
 // pop takes the earliest probe. There must be one.
 func (q *queue) pop() deferred {
 	last := len(q.items) - 1

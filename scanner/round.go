@@ -86,6 +86,7 @@ func (r *run) round(ctx context.Context, attempt uint8) error {
 func (r *run) fill(ctx context.Context, w *walk) {
 	r.batch, r.targets = r.batch[:0], r.targets[:0]
 	now := r.now()
+	r.resumeAt(now)
 	for due, ok := r.queue.next(); ok && due <= now && len(r.batch) < cap(r.batch); due, ok = r.queue.next() {
 		if d := r.queue.pop(); r.wanted(d.target) {
 			r.put(d.target, w.attempt)
@@ -102,6 +103,20 @@ func (r *run) fill(ctx context.Context, w *walk) {
 		} else {
 			r.put(j, w.attempt)
 		}
+	}
+}
+
+// resumeAt moves the moments of all deferred probes when nothing could be sent for
+// a while: a pause, a closed window, a stopped process. Else all that came due
+// meanwhile would fall on its hosts at once.
+func (r *run) resumeAt(now int64) {
+	gap := now - r.filled
+	r.filled = now
+	due, ok := r.queue.next()
+	if late := now - due; ok && min(gap, late) > int64(hostBurstTime) {
+		r.queue.delay(late)
+		r.pacer.delay(late)
+		r.icmp.delay(late)
 	}
 }
 

@@ -57,6 +57,7 @@ type run struct {
 	marks                marks
 	marked               int64
 	roundBegun, lastSent int64
+	filled               int64 // the latest batch was made
 	firstSent            int64 // the last probe of the first round
 	held                 int64 // nanoseconds in which nothing might be sent
 	budgetWaits          uint64

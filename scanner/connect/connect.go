@@ -58,6 +58,7 @@ type Backend struct {
 	timeout  time.Duration
 	inFlight int
 	log      *slog.Logger
+	witness  *witness
 
 	probes chan scanner.Probe // from Send to Receive, unbuffered
 	ended  chan struct{}      // closed when Receive returns
@@ -68,6 +69,7 @@ type Backend struct {
 var (
 	_ scanner.Backend = (*Backend)(nil)
 	_ scanner.Router  = (*Backend)(nil)
+	_ scanner.Witness = (*Backend)(nil)
 )
 
 // asker makes one try. Several goroutines call ask at once.
@@ -115,6 +117,7 @@ func New(cfg Config) (*Backend, error) {
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
+	b.witness = newWitness(cfg, b.log)
 	return b, nil
 }
 
@@ -156,6 +159,7 @@ func (b *Backend) Close() error { return nil }
 // has ended.
 func (b *Backend) Send(ctx context.Context, batch []scanner.Probe) (int, error) {
 	for i, p := range batch {
+		b.witness.aim(ctx, p.Addr)
 		select {
 		case b.probes <- p:
 		case <-ctx.Done():
@@ -272,12 +276,19 @@ func (b *Backend) Routed(addr netip.Addr) bool {
 	return ok && a.awaits(addr)
 }
 
+// Faults implements scanner.Witness, on Linux: it compares the interfaces and
+// addresses that probes left by with what they were before the first one.
+// Elsewhere it knows of none.
+func (b *Backend) Faults() []string { return b.witness.faults() }
+
 // Counters returns the facts so far: answers read as Frames, local-errors as
-// SendErrors, waits for a local resource as SendRetry.
+// SendErrors, waits for a local resource as SendRetry, and on Linux as LinkDrops
+// what the interfaces that probes left by did not send.
 func (b *Backend) Counters() scanner.Counters {
 	return scanner.Counters{
 		Frames:     b.answers.Load(),
 		SendErrors: b.sendErrors.Load(),
 		SendRetry:  b.sendRetries.Load(),
+		LinkDrops:  b.witness.drops(),
 	}
 }

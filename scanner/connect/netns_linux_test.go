@@ -52,6 +52,8 @@ func TestNetwork(t *testing.T) {
 // world is this namespace as the scanner's side and a router behind a veth pair.
 type world struct {
 	open4, open6, reply4, reply6 scanner.Target // on the router
+
+	unplug func() error // sets the router's end down
 }
 
 // build makes the router: 10.77.0.2 and fd77::2, with a route of each kind for
@@ -125,7 +127,19 @@ func build(t *testing.T) world {
 	must(netns.Set(there))
 	v4, v6 := listen(t, "10.77.0.2"), listen(t, "fd77::2")
 	must(netns.Set(here))
-	return world{v4.openTCP, v6.openTCP, v4.replyUDP, v6.replyUDP}
+	unplug := func() error {
+		router, err := netlink.NewHandleAt(there)
+		if err != nil {
+			return err
+		}
+		defer router.Close()
+		b0, err := router.LinkByName("b0")
+		if err != nil {
+			return err
+		}
+		return router.LinkSetDown(b0)
+	}
+	return world{v4.openTCP, v6.openTCP, v4.replyUDP, v6.replyUDP, unplug}
 }
 
 // TestInside asks every kind of target through a real router. It needs the
@@ -191,6 +205,64 @@ func TestInside(t *testing.T) {
 	t.Run("interface", func(t *testing.T) { testInterface(t, w) })
 	t.Run("self", testSelf)
 	t.Run("descriptors", func(t *testing.T) { testDescriptors(t, w.open4) })
+	t.Run("faults", func(t *testing.T) { testFaults(t, w) }) // nobody is there afterwards
+}
+
+// A run that loses its way is not complete, although what it asked looks as
+// silent as before.
+func testFaults(t *testing.T, w world) {
+	move := func(to func(netlink.Link, *netlink.Addr) error) error {
+		a0, err := netlink.LinkByName("a0")
+		if err != nil {
+			return err
+		}
+		addr, err := netlink.ParseAddr("10.77.0.7/24")
+		if err != nil {
+			return err
+		}
+		return to(a0, addr)
+	}
+	for _, tt := range []struct {
+		name            string
+		source          string // beside the kernel's choice
+		before, happens func() error
+		why             string // of an incomplete run
+	}{
+		{name: "nothing"},
+		{name: "address gone", source: "10.77.0.7", why: "address 10.77.0.7 is gone from a0",
+			before:  func() error { return move(netlink.AddrAdd) },
+			happens: func() error { return move(netlink.AddrDel) }},
+		{name: "carrier lost", happens: w.unplug, why: "interface a0 has lost its carrier"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := Config{Timeout: 50 * time.Millisecond}
+			if tt.before != nil {
+				if err := tt.before(); err != nil {
+					t.Fatal(err)
+				}
+				cfg.Source = netip.MustParseAddr(tt.source)
+			}
+			batches := 0
+			hold := func(context.Context) (err error) {
+				if batches++; batches == 5 && tt.happens != nil {
+					err = tt.happens()
+				}
+				return err
+			}
+			engine, err := scanner.New(fresh(t, cfg), scanner.Config{Rate: 1000, Hold: hold, Cooldown: 200 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := scanner.NewPlan([]netip.Prefix{netip.MustParsePrefix("10.88.3.0/25")}, []registry.Port{{Number: 1947, Proto: registry.TCP}}, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := engine.Run(t.Context(), plan, func(scanner.Observation) {})
+			if err != nil || s.Complete != (tt.why == "") || tt.why != "" && !slices.Contains(s.Why, tt.why) {
+				t.Errorf("Run = %+v, %v; want it incomplete because %q", s, err, tt.why)
+			}
+		})
+	}
 }
 
 // A neighbour who is not there is said to be, also when the kernel takes longer

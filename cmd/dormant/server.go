@@ -24,6 +24,7 @@ type serverOptions struct {
 	web       string
 	webToken  string
 	webHeader string
+	webURL    string
 	webFrom   []string
 	webCert   string
 	webKey    string
@@ -95,6 +96,7 @@ the policy, 3 incomplete.`,
 	flags.StringVar(&o.webToken, "web-token-file", "", "the token that lets into the page, in `FILE` (default web.token in the state folder, made if it is not there)")
 	flags.StringVar(&o.webHeader, "web-proxy-header", "", "believe in this `HEADER` of a proxy, such as X-Forwarded-User, who asks for the page")
 	flags.StringSliceVar(&o.webFrom, "web-proxy-from", nil, "the addresses or `NETWORKS` of that proxy (repeatable)")
+	flags.StringVar(&o.webURL, "web-url", "", "the `URL` that people type where a proxy in front speaks TLS, such as https://audit.example.net: cookies are then for TLS only")
 	flags.StringVar(&o.webCert, "web-tls-cert", "", "serve the page with the certificate in `FILE`")
 	flags.StringVar(&o.webKey, "web-tls-key", "", "and its key in `FILE`")
 	flags.StringVar(&o.metrics, "metrics", "", "serve /metrics, /healthz and /readyz at this `ADDRESS` (default: none)")
@@ -113,10 +115,14 @@ func (o *serverOptions) check() error {
 		return usageError("--job: want --once with it; dormant server start runs a job of a running server")
 	case (o.webCert == "") != (o.webKey == ""):
 		return usageError("--web-tls-cert and --web-tls-key: want both")
-	case o.web == "" && (o.webHeader != "" || len(o.webFrom) > 0 || o.webCert != "" || o.webToken != ""):
+	case o.web == "" && (o.webHeader != "" || len(o.webFrom) > 0 || o.webCert != "" || o.webToken != "" || o.webURL != ""):
 		return usageError("--web-…: want --web ADDRESS with it")
 	case o.web != "":
-		if err := web.CheckListen(o.web, o.webCert != ""); err != nil {
+		err := web.CheckListen(o.web, o.webCert != "")
+		if err == nil && o.webURL != "" {
+			err = web.CheckPublic(o.webURL)
+		}
+		if err != nil {
 			return &exitError{exitUsage, err}
 		}
 	}

@@ -43,7 +43,7 @@ func (f *fleetServer) page(s *server.Server) (*web.Server, error) {
 		return nil, err
 	}
 	c := web.Config{
-		Listen: f.o.web, Fleet: &office{s, f.authority}, Store: f.desk.store, Registry: reg, ProxyHeader: f.o.webHeader,
+		Listen: f.o.web, Fleet: &office{s, f.authority}, Store: f.desk.store, Registry: reg, ProxyHeader: f.o.webHeader, Public: f.o.webURL,
 		Version: shortVersion(), Log: f.a.log,
 		Ready: func(at net.Addr) { sayReady(f.a, "web page", f.scheme()+"://"+at.String()) },
 	}

@@ -62,6 +62,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	help := &watched{w: stdout}
 	root.SetOut(help)
 	root.SetArgs(args)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plainly(err) })
 	err := root.ExecuteContext(ctx)
 	if err == nil && help.err != nil {
 		err = outputFault(fmt.Errorf("standard output: %w", help.err))

@@ -161,7 +161,7 @@ func applyKey(cmd *cobra.Command, set map[string]bool, name string, value *yaml.
 // line: the value stood elsewhere.
 func cause(err error) error {
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return e.Unwrap()
+		return fault(e)
 	}
 	return err
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 )
 
 // word is a flag value that takes one of a few words. It implements pflag.Value.
@@ -33,6 +36,31 @@ func (w *word) Set(s string) error {
 	}
 	*w.value = s
 	return nil
+}
+
+// wanted is what kinds of flags take whose own errors are in the words of Go.
+func wanted() map[string]string {
+	return map[string]string{
+		"uint8": "a whole number from 0 to 255", "uint": "a whole number, 0 or more", "uint64": "a whole number, 0 or more",
+		"int": "a whole number", "float64": "a number", "bool": "true or false", "duration": "a time such as 500ms, 30s or 2h",
+	}
+}
+
+// fault is what a flag says of a value that it does not take.
+func fault(bad *pflag.InvalidValueError) error {
+	if want, known := wanted()[bad.GetFlag().Value.Type()]; known {
+		return errors.New("want " + want)
+	}
+	return bad.Unwrap()
+}
+
+// plainly says of a flag on the command line what was expected.
+func plainly(err error) error {
+	bad, is := errors.AsType[*pflag.InvalidValueError](err)
+	if !is {
+		return err
+	}
+	return fmt.Errorf("invalid argument %q for \"--%s\" flag: %w", bad.GetValue(), bad.GetFlag().Name, fault(bad))
 }
 
 // orList joins words as a sentence does: "a, b or c".

@@ -120,7 +120,7 @@ func (r *rateValue) Set(s string) error {
 	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n == 0 {
-		return errors.New("want a whole number of probes a second, at least 1, or max")
+		return errors.New("want a whole number of probes a second from 1 to 4294967295, or max")
 	}
 	*r = rateValue(n)
 	return nil

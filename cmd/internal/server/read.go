@@ -161,7 +161,7 @@ func (p *parser) sweep(f *fileJob, s *Sweep) {
 	if f.Rate.value == "max" {
 		s.Rate = 0
 	} else if f.Rate.line > 0 {
-		s.Rate = float64(p.number("rate", f.Rate, 1, 1<<32-1, "a whole number of probes a second, at least 1, or max"))
+		s.Rate = float64(p.number("rate", f.Rate, 1, 1<<32-1, "a whole number of probes a second, from 1 to 4294967295, or max"))
 	}
 	if f.HostRate.line > 0 {
 		n, err := strconv.ParseFloat(f.HostRate.value, 64)

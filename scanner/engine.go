@@ -158,11 +158,21 @@ func New(b Backend, cfg Config) (*Engine, error) {
 //
 // emit is called for every answer, and again when a later answer tells more
 // (filtered, then open). The calls never overlap; they come from the receiver,
-// so emit must not block, and with Config.Silent at the end from Run itself.
+// so emit must not block, and with Config.Known at the start and Config.Silent
+// at the end from Run itself.
 //
 // The summary is always that of what was done. The error wraps the first
 // failure of the backend, or the cause of ctx's end; then Complete is false.
 func (e *Engine) Run(ctx context.Context, plan *Plan, emit func(Observation)) (Summary, error) {
+	return e.RunApart(ctx, plan, emit, emit)
+}
+
+// RunApart is Run for a caller that must know who is speaking: emit is called by
+// the receiver only and must not block; patient is called, before the first and
+// after the last emit, by the goroutine that called RunApart, and may. It gets
+// the answers of Config.Known and the targets of Config.Silent, which can be a
+// thousand times as many as those that answer.
+func (e *Engine) RunApart(ctx context.Context, plan *Plan, emit, patient func(Observation)) (Summary, error) {
 	if cut := e.cfg.Cut; cut != nil && (cut.Len() != plan.Len() || cut.NumAddrs() != plan.NumAddrs()) {
 		err := fmt.Errorf("scanner: shard: cut from a plan of %d targets: want the %d of the one that is run", cut.Len(), plan.Len())
 		return Summary{Why: []string{err.Error()}}, err
@@ -174,6 +184,7 @@ func (e *Engine) Run(ctx context.Context, plan *Plan, emit func(Observation)) (S
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := newRun(e.backend, e.cfg, plan, emit)
+	r.patient = patient
 	e.current.Store(r)
 	r.resume()
 	received := make(chan error, 1)

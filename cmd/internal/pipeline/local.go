@@ -43,7 +43,7 @@ type Crew interface {
 type Outcome struct {
 	Scan     scanner.Summary
 	Identify reports.Identification
-	Lost     uint64 // answers beyond the queue's limit
+	Lost     uint64 // answers beyond the queue's limit, and silent targets that an interrupt left without room
 }
 
 // Local is the source that runs on this machine.
@@ -57,7 +57,9 @@ type Local struct {
 	// sweep's datagram brought is still judged: it costs nothing more.
 	Fragile func(netip.Addr) bool
 	Log     *slog.Logger
-	// Queue bounds the answers that may wait to be taken on. Zero means
+	// Queue bounds the answers that may wait to be taken on; what comes from the
+	// receiver beyond it is lost and counted. Silent targets, and the answers of
+	// a run that is resumed, take half of it and wait for room. Zero means
 	// 1,048,576, which is at most 200 MB.
 	Queue int
 
@@ -119,7 +121,7 @@ func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) 
 	var sum scanner.Summary
 	g.Go(func() (err error) { // the sweep; ends when the plan is done, or with ctx
 		defer q.close()
-		sum, err = l.Engine.Run(gctx, plan, q.put)
+		sum, err = l.Engine.RunApart(gctx, plan, q.put, func(o scanner.Observation) { q.putPatiently(gctx, o) })
 		return err
 	})
 	err := g.Wait()

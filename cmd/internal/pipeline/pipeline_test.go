@@ -194,19 +194,6 @@ func TestFailedSinkStopsTheSearch(t *testing.T) {
 	})
 }
 
-func TestQueueOverrunIsCounted(t *testing.T) {
-	q := newQueue(2)
-	for range 5 {
-		q.put(scanner.Observation{State: scanner.Open})
-	}
-	q.close()
-	n := 0
-	q.drain(func(scanner.Observation) { n++ })
-	if n != 2 || q.lost != 3 {
-		t.Errorf("drained %d, lost %d; want 2 and 3", n, q.lost)
-	}
-}
-
 // TestFragileHostIsNotTalkedTo: its open port is reported, without a verdict,
 // and the crew never hears of it.
 func TestFragileHostIsNotTalkedTo(t *testing.T) {

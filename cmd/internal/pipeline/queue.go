@@ -1,13 +1,14 @@
 package pipeline
 
 import (
+	"context"
 	"sync"
 
 	"dormant/scanner"
 )
 
-// queue holds the observations of a sweep until somebody takes them. Putting
-// never blocks: the receiver does it.
+// queue holds the observations of a sweep until somebody takes them. put never
+// blocks, for the receiver calls it; putPatiently is for who can wait.
 type queue struct {
 	limit int // observations
 
@@ -15,11 +16,12 @@ type queue struct {
 	waiting []scanner.Observation
 	closed  bool
 	lost    uint64
-	wake    chan struct{} // holds at most one token
+	wake    chan struct{} // holds at most one token: something waits, or nothing more will
+	room    chan struct{} // holds at most one token: what waited was taken
 }
 
 func newQueue(limit int) *queue {
-	return &queue{limit: limit, wake: make(chan struct{}, 1)}
+	return &queue{limit: limit, wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
 // put appends o, or counts it as lost when the queue is full.
@@ -31,7 +33,27 @@ func (q *queue) put(o scanner.Observation) {
 		q.waiting = append(q.waiting, o)
 	}
 	q.mu.Unlock()
-	q.signal()
+	signal(q.wake)
+}
+
+// putPatiently waits until at most half of the queue is in use, and puts o. It
+// leaves the other half to the receiver, which may be about to begin and cannot
+// wait. When ctx ends it waits no longer, and what has no room is lost and
+// counted. One goroutine at a time may call it.
+func (q *queue) putPatiently(ctx context.Context, o scanner.Observation) {
+	for q.crowded() && ctx.Err() == nil {
+		select {
+		case <-q.room:
+		case <-ctx.Done():
+		}
+	}
+	q.put(o)
+}
+
+func (q *queue) crowded() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting) >= max(1, q.limit/2)
 }
 
 // close says that nothing more will be put.
@@ -39,12 +61,13 @@ func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.signal()
+	signal(q.wake)
 }
 
-func (q *queue) signal() {
+// signal puts a token into c.
+func signal(c chan<- struct{}) {
 	select {
-	case q.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default: // a token is there already
 	}
 }
@@ -54,6 +77,7 @@ func (q *queue) take() (all []scanner.Observation, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	all, q.waiting = q.waiting, nil
+	signal(q.room)
 	return all, !q.closed
 }
 

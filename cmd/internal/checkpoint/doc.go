@@ -15,6 +15,13 @@
 // and cut off. Records behind those that the position needs are a gift: what
 // they tell is not asked again.
 //
+// The two JSON files end with a CRC-32C of what is before it. A position that was
+// damaged or edited would be believed otherwise, and the targets that it jumps
+// over reported as silent by a run that calls itself complete. The sum covers the
+// text and not the values, so that it needs no canonical form. Files of schema 1
+// had none and are still read; a file that has one must be as it was written.
+// It is no signature: it guards against accidents, not against forgery.
+//
 // Order makes it safe: the position is read first, then everything that was
 // journaled until then is written and synced, and only then the position takes
 // its name. A position never promises an answer that is not on disk.

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,9 +17,6 @@ import (
 	"dormant/fingerprint"
 	"dormant/scanner"
 )
-
-// Schema is the version of the files.
-const Schema = 1
 
 // Header says which scan a run is.
 type Header struct {
@@ -90,9 +86,6 @@ func Open(root, id string) (*Run, error) {
 	err := readJSON(filepath.Join(r.dir, "run.json"), &r.Header)
 	if err == nil {
 		err = readJSON(filepath.Join(r.dir, "position.json"), &s)
-	}
-	if err == nil && (r.Header.Schema != Schema || s.Schema != Schema) {
-		err = fmt.Errorf("checkpoint: run %s has schema %d, want %d: it was made by another version", id, r.Header.Schema, Schema)
 	}
 	if err == nil {
 		r.Position = s.Position
@@ -245,27 +238,4 @@ func (r *Run) Remove() error {
 	// First run.json: what is left of a run whose removal was cut short is no run.
 	err := os.Remove(filepath.Join(r.dir, "run.json"))
 	return errors.Join(err, r.Close(), os.RemoveAll(r.dir))
-}
-
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(b, v)
-	}
-	if err != nil {
-		return fmt.Errorf("checkpoint: read %s: %w", path, err)
-	}
-	return nil
-}
-
-// writeJSON replaces path as a whole, or leaves it as it was.
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err == nil {
-		err = disk.Replace(path, append(b, '\n'))
-	}
-	if err != nil {
-		return fmt.Errorf("checkpoint: write %s: %w", path, err)
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -15,7 +16,10 @@ import (
 // readTries is how often a list is read that changed meanwhile.
 const readTries = 5
 
-var errNoAnswer = errors.New("no answer from the kernel")
+var (
+	errNoAnswer = errors.New("no answer from the kernel")
+	errMessage  = errors.New("not a message of the kernel")
+)
 
 // link is what a fault of an interface can be seen from. The zero link is not
 // there.
@@ -53,15 +57,9 @@ func readLinks(index int) (map[int]link, error) {
 	if index == 0 {
 		flags = unix.NLM_F_DUMP
 	}
-	var messages [][]byte
-	err := whole(func() (err error) {
-		request := nl.NewNetlinkRequest(unix.RTM_GETLINK, flags)
-		info := nl.NewIfInfomsg(unix.AF_UNSPEC)
-		info.Index = int32(index)
-		request.AddData(info)
-		messages, err = request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
-		return err
-	})
+	question := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	question.Index = int32(index)
+	messages, err := read(unix.RTM_GETLINK, unix.RTM_NEWLINK, flags, question)
 	if err != nil {
 		return nil, fmt.Errorf("connect: read the interfaces: %w", err)
 	}
@@ -80,11 +78,11 @@ func readLinks(index int) (map[int]link, error) {
 // at once, IFLA_CARRIER and the count of losses (Linux 4.16), the netlink package
 // does not tell; the operational state follows up to a second later.
 func parseLink(message []byte) (index int, l link, err error) {
-	described, err := netlink.LinkDeserialize(nil, message)
+	attributes, err := attributesOf(message, unix.SizeofIfInfomsg)
 	if err != nil {
 		return 0, link{}, err
 	}
-	attributes, err := nl.ParseRouteAttr(message[unix.SizeofIfInfomsg:])
+	described, err := netlink.LinkDeserialize(nil, message)
 	if err != nil {
 		return 0, link{}, err
 	}
@@ -110,31 +108,64 @@ type home struct {
 	index int
 }
 
-// readHomes returns this host's addresses.
-func readHomes() (map[home]bool, error) {
-	var list []netlink.Addr
-	err := whole(func() (err error) {
-		list, err = netlink.AddrList(nil, netlink.FAMILY_ALL)
-		return err
-	})
+// readHomes returns this host's addresses and when each was made, in hundredths
+// of a second since the system started, 0 if the kernel does not say.
+func readHomes() (map[home]uint32, error) {
+	messages, err := read(unix.RTM_GETADDR, unix.RTM_NEWADDR, unix.NLM_F_DUMP, nl.NewIfAddrmsg(unix.AF_UNSPEC))
 	if err != nil {
 		return nil, fmt.Errorf("connect: read this host's addresses: %w", err)
 	}
-	all := map[home]bool{}
-	for _, a := range list {
-		if addr, ok := netip.AddrFromSlice(a.IP); ok {
-			all[home{addr.Unmap(), a.LinkIndex}] = true
+	all := map[home]uint32{}
+	for _, m := range messages {
+		h, made, err := parseHome(m)
+		if err != nil {
+			return nil, fmt.Errorf("connect: read this host's addresses: %w", err)
+		}
+		if h.addr.IsValid() {
+			all[h] = made
 		}
 	}
 	return all, nil
 }
 
-// whole reads again what changed while it was read.
-func whole(read func() error) (err error) {
+// parseHome reads the kernel's description of an address. IFA_ADDRESS is the
+// other end's where IFA_LOCAL is there, too.
+func parseHome(message []byte) (h home, made uint32, err error) {
+	attributes, err := attributesOf(message, unix.SizeofIfAddrmsg)
+	if err != nil {
+		return home{}, 0, err
+	}
+	h.index = int(nl.DeserializeIfAddrmsg(message).Index)
+	for _, attribute := range attributes {
+		switch v := attribute.Value; {
+		case attribute.Attr.Type == unix.IFA_LOCAL, attribute.Attr.Type == unix.IFA_ADDRESS && !h.addr.IsValid():
+			addr, _ := netip.AddrFromSlice(v)
+			h.addr = addr.Unmap()
+		case attribute.Attr.Type == unix.IFA_CACHEINFO && len(v) >= unix.SizeofIfaCacheinfo:
+			made = nl.DeserializeIfaCacheInfo(v).Cstamp
+		}
+	}
+	return h, made, nil
+}
+
+// attributesOf returns what follows the header of a message, which is padded to
+// four bytes (netlink(7)); nl.ParseRouteAttr relies on that.
+func attributesOf(message []byte, header int) ([]syscall.NetlinkRouteAttr, error) {
+	if len(message) < header || len(message)%unix.NLMSG_ALIGNTO != 0 {
+		return nil, errMessage
+	}
+	return nl.ParseRouteAttr(message[header:])
+}
+
+// read asks the kernel, and again when what it lists changed meanwhile.
+func read(kind int, answer uint16, flags int, question nl.NetlinkRequestData) (messages [][]byte, err error) {
 	for range readTries {
-		if err = read(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+		request := nl.NewNetlinkRequest(kind, flags)
+		request.AddData(question)
+		messages, err = request.Execute(unix.NETLINK_ROUTE, answer)
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}
 	}
-	return err
+	return messages, err
 }

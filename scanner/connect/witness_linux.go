@@ -30,7 +30,7 @@ type witness struct {
 	blind   bool // the interfaces could not be read
 	oif     int  // of device, or 0
 	links   map[int]link
-	homes   map[home]bool
+	homes   map[home]uint32 // when they were made
 	asked   map[netip.Addr]bool
 	ways    map[way]netip.Addr // to a target that stands for all
 	dropped map[int]uint64     // frames, as last seen: it stays when the interface is gone
@@ -71,8 +71,11 @@ func (w *witness) aim(ctx context.Context, addr netip.Addr) {
 		if fresh, err := readLinks(to.index); err == nil {
 			maps.Copy(w.links, fresh)
 		}
+	}
+	if _, known := w.home(to); !known {
 		if homes, err := readHomes(); err == nil {
-			maps.Copy(w.homes, homes)
+			maps.Copy(homes, w.homes) // what is known already stays
+			w.homes = homes
 		}
 	}
 	if l, known := w.links[to.index]; known && !l.loopback {
@@ -151,15 +154,24 @@ func (w *witness) faults() (faults []string) {
 			faults, explained[index] = append(faults, fault), true
 		}
 	}
-	gone := map[home]bool{}
+	told := map[home]bool{}
 	for _, to := range w.sorted() {
 		from, ok := w.home(to)
-		if _, there := links[from.index]; !ok || !there || homes[from] {
+		if _, there := links[from.index]; !ok || !there {
 			continue
 		}
-		if explained[to.index] = true; !gone[from] {
-			gone[from] = true
-			faults = append(faults, fmt.Sprintf("address %v is gone from %s", from.addr, w.links[from.index].name))
+		fault, name := "", w.links[from.index].name
+		switch made, here := homes[from]; {
+		case !here:
+			fault = fmt.Sprintf("address %v is gone from %s", from.addr, name)
+		case made != w.homes[from]:
+			fault = fmt.Sprintf("address %v was gone from %s for a while", from.addr, name)
+		default:
+			continue
+		}
+		explained[to.index] = true
+		if !told[from] {
+			told[from], faults = true, append(faults, fault)
 		}
 	}
 	for _, to := range w.sorted() {
@@ -179,7 +191,8 @@ func (w *witness) faults() (faults []string) {
 // home is where the source address of a way was at the start; false when no
 // interface had it, as with a whole prefix that is local.
 func (w *witness) home(to way) (home, bool) {
-	if h := (home{to.src, to.index}); w.homes[h] {
+	h := home{to.src, to.index}
+	if _, ok := w.homes[h]; ok {
 		return h, true
 	}
 	for h := range w.homes {

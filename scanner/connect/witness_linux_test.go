@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -106,6 +107,14 @@ func TestFaults(t *testing.T) {
 			want: []string{"interface spare0 is gone"}},
 		{name: "address gone", happens: func(b bay) { b.remove("scan0", "10.1.0.1/24") },
 			want: []string{"address 10.1.0.1 is gone from scan0"}},
+		{name: "address gone for a while",
+			happens: func(b bay) {
+				time.Sleep(30 * time.Millisecond) // the kernel's clock has hundredths of a second
+				b.remove("scan0", "10.1.9.1/24")
+				b.scan.Addr("scan0", "10.1.9.1/24")
+			},
+			cfg:  Config{Source: netip.MustParseAddr("10.1.9.1")},
+			want: []string{"address 10.1.9.1 was gone from scan0 for a while"}},
 		{name: "address gone, IPv6", targets: []string{"fd01::9"}, happens: func(b bay) { b.remove("scan0", "fd01::1/64") },
 			want: []string{"address fd01::1 is gone from scan0"}},
 		{name: "address gone, chosen as source", cfg: Config{Source: netip.MustParseAddr("10.1.9.1")},
@@ -156,7 +165,8 @@ func TestFaultsOfNewInterface(t *testing.T) {
 		t.Errorf("faults = %q, want none", faults)
 	}
 	late.Down("way0")
-	if d := cmp.Diff([]string{"interface late0 has lost its carrier"}, b.faults(w)); d != "" {
+	b.remove("late0", "10.5.0.1/24")
+	if d := cmp.Diff([]string{"interface late0 has lost its carrier", "address 10.5.0.1 is gone from late0"}, b.faults(w)); d != "" {
 		t.Errorf("faults (-want +got):\n%s", d)
 	}
 }

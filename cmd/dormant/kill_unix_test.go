@@ -195,15 +195,25 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-func TestInterruptSavesACheckpoint(t *testing.T) {
-	t.Parallel() // it waits, most of the time
+// TestEndSavesACheckpoint: Ctrl-C and a terminal that is closed end a run in good
+// order.
+func TestEndSavesACheckpoint(t *testing.T) {
+	for _, by := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
+		t.Run(by.String(), func(t *testing.T) {
+			t.Parallel() // it waits, most of the time
+			endSavesACheckpoint(t, by)
+		})
+	}
+}
+
+func endSavesACheckpoint(t *testing.T, by os.Signal) {
 	dir := t.TempDir()
 	prefix, ports := speakers(t)
 	out := filepath.Join(dir, "out.csv")
 	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--rate", "40", "--no-identify", "-o", out, "--quiet", "--states", "all")
 	begins(t, dir)
 	time.Sleep(1500 * time.Millisecond)
-	if err := run.Process.Signal(os.Interrupt); err != nil {
+	if err := run.Process.Signal(by); err != nil {
 		t.Fatal(err)
 	}
 	if got := code(t, run); got != exitInterrupted || !strings.Contains(said.String(), "checkpoint saved, continue with: dormant scan --resume s_") || strings.Count(said.String(), "\n") != 1 {

@@ -59,8 +59,10 @@
 //
 // The rate is lowered to half when more than one in a hundred probes of a
 // quarter of a second is lost on this side, and while hosts that had answered
-// stop doing so; it comes back by itself. What a full local queue costs is no
-// loss, so at --rate max it is no reason.
+// stop doing so; it comes back by itself, at --rate max until nothing holds it
+// back any more. What a full local queue costs is no loss, so at --rate max it is
+// no reason. After a pause the moments of all deferred probes move by as much, so
+// that no host gets at once what would have been spread over the pause.
 //
 // Retries go round by round, in each first to the addresses that have answered
 // anything. A round begins when answers to the last one can no longer be

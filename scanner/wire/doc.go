@@ -64,8 +64,12 @@
 // route, so one question is enough; a prefix with a more specific one inside is
 // halved until that holds. Policy by anything but the destination is the
 // kernel's to apply, to this process, from the source address that it selects.
-// A host route, a blackhole or an own address inside a target net is seen; a
-// route that changes during the run is not.
+// A host route, a blackhole or an own address inside a target net is seen. A
+// route that changes during the run is not followed, but told at its end, and
+// makes it incomplete; so do an address that was asked from and is gone, a lost
+// carrier, and frames that an interface threw away: without a carrier, or where
+// the program behind a tun device does not keep up, every send succeeds, and only
+// the interface's counter shows it. That can count frames of other programs.
 //
 // What cannot be sent to. No route, one that says unreachable or prohibit, and a
 // gateway that does not answer are faults of this side: Unknown, LocalError. A
@@ -78,8 +82,9 @@
 // Its table is read first; only what it has confirmed lately counts, since with
 // a stale entry a host that is gone would look like one that filters. A gateway
 // that does not answer us is left to the kernel as a last resort, stale entries
-// included. Everybody silent is asked twice; a third time when asking twice has
-// helped anybody, because then requests get lost here.
+// included. An address that nobody has costs two or three requests and no probe:
+// everybody silent is asked twice, and a third time unless a hundred have answered
+// and none of them needed the second request, for else requests may get lost here.
 //
 // This host's own addresses go through raw IP sockets and not through frames:
 // what is injected below the loopback interface comes without a route and is

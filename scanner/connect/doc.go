@@ -62,7 +62,7 @@
 // that is stopped takes its interface away, and an IPv6 address that nobody
 // asked from may expire. For that the kernel is asked for the way of each
 // address, but of 16,384 at most, which in a plan's shuffled order are a sample
-// of all: 23 µs each (BenchmarkAim), 0.4 s in all. Carrier and address have a
+// of all: 23 to 27 µs each (BenchmarkAim), 0.4 s in all. Carrier and address have a
 // count and a date of their own in the kernel, so that what came back before the
 // end is seen as well; a route that came back is not, and its try was a
 // local-error unless another route took it. An interface that had no carrier

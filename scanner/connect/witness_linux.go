@@ -56,7 +56,7 @@ func (w *witness) aim(ctx context.Context, addr netip.Addr) {
 	if !w.begun {
 		w.begin(ctx)
 	}
-	if w.blind || len(w.asked) == maxAsked || w.asked[addr] {
+	if w.blind || len(w.asked) == maxAsked || w.asked[addr] || addr.IsLoopback() {
 		return
 	}
 	w.asked[addr] = true
@@ -67,19 +67,27 @@ func (w *witness) aim(ctx context.Context, addr netip.Addr) {
 	if _, known := w.ways[to]; known {
 		return
 	}
-	if _, known := w.links[to.index]; !known { // it came up after the start
+	w.learn(to)
+	if l, known := w.links[to.index]; known && !l.loopback {
+		w.ways[to] = addr
+	}
+}
+
+// learn reads the interface and the address of a way that came up after the
+// start. What is known already stays as it was.
+func (w *witness) learn(to way) {
+	l, known := w.links[to.index]
+	if !known {
 		if fresh, err := readLinks(to.index); err == nil {
 			maps.Copy(w.links, fresh)
 		}
 	}
-	if _, known := w.home(to); !known {
-		if homes, err := readHomes(); err == nil {
-			maps.Copy(homes, w.homes) // what is known already stays
-			w.homes = homes
-		}
+	if _, known := w.home(to); known || l.loopback {
+		return
 	}
-	if l, known := w.links[to.index]; known && !l.loopback {
-		w.ways[to] = addr
+	if homes, err := readHomes(); err == nil {
+		maps.Copy(homes, w.homes)
+		w.homes = homes
 	}
 }
 

@@ -167,12 +167,11 @@ func (e *Engine) Run(ctx context.Context, plan *Plan, emit func(Observation)) (S
 	return e.RunApart(ctx, plan, emit, emit)
 }
 
-// RunApart is Run for a caller that must know who is speaking: emit is called by
-// the receiver only and must not block; patient is called, before the first and
-// after the last emit, by the goroutine that called RunApart, and may. It gets
-// the answers of Config.Known and the targets of Config.Silent, which can be a
-// thousand times as many as those that answer.
-func (e *Engine) RunApart(ctx context.Context, plan *Plan, emit, patient func(Observation)) (Summary, error) {
+// RunApart is Run for a caller whose emit must not block although there can be a
+// thousand times as many silent targets as answers: unheard is called for those
+// of Config.Silent, instead of emit and after its last call, by the goroutine
+// that called RunApart. It may block, and the summary's Finished is after it.
+func (e *Engine) RunApart(ctx context.Context, plan *Plan, emit, unheard func(Observation)) (Summary, error) {
 	if cut := e.cfg.Cut; cut != nil && (cut.Len() != plan.Len() || cut.NumAddrs() != plan.NumAddrs()) {
 		err := fmt.Errorf("scanner: shard: cut from a plan of %d targets: want the %d of the one that is run", cut.Len(), plan.Len())
 		return Summary{Why: []string{err.Error()}}, err
@@ -184,7 +183,7 @@ func (e *Engine) RunApart(ctx context.Context, plan *Plan, emit, patient func(Ob
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := newRun(e.backend, e.cfg, plan, emit)
-	r.patient = patient
+	r.unheard = unheard
 	e.current.Store(r)
 	r.resume()
 	received := make(chan error, 1)

@@ -82,7 +82,7 @@ func (r *run) countStates(s *Summary, whole bool) {
 			s.cover(r.plan.addr(k), state, sent > 0, false)
 		}
 		if r.cfg.Silent {
-			r.patient(Observation{Target: r.plan.natural(j), State: state, Reason: reason, At: now, Sent: sent})
+			r.unheard(Observation{Target: r.plan.natural(j), State: state, Reason: reason, At: now, Sent: sent})
 		}
 	}
 }

@@ -188,7 +188,7 @@ func (r *run) learn(o Observation) {
 	if !answers(before) && (r.cfg.From.Round > 0 || r.plan.order.invert(j) < r.cfg.From.Next) {
 		r.answered.Add(1) // those behind the position are not asked again, and not waited for
 	}
-	r.patient(o)
+	r.emit(o)
 }
 
 // resume puts the books where the earlier parts of the run left them.

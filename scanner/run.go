@@ -21,7 +21,7 @@ type run struct {
 	cfg      Config
 	plan     *Plan
 	emit     func(Observation)
-	patient  func(Observation) // emit for what Run's own goroutine has to tell; it may block
+	unheard  func(Observation) // emit for the silent targets
 	started  time.Time
 
 	// Written by the receiver, read by the sender.
@@ -90,7 +90,7 @@ func newRun(b Backend, cfg Config, plan *Plan, emit func(Observation)) *run {
 		size = int(min(uint64(size), cfg.StateBudget))
 	}
 	r := &run{
-		backend: b, cfg: cfg, plan: plan, emit: emit, patient: emit, started: time.Now(),
+		backend: b, cfg: cfg, plan: plan, emit: emit, started: time.Now(),
 		states: newCells(plan.Len()), hosts: newCells(plan.NumAddrs()), flags: newFlags(plan.Len(), cfg.From.Round%2 == 1),
 		settled: make(chan struct{}, 1),
 		limiter: newLimiter(cfg.Rate, size),

@@ -52,14 +52,23 @@ func TestFaultsOfThisHost(t *testing.T) {
 	t.Parallel() // it waits, most of the time
 	for _, tt := range []struct {
 		name, backend string
-		fault         func(t *testing.T, scan *netlab.NS)
+		fault         func(t *testing.T, scan, far *netlab.NS)
 		say           string
 	}{
-		{"the interface goes down, raw frames", "afpacket", func(_ *testing.T, scan *netlab.NS) { scan.Down("scan0") }, "incomplete: "},
-		{"the interface goes down, AF_XDP", "afxdp", func(_ *testing.T, scan *netlab.NS) { scan.Down("scan0") }, "incomplete: "},
-		{"the interface is gone, raw frames", "afpacket", func(t *testing.T, scan *netlab.NS) { unplug(t, scan, "scan0") }, "incomplete: "},
-		{"the route vanishes, connections", "connect", func(_ *testing.T, scan *netlab.NS) { scan.Unroute("10.2.0.0/24") }, "could not be measured from here"},
-		{"nothing can be sent for three seconds, raw frames", "afpacket", func(t *testing.T, scan *netlab.NS) { clog(t, scan, "scan0", 3*time.Second) }, "could not be sent"},
+		{"the interface goes down, raw frames", "afpacket", func(_ *testing.T, scan, _ *netlab.NS) { scan.Down("scan0") }, "incomplete: "},
+		{"the interface goes down, AF_XDP", "afxdp", func(_ *testing.T, scan, _ *netlab.NS) { scan.Down("scan0") }, "incomplete: "},
+		{"the interface is gone, raw frames", "afpacket", func(t *testing.T, scan, _ *netlab.NS) { unplug(t, scan, "scan0") }, "incomplete: "},
+		{"the route vanishes, connections", "connect", func(_ *testing.T, scan, _ *netlab.NS) { scan.Unroute("10.2.0.0/24") }, "could not be measured from here"},
+		{"the route vanishes, raw frames", "afpacket", func(_ *testing.T, scan, _ *netlab.NS) { scan.Unroute("10.2.0.0/24") }, "the route to 10.2.0.0 that stood at the start is gone"},
+		{"the cable is pulled, raw frames", "afpacket", func(_ *testing.T, _, far *netlab.NS) { far.Down("net0") }, "interface scan0 has lost its carrier"},
+		{"the cable is pulled, AF_XDP", "afxdp", func(_ *testing.T, _, far *netlab.NS) { far.Down("net0") }, "interface scan0 has lost its carrier"},
+		{"the cable is pulled, connections", "connect", func(_ *testing.T, _, far *netlab.NS) { far.Down("net0") }, "interface scan0 has lost its carrier"},
+		{"the cable is loose, AF_XDP", "afxdp", func(_ *testing.T, _, far *netlab.NS) {
+			far.Down("net0")
+			time.Sleep(300 * time.Millisecond)
+			far.Up("net0")
+		}, "thrown away by an interface"},
+		{"nothing can be sent for three seconds, raw frames", "afpacket", func(t *testing.T, scan, _ *netlab.NS) { clog(t, scan, "scan0", 3*time.Second) }, "could not be sent"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -68,14 +77,14 @@ func TestFaultsOfThisHost(t *testing.T) {
 					t.Skip(err)
 				}
 			}
-			scan, _ := faultLab(t)
+			scan, far := faultLab(t)
 			dir := t.TempDir()
 			out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
 			run, said := inside(t, scan, dir, "scan", "10.2.0.0/24", "--ports", "1947/tcp", "--rate", "100", "--retries", "0", "--no-identify",
 				"--backend", tt.backend, "--states", "all", "--quiet", "-o", out, "--manifest", manifest)
 			begins(t, dir)
 			time.Sleep(1200 * time.Millisecond)
-			tt.fault(t, scan)
+			tt.fault(t, scan, far)
 			if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), tt.say) || strings.Count(said.String(), "down or gone") > 1 {
 				t.Errorf("exit %d, said %q; want 3 and one line with %q, and no cause twice", got, said, tt.say)
 			}
@@ -88,7 +97,7 @@ func TestFaultsOfThisHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := m.Run.Scan
-			if m.Complete || len(m.Why) == 0 || s.Closed+s.Open < 20 || s.Closed+s.Open > 255 {
+			if m.Complete || len(m.Why) == 0 || s.Closed+s.Open < 20 || s.Closed+s.Open > 256 {
 				t.Errorf("complete %t because of %q, %d closed and %d open; want incomplete, and what was found by then", m.Complete, m.Why, s.Closed, s.Open)
 			}
 			for target, row := range rows(t, out) {

@@ -12,8 +12,8 @@
 //
 // The receiver of a backend never waits for any of them: it puts into a queue
 // that grows, and beyond its limit counts what it drops, which makes the run
-// incomplete. What the sweep tells from its own goroutine waits for room there:
-// the silent targets and the answers of a run that is resumed can be far more
-// than it holds, and no answer comes meanwhile. Cancelling ends the sweep, the
-// dialogues and that wait; what was found by then is still judged and written.
+// incomplete. The silent targets can be far more than it holds, but nobody answers
+// any more when the sweep tells them: so the sweep waits for room. Cancelling ends
+// the sweep, the dialogues and that wait; what was found by then is still judged
+// and written.
 package pipeline

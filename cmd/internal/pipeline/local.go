@@ -57,10 +57,10 @@ type Local struct {
 	// sweep's datagram brought is still judged: it costs nothing more.
 	Fragile func(netip.Addr) bool
 	Log     *slog.Logger
-	// Queue bounds the answers that may wait to be taken on; what comes from the
-	// receiver beyond it is lost and counted. Silent targets, and the answers of
-	// a run that is resumed, take half of it and wait for room. Zero means
-	// 1,048,576, which is at most 200 MB.
+	// Queue bounds the answers that may wait to be taken on; those beyond it are
+	// lost and counted, but silent targets wait for room. Zero means 1,048,576,
+	// which is at most 200 MB. The answers of a run that is resumed come at once:
+	// add their number.
 	Queue int
 
 	due, held atomic.Uint64 // dialogues, for Held

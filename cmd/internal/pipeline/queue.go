@@ -7,6 +7,10 @@ import (
 	"dormant/scanner"
 )
 
+// patientLimit is how many observations wait when who can wait must: enough that
+// the two sides seldom wake each other, and 2 MB instead of 200.
+const patientLimit = 8192
+
 // queue holds the observations of a sweep until somebody takes them. put never
 // blocks, for the receiver calls it; putPatiently is for who can wait.
 type queue struct {
@@ -36,10 +40,9 @@ func (q *queue) put(o scanner.Observation) {
 	signal(q.wake)
 }
 
-// putPatiently waits until at most half of the queue is in use, and puts o. It
-// leaves the other half to the receiver, which may be about to begin and cannot
-// wait. When ctx ends it waits no longer, and what has no room is lost and
-// counted. One goroutine at a time may call it.
+// putPatiently waits while much is waiting already, and puts o. When ctx ends it
+// waits no longer, and what has no room is lost and counted. One goroutine at a
+// time may call it.
 func (q *queue) putPatiently(ctx context.Context, o scanner.Observation) {
 	for q.crowded() && ctx.Err() == nil {
 		select {
@@ -53,7 +56,7 @@ func (q *queue) putPatiently(ctx context.Context, o scanner.Observation) {
 func (q *queue) crowded() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiting) >= max(1, q.limit/2)
+	return len(q.waiting) >= min(q.limit, patientLimit)
 }
 
 // close says that nothing more will be put.

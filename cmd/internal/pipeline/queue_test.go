@@ -5,10 +5,11 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"dormant/registry"
 	"dormant/scanner"
@@ -28,13 +29,12 @@ func TestQueueOverrunIsCounted(t *testing.T) {
 	}
 }
 
-// TestPatienceLeavesRoom: who can wait takes half of the queue, and the receiver
-// finds the other half.
-func TestPatienceLeavesRoom(t *testing.T) {
-	for _, tt := range []struct{ limit, patient, receiver int }{{8, 4, 4}, {3, 1, 2}, {2, 1, 1}, {1, 1, 0}} {
+// TestPatience: who can wait goes on as soon as what waited was taken, and loses
+// nothing.
+func TestPatience(t *testing.T) {
+	for _, tt := range []struct{ limit, want int }{{1, 1}, {8, 8}, {defaultQueue, patientLimit}} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
 			q, put := newQueue(tt.limit), 0
 			go func() { // ends with ctx
 				for ctx.Err() == nil {
@@ -42,77 +42,49 @@ func TestPatienceLeavesRoom(t *testing.T) {
 					put++
 				}
 			}()
-			synctest.Wait()
-			if put != tt.patient {
-				t.Errorf("a queue of %d: %d were put patiently, want %d", tt.limit, put, tt.patient)
-			}
-			for range tt.receiver + 1 {
-				q.put(scanner.Observation{})
-			}
-			if q.lost != 1 {
-				t.Errorf("a queue of %d: %d of %d lost behind the patient ones, want 1", tt.limit, q.lost, tt.receiver+1)
-			}
-			q.take()
-			synctest.Wait()
-			if put != 2*tt.patient {
-				t.Errorf("a queue of %d: %d were put after it was emptied, want %d", tt.limit, put, 2*tt.patient)
+			for round := range 3 {
+				synctest.Wait()
+				if want := (round + 1) * tt.want; put != want || q.lost != 0 {
+					t.Errorf("a queue of %d, taken %d times: %d put, %d lost; want %d and 0", tt.limit, round, put, q.lost, want)
+				}
+				if round < 2 {
+					q.take()
+				}
 			}
 			cancel()
-			synctest.Wait()
 		})
 	}
 }
 
 // slowLocal sweeps with a queue of eight.
-func slowLocal(t *testing.T, network scanner.Backend, cfg scanner.Config) *Local {
+func slowLocal(t *testing.T, network scanner.Backend) *Local {
 	t.Helper()
-	cfg.Rate, cfg.HostRate, cfg.Silent = 1000, 1000, true
-	engine, err := scanner.New(network, cfg)
+	engine, err := scanner.New(network, scanner.Config{Rate: 1000, Silent: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &Local{Engine: engine, Queue: 8, Log: slog.New(slog.DiscardHandler)}
 }
 
-// TestMoreSilentTargetsThanTheQueueHolds: they wait for room, and so do the
-// answers that a resumed run had; both come all at once, and the one who takes
-// them is slow.
+// TestMoreSilentTargetsThanTheQueueHolds: they come all at once, the one who
+// takes them is slow, and none is lost; nor is an answer.
 func TestMoreSilentTargetsThanTheQueueHolds(t *testing.T) {
-	port := registry.Port{Number: 3588, Proto: registry.TCP}
-	target := func(last byte) scanner.Target {
-		return scanner.Target{Addr: netip.AddrFrom4([4]byte{10, 0, 0, last}), Port: port}
-	}
-	var known []scanner.Observation
-	for last := range byte(100) {
-		known = append(known, scanner.Observation{Target: target(last), State: scanner.Closed, Reason: scanner.Rst})
-	}
-	answers := map[scanner.Target]scanner.State{target(200): scanner.Closed, target(201): scanner.Closed, target(202): scanner.Closed}
-	for _, tt := range []struct {
-		name                     string
-		known                    []scanner.Observation
-		answers                  map[scanner.Target]scanner.State
-		wantClosed, wantFiltered uint64
-	}{
-		{name: "nobody answers", wantFiltered: 256},
-		{name: "a resumed run", known: known, answers: answers, wantClosed: 103, wantFiltered: 153},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				local := slowLocal(t, fakenet.New(tt.answers, time.Millisecond), scanner.Config{Known: slices.Values(tt.known)})
-				got := map[scanner.State]uint64{}
-				out, err := local.Run(t.Context(), plan(t, "10.0.0.0/24", port), func(r Result) {
-					time.Sleep(100 * time.Millisecond)
-					got[r.State]++
-				})
-				if err != nil || !out.Scan.Complete || out.Lost != 0 {
-					t.Errorf("Run = complete %t, %d lost, %v; want a complete run", out.Scan.Complete, out.Lost, err)
-				}
-				if got[scanner.Closed] != tt.wantClosed || got[scanner.Filtered] != tt.wantFiltered {
-					t.Errorf("rows = %v, want %d closed, %d filtered", got, tt.wantClosed, tt.wantFiltered)
-				}
-			})
+	synctest.Test(t, func(t *testing.T) {
+		port := registry.Port{Number: 3588, Proto: registry.TCP}
+		answers := map[scanner.Target]scanner.State{{Addr: netip.MustParseAddr("10.0.0.9"), Port: port}: scanner.Closed}
+		local := slowLocal(t, fakenet.New(answers, time.Millisecond))
+		got := map[scanner.State]int{}
+		out, err := local.Run(t.Context(), plan(t, "10.0.0.0/24", port), func(r Result) {
+			time.Sleep(100 * time.Millisecond)
+			got[r.State]++
 		})
-	}
+		if err != nil || !out.Scan.Complete || out.Lost != 0 {
+			t.Errorf("Run = complete %t, %d lost, %v; want a complete run", out.Scan.Complete, out.Lost, err)
+		}
+		if d := cmp.Diff(map[scanner.State]int{scanner.Closed: 1, scanner.Filtered: 255}, got); d != "" {
+			t.Errorf("rows (-want +got):\n%s", d)
+		}
+	})
 }
 
 // TestInterruptedWhileSilentTargetsWait: the run ends, and what had no room is
@@ -121,7 +93,7 @@ func TestInterruptedWhileSilentTargetsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		local := slowLocal(t, fakenet.New(nil, time.Millisecond), scanner.Config{})
+		local := slowLocal(t, fakenet.New(nil, time.Millisecond))
 		rows := uint64(0)
 		out, err := local.Run(ctx, plan(t, "10.0.0.0/24", registry.Port{Number: 3588, Proto: registry.TCP}), func(Result) {
 			<-ctx.Done()

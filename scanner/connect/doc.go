@@ -67,7 +67,8 @@
 // end is seen as well; a route that came back is not, and its try was a
 // local-error unless another route took it. An interface that had no carrier
 // before the first probe is no fault of the run: an idle bridge has none. Frames
-// that an interface threw away are a counter, LinkDrops.
+// that an interface threw away are a counter, LinkDrops, for which the engine
+// sends slower; not while the carrier is missing, where that would be in vain.
 //
 // A connection from a port to itself, which TCP allows and a sweep of this
 // host's own ephemeral ports will meet, is not an open port. The try is made

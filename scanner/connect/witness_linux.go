@@ -34,6 +34,7 @@ type witness struct {
 	asked   map[netip.Addr]bool
 	ways    map[way]netip.Addr // to a target that stands for all
 	dropped map[int]uint64     // frames, as last seen: it stays when the interface is gone
+	warned  map[int]bool       // of interfaces without their carrier
 }
 
 // way is how probes leave: by which interface, and from which address.
@@ -45,7 +46,7 @@ type way struct {
 func newWitness(cfg Config, log *slog.Logger) *witness {
 	return &witness{
 		source: cfg.Source, device: cfg.Interface, log: log,
-		asked: map[netip.Addr]bool{}, ways: map[way]netip.Addr{}, dropped: map[int]uint64{},
+		asked: map[netip.Addr]bool{}, ways: map[way]netip.Addr{}, dropped: map[int]uint64{}, warned: map[int]bool{},
 	}
 }
 
@@ -129,13 +130,23 @@ func (w *witness) route(addr netip.Addr) (way, error) {
 }
 
 // drops returns how many frames the interfaces of the ways threw away instead
-// of sending them, of this or another program.
+// of sending them, of this or another program. Those of an interface without
+// its carrier count when it has it again: sending slower would not help.
 func (w *witness) drops() (n uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, index := range w.indexes() {
-		if now, err := readLinks(index); err == nil && now[index].dropped > w.links[index].dropped {
-			w.dropped[index] = max(w.dropped[index], now[index].dropped-w.links[index].dropped)
+		links, err := readLinks(index)
+		before, now := w.links[index], links[index]
+		switch {
+		case err != nil: // it is gone: faults says so
+		case before.carrier && !now.carrier:
+			if !w.warned[index] {
+				w.warned[index] = true
+				w.log.Warn("an interface has lost its carrier: nothing is sent by it", "interface", before.name)
+			}
+		case now.dropped > before.dropped:
+			w.dropped[index] = max(w.dropped[index], now.dropped-before.dropped)
 		}
 	}
 	for _, d := range w.dropped {

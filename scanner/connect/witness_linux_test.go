@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,7 +203,8 @@ func TestDrops(t *testing.T) {
 	b.scan.Neighbour("scan0", "10.1.0.2", mac)
 	mtu(600)
 	send(5) // not of this run
-	w := newWitness(Config{}, slog.New(slog.DiscardHandler))
+	var log strings.Builder
+	w := newWitness(Config{}, slog.New(slog.NewTextHandler(&log, nil)))
 	b.aim(w, "10.1.0.2", "10.3.0.1")
 	if n := drops(w); n != 0 {
 		t.Errorf("%d drops at the start, want 0", n)
@@ -211,9 +213,22 @@ func TestDrops(t *testing.T) {
 	if n := drops(w); n != 7 {
 		t.Errorf("%d drops, want 7", n)
 	}
-	b.ok(b.scan.Netlink.LinkDel(b.link("scan0")))
+	b.far.Down("net0")
+	send(3) // nobody is told to send slower for that
 	if n := drops(w); n != 7 {
-		t.Errorf("%d drops when the interface is gone, want 7 still", n)
+		t.Errorf("%d drops without a carrier, want 7 still", n)
+	}
+	if got := strings.Count(log.String(), "interface=scan0"); drops(w) != 7 || got != 1 {
+		t.Errorf("the carrier is mentioned %d times, want once:\n%s", got, log.String())
+	}
+	b.far.Up("net0")
+	again := drops(w)
+	if again < 10 { // the kernel's own may be among them
+		t.Errorf("%d drops with the carrier again, want 10", again)
+	}
+	b.ok(b.scan.Netlink.LinkDel(b.link("scan0")))
+	if n := drops(w); n != again {
+		t.Errorf("%d drops when the interface is gone, want %d still", n, again)
 	}
 	if d := cmp.Diff([]string{"interface scan0 is gone"}, b.faults(w)); d != "" {
 		t.Errorf("faults (-want +got):\n%s", d)

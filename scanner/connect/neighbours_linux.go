@@ -56,6 +56,16 @@ func neighboursIn(states int) map[netip.Addr]bool {
 	return all
 }
 
+// isBroadcast reports whether addr is the broadcast address of a net of this host,
+// to which the kernel opens no connection.
+func isBroadcast(addr netip.Addr) bool {
+	if !addr.Is4() {
+		return false
+	}
+	routes, err := netlink.RouteGet(addr.AsSlice())
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_BROADCAST
+}
+
 // NoNeighbour reports whether addr is on-link and the kernel asks for it, or
 // asked lately, in vain.
 func NoNeighbour(addr netip.Addr) bool {

@@ -173,6 +173,7 @@ func TestInside(t *testing.T) {
 		want[at("fd88:1::1", proto)] = outcome{scanner.Filtered, scanner.ICMPAdminProhibited, router6, ttl}
 		want[at("fd88:4::1", proto)] = outcome{scanner.Unreachable, scanner.ICMPNetUnreachable, router6, ttl}
 		want[at("10.77.0.9", proto)] = outcome{scanner.Unreachable, scanner.ARPNoReply, nobody, 0}
+		want[at("10.77.0.255", proto)] = outcome{scanner.Unreachable, scanner.ARPNoReply, nobody, 0} // the broadcast address
 		want[at("fd77::9", proto)] = outcome{scanner.Unreachable, scanner.ARPNoReply, nobody, 0}
 		want[at("10.99.0.1", proto)] = outcome{scanner.Unknown, scanner.LocalError, nobody, 0} // no route
 		want[at("10.66.0.1", proto)] = outcome{scanner.Unknown, scanner.LocalError, nobody, 0} // a prohibiting one

@@ -51,6 +51,9 @@ func (s *sockets) ask(ctx context.Context, p scanner.Probe, wait time.Duration) 
 	t := try{sockets: s, probe: p, started: time.Now()}
 	if err := unix.Connect(fd, sockaddr(netip.AddrPortFrom(p.Addr, p.Port.Number))); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		unix.Close(fd)
+		if isBroadcast(p.Addr) { // as raw frames find it: nobody answers for it
+			return answer{reason: scanner.ARPNoReply, at: time.Now()}, nil
+		}
 		return t.failed(fmt.Errorf("connect: connect: %w", err))
 	}
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"dormant/scanner/internal/rtnl"
 )
 
 const (
@@ -16,40 +18,47 @@ const (
 	neighbourPatience = 3200 * time.Millisecond
 	// neighboursFresh is how old the picture of the neighbour table may be. An
 	// old one costs a try some patience, never its answer.
-	neighboursFresh = 100 * time.Millisecond
+	neighboursFresh = 50 * time.Millisecond
 )
 
-// neighbours are those that the kernel is still asking for. The zero value is
-// ready; several goroutines may use it.
+// neighbours are those that the kernel is still asking for, or has asked for in
+// vain. The zero value is ready; several goroutines may use it.
 type neighbours struct {
 	mu     sync.Mutex // guards what follows
 	read   time.Time
-	asking map[netip.Addr]bool
+	states map[netip.Addr]int // NUD_INCOMPLETE or NUD_FAILED
 }
 
 // awaits reports whether the kernel is asking for addr: what was sent to it
 // waits on this host.
 func (n *neighbours) awaits(addr netip.Addr) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.asking == nil || time.Since(n.read) > neighboursFresh {
-		n.asking, n.read = neighboursIn(netlink.NUD_INCOMPLETE), time.Now()
-	}
-	return n.asking[addr.WithZone("")]
+	return n.of(addr) == netlink.NUD_INCOMPLETE
 }
 
-// neighboursIn returns the neighbours in one of the states; none where the table
-// cannot be read: then silence is silence.
-func neighboursIn(states int) map[netip.Addr]bool {
-	all := map[netip.Addr]bool{}
+// lacks reports whether the kernel has asked for addr in vain.
+func (n *neighbours) lacks(addr netip.Addr) bool { return n.of(addr) == netlink.NUD_FAILED }
+
+func (n *neighbours) of(addr netip.Addr) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.states == nil || time.Since(n.read) > neighboursFresh {
+		n.states, n.read = missing(), time.Now()
+	}
+	return n.states[addr.WithZone("")]
+}
+
+// missing returns the neighbours that the kernel asks for, or asked for in vain;
+// none where the table cannot be read: then silence is silence.
+func missing() map[netip.Addr]int {
+	all := map[netip.Addr]int{}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		list, err := netlink.NeighList(0, family)
+		list, err := rtnl.Whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(0, family) })
 		if err != nil {
 			continue
 		}
 		for _, neighbour := range list {
-			if addr, ok := netip.AddrFromSlice(neighbour.IP); ok && neighbour.State&states != 0 {
-				all[addr.Unmap()] = true
+			if addr, ok := netip.AddrFromSlice(neighbour.IP); ok && neighbour.State&(netlink.NUD_INCOMPLETE|netlink.NUD_FAILED) != 0 {
+				all[addr.Unmap()] = neighbour.State
 			}
 		}
 	}
@@ -69,5 +78,5 @@ func isBroadcast(addr netip.Addr) bool {
 // NoNeighbour reports whether addr is on-link and the kernel asks for it, or
 // asked lately, in vain.
 func NoNeighbour(addr netip.Addr) bool {
-	return neighboursIn(netlink.NUD_INCOMPLETE | netlink.NUD_FAILED)[addr.Unmap().WithZone("")]
+	return missing()[addr.Unmap().WithZone("")] != 0
 }

@@ -74,17 +74,28 @@ func (s *sockets) ask(ctx context.Context, p scanner.Probe, wait time.Duration) 
 	}
 	a, err := hear(conn)
 	if a.reason == 0 && err == nil && wait < neighbourPatience && s.neighbours.awaits(p.Addr) {
-		// Nothing has left this host yet: it does so, or the kernel gives up.
-		if err := f.SetDeadline(t.started.Add(neighbourPatience)); err != nil {
+		a, err = s.hearNeighbour(ctx, &t, f, func() (answer, error) { return hear(conn) })
+	}
+	if err == nil && a.reason == scanner.SynAck && f.SetReadDeadline(a.at.Add(a.rtt+farewell)) == nil && ctx.Err() == nil {
+		s.close(conn)
+	}
+	return a, err
+}
+
+// hearNeighbour goes on hearing while nothing has left this host: it does so, or
+// the kernel gives up. Of that it tells fifty sockets at once and no more, for it
+// does so by ICMP errors to itself, so its table is looked at, too.
+func (s *sockets) hearNeighbour(ctx context.Context, t *try, f *os.File, hear func() (answer, error)) (a answer, err error) {
+	for end := t.started.Add(neighbourPatience); a.reason == 0 && err == nil && time.Now().Before(end); {
+		if err := f.SetDeadline(time.Now().Add(neighboursFresh)); err != nil {
 			return answer{}, fmt.Errorf("connect: set deadline: %w", err)
 		}
 		if ctx.Err() != nil {
 			return answer{}, nil
 		}
-		a, err = hear(conn)
-	}
-	if err == nil && a.reason == scanner.SynAck && f.SetReadDeadline(a.at.Add(a.rtt+farewell)) == nil && ctx.Err() == nil {
-		s.close(conn)
+		if a, err = hear(); a.reason == 0 && err == nil && s.neighbours.lacks(t.probe.Addr) {
+			return answer{reason: scanner.ARPNoReply, at: time.Now()}, nil
+		}
 	}
 	return a, err
 }

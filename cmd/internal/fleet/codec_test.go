@@ -335,6 +335,6 @@ func BenchmarkDecode(b *testing.B) {
 
 func ExampleEncode() {
 	data, err := Encode(Message{Version: Version, Done: &Done{Run: "r", Shard: 1, Attempt: attempt, Agent: "hq-1", Parts: 2}})
-	fmt.Println(data[0] == '{', err)
+	fmt.Println(len(data) < 1<<10, err)
 	// Output: true <nil>
 }

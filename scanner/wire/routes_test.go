@@ -242,6 +242,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"interface that is down", Config{Interface: "b0"}, `"b0" is down`},
 		{"source of somebody else", Config{Source: netip.MustParseAddr("10.1.0.99")}, "10.1.0.99 is not an address of this host"},
 		{"unknown zone", Config{Zones: []string{"eth9"}}, `"eth9" does not exist`},
+		{"zone of another interface", Config{Interface: "a0", Zones: []string{"lo"}}, `targets of zone "lo" do not leave by the interface that was asked for`},
 	} {
 		tt.cfg.Prefixes, tt.cfg.Log = mustPrefixes("10.1.0.0/24"), slog.New(slog.DiscardHandler)
 		tt.cfg.OpenLink = func(LinkSpec) (Link, error) { return nil, errors.New("opened a link all the same") }

@@ -157,15 +157,23 @@ func attributesOf(message []byte, header int) ([]syscall.NetlinkRouteAttr, error
 	return nl.ParseRouteAttr(message[header:])
 }
 
-// read asks the kernel, and again when what it lists changed meanwhile.
-func read(kind int, answer uint16, flags int, question nl.NetlinkRequestData) (messages [][]byte, err error) {
-	for range readTries {
+// read asks the kernel.
+func read(kind int, answer uint16, flags int, question nl.NetlinkRequestData) ([][]byte, error) {
+	return whole(func() ([][]byte, error) {
 		request := nl.NewNetlinkRequest(kind, flags)
 		request.AddData(question)
-		messages, err = request.Execute(unix.NETLINK_ROUTE, answer)
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return request.Execute(unix.NETLINK_ROUTE, answer)
+	})
+}
+
+// whole asks the kernel for a table, and again when that changed meanwhile: a busy
+// one can change during every try. Then the error says so, and what there is comes
+// with it.
+func whole[T any](ask func() ([]T, error)) (all []T, err error) {
+	for range readTries {
+		if all, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}
 	}
-	return messages, err
+	return all, err
 }

@@ -233,6 +233,9 @@ func (r *Run) WriteText(w io.Writer) error {
 	line("packets", "%s received, %s not ours, %s duplicate, %s foreign, %s dropped, %s not sent", number(c.Frames),
 		number(c.Invalid), number(c.Duplicate), number(c.Foreign), number(c.RingDrops), number(c.SendErrors))
 	line("half-open", "at most %s at one time", number(s.MaxHalfOpen))
+	if s.Uncounted {
+		line("note", "an earlier part was cut short: not all that it sent and received is counted, so these numbers of probes, packets and dialogues are lower bounds")
+	}
 	for _, note := range s.Notes {
 		line("note", "%s", note)
 	}
@@ -246,7 +249,11 @@ func (r *Run) WriteText(w io.Writer) error {
 // gentleness says what the host that got the most has got.
 func (r *Run) gentleness() string {
 	s, id := &r.Scan, &r.Identify
-	said := fmt.Sprintf("at most %s of %s to one host", plural(s.MostToHost, "probe"), plural(s.MostBytesToHost, "byte"))
+	bound := "at most"
+	if s.Uncounted {
+		bound = "at least"
+	}
+	said := fmt.Sprintf("%s %s of %s to one host", bound, plural(s.MostToHost, "probe"), plural(s.MostBytesToHost, "byte"))
 	if id.MostConnections > 0 {
 		said += fmt.Sprintf(", and %s with %s sent, one at a time", plural(id.MostConnections, "connection"), plural(id.MostBytesSent, "byte"))
 	}

@@ -19,6 +19,7 @@ func (r *run) finish(err error) Summary {
 		StateBudget: r.cfg.StateBudget, MostToHost: r.cfg.From.Spent.MostToHost + r.meter.most,
 		MostBytesToHost: r.cfg.From.Spent.MostBytes + r.mostBytes(err == nil),
 		Parts:           r.cfg.From.Spent.Parts + 1,
+		Uncounted:       r.cfg.From.Spent.Uncounted,
 		Counters:        r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
 		Notes:           r.governor.notes(),
 	}

@@ -17,7 +17,7 @@ type Position struct {
 	Dark  bool   `json:"dark,omitempty"`
 	Next  uint64 `json:"next"`
 	// Spent is what was done until then. It counts what was sent after the
-	// position, too; after a kill the little that was sent since is missing.
+	// position, too.
 	Spent Spent `json:"spent"`
 }
 
@@ -32,6 +32,8 @@ type Spent struct {
 	MostBytes   uint64        `json:"most_bytes_to_host"`
 	Parts       int           `json:"parts"` // how often the run was begun or resumed
 	Counters    Counters      `json:"counters"`
+	// Uncounted is for Summary.Uncounted.
+	Uncounted bool `json:"uncounted,omitempty"`
 }
 
 // Add returns the sum of both.
@@ -124,6 +126,7 @@ func (r *run) position() Position {
 		Started: r.begin(), Elapsed: r.cfg.From.Spent.Elapsed + time.Duration(now), Probes: r.probes.Load(),
 		Retries: newest.retries, MaxHalfOpen: newest.largest, MostToHost: newest.most, MostBytes: newest.bytes,
 		Parts: r.cfg.From.Spent.Parts + 1, Counters: r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
+		Uncounted: r.cfg.From.Spent.Uncounted,
 	}
 	return p
 }

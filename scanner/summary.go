@@ -49,9 +49,12 @@ type Summary struct {
 	Why      []string `json:"why,omitempty"`
 	// Notes say in words what the run did by itself: when it backed off, and why.
 	Notes []string `json:"notes,omitempty"`
-	// Parts is 1, and one more for each time that the run was resumed. After a
-	// kill, the probes since its last checkpoint are not in the numbers.
+	// Parts is 1, and one more for each time that the run was resumed.
 	Parts int `json:"parts"`
+	// Uncounted is true when not everything that earlier parts sent and received
+	// is in the numbers, as after a kill: they are lower bounds. What is said of
+	// the targets is not touched by it.
+	Uncounted bool `json:"uncounted,omitempty"`
 	// Loss is what the answers to retries say of lost packets, nil when they say
 	// nothing: without retries, without answers, and when the run was cut short.
 	Loss *Loss `json:"loss,omitempty"`

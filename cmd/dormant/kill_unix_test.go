@@ -147,17 +147,33 @@ func rows(t *testing.T, path string) map[string]string {
 	return found
 }
 
+// manifest reads m.json in the folder.
+func manifest(t *testing.T, dir string) (m reports.Manifest) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "m.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // TestKilledAtAnyMoment kills the program with SIGKILL at random moments, and
 // resumes it: the outputs are those of a run that nobody disturbed.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel() // it waits, most of the time
 	dir := t.TempDir()
 	prefix, ports := speakers(t)
-	args := []string{"scan", prefix, "--ports", ports, "--rate", "25", "--states", "all", "--quiet", "-o"}
+	args := []string{"scan", prefix, "--ports", ports, "--rate", "25", "--states", "all", "--quiet", "--manifest", filepath.Join(dir, "m.json"), "-o"}
 	whole := filepath.Join(dir, "whole.csv")
 	undisturbed, said := start(t, dir, append(args, whole, "--rate", "1000")...)
 	if got := code(t, undisturbed); got != exitOK {
 		t.Fatalf("exit %d: %s", got, said)
+	}
+	if manifest(t, dir).Run.Scan.Uncounted {
+		t.Error("a run that nobody disturbed says that its numbers are lower bounds")
 	}
 	want := rows(t, whole)
 	if len(want) != 128 {
@@ -189,6 +205,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 	if d := cmp.Diff(want, rows(t, joined)); d != "" {
 		t.Errorf("after %d kills (-undisturbed +resumed):\n%s", kills, d)
+	}
+	if !manifest(t, dir).Run.Scan.Uncounted {
+		t.Error("the manifest does not say that what was sent before the kills is not all counted")
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "state", "dormant", "runs", "*")); len(left) > 0 {
 		t.Errorf("a complete run has left %v", left)
@@ -236,8 +255,7 @@ func TestPauseAndContinue(t *testing.T) {
 	t.Parallel() // it waits, most of the time
 	dir := t.TempDir()
 	prefix, ports := speakers(t)
-	manifest := filepath.Join(dir, "m.json")
-	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--rate", "80", "--no-identify", "--manifest", manifest)
+	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--rate", "80", "--no-identify", "--manifest", filepath.Join(dir, "m.json"))
 	begins(t, dir)
 	paused := time.Now()
 	if err := run.Process.Signal(syscall.SIGUSR1); err != nil {
@@ -251,14 +269,7 @@ func TestPauseAndContinue(t *testing.T) {
 	if got := code(t, run); got != exitOK || time.Since(paused) < pause {
 		t.Fatalf("exit %d after %v: %s", got, time.Since(paused), said)
 	}
-	b, err := os.ReadFile(manifest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m reports.Manifest
-	if err := json.Unmarshal(b, &m); err != nil {
-		t.Fatal(err)
-	}
+	m := manifest(t, dir)
 	if !strings.Contains(strings.Join(m.Run.Scan.Notes, "\n"), "paused once, for 3s") || !strings.Contains(said.String(), "paused") {
 		t.Errorf("notes %q, said %q; want that it was paused", m.Run.Scan.Notes, said)
 	}
@@ -298,8 +309,8 @@ func TestEstimateCountsBothPasses(t *testing.T) {
 	t.Parallel() // it waits, most of the time
 	dir := t.TempDir()
 	prefix, ports := speakers(t)
-	out, manifest := filepath.Join(dir, "out.csv"), filepath.Join(dir, "m.json")
-	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--estimate", "--quiet", "--states", "all", "-o", out, "--manifest", manifest,
+	out := filepath.Join(dir, "out.csv")
+	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--estimate", "--quiet", "--states", "all", "-o", out, "--manifest", filepath.Join(dir, "m.json"),
 		"--canary", strings.Replace(prefix, ".0/27", ".1:41947", 1))
 	if got := code(t, run); got != exitOK {
 		t.Fatalf("exit %d: %s", got, said)
@@ -307,14 +318,7 @@ func TestEstimateCountsBothPasses(t *testing.T) {
 	if n := len(rows(t, out)); n != 128 {
 		t.Errorf("%d rows, want 128", n)
 	}
-	b, err := os.ReadFile(manifest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m reports.Manifest
-	if err := json.Unmarshal(b, &m); err != nil {
-		t.Fatal(err)
-	}
+	m := manifest(t, dir)
 	s := m.Run.Scan
 	if s.Estimate == nil || s.Estimate.First != 12 || s.Estimate.Second != 12 || s.Estimate.Both != 12 || s.Estimate.Missed != 0 {
 		t.Errorf("estimate %+v, want 12 open in both passes and none missed", s.Estimate)

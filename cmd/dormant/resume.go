@@ -161,18 +161,26 @@ func (s *scan) prune(root string) {
 }
 
 // saving saves the position every few seconds until stop is called, which saves
-// it once more.
-func (s *scan) saving(ctx context.Context, position func() scanner.Position) (stop func()) {
+// it once more and is told whether a later part will know of everything that was
+// sent.
+func (s *scan) saving(ctx context.Context, position func() scanner.Position) (stop func(counted bool)) {
 	if s.kept.run == nil {
-		return func() {}
+		return func(bool) {}
+	}
+	if err := s.kept.run.Save(position()); err != nil { // from here on it runs, also when it is resumed
+		s.a.log.Warn("the checkpoint could not be saved", "error", err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.kept.run.Keep(ctx, checkpointEvery, position, s.a.log) }) // ends with ctx, by stop
-	return func() {
+	return func(counted bool) {
 		cancel()
 		wg.Wait()
-		if err := s.kept.run.Save(position()); err != nil {
+		last := s.kept.run.SaveLast
+		if !counted {
+			last = s.kept.run.Save
+		}
+		if err := last(position()); err != nil {
 			s.a.log.Warn("the last checkpoint could not be saved", "error", err)
 		}
 	}

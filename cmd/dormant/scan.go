@@ -244,7 +244,8 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 	})
 	save := s.saving(ctx, engine.Position)
 	out, err := p.Run(ctx, s.plan)
-	save()
+	// The next part repeats dialogues that were cut short, and a second pass.
+	save(out.Identify.Cancelled+out.Identify.LocalErrors == 0 && now.Load() == first)
 	stop()
 	out.Scan.Notes = append(out.Scan.Notes, s.hold.notes()...)
 	if cfg.Subnets {

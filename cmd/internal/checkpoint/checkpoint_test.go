@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -56,7 +57,7 @@ func fill(t *testing.T, root string) string {
 	if err := r.Identified(&fingerprint.Evidence{Target: target(1, 1947), Status: fingerprint.StatusDone}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Save(scanner.Position{Round: 1, Dark: true, Next: 99}); err != nil {
+	if err := r.SaveLast(scanner.Position{Round: 1, Dark: true, Next: 99}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Close(); err != nil {
@@ -95,6 +96,43 @@ func TestWhatIsSavedComesBack(t *testing.T) {
 	}
 	if ids, err := List(root); err != nil || len(ids) != 0 {
 		t.Errorf("List after Remove = %v, %v", ids, err)
+	}
+}
+
+// TestWhatAKilledRunSentIsNotCounted: only the last position of a run that
+// ended counts everything, and once something is missing it stays missing.
+func TestWhatAKilledRunSentIsNotCounted(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		save func(*Run) error
+		want bool
+	}{
+		{"killed before the first checkpoint", func(*Run) error { return nil }, true},
+		{"killed behind a checkpoint", func(r *Run) error { return r.Save(scanner.Position{Next: 9}) }, true},
+		{"ended", func(r *Run) error { return r.SaveLast(scanner.Position{Next: 9}) }, false},
+		{"ended, and killed before", func(r *Run) error {
+			return r.SaveLast(scanner.Position{Next: 9, Spent: scanner.Spent{Uncounted: true}})
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			r, err := Create(root, header("s_1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(tt.save(r), r.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if r, err = Open(root, "s_1"); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.Position.Spent.Uncounted; got != tt.want {
+				t.Errorf("Uncounted = %t, want %t", got, tt.want)
+			}
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 
@@ -148,7 +186,7 @@ func TestEveryTornEnd(t *testing.T) {
 
 // replaceState puts position.json back for the next row.
 func replaceState(r *Run, journal int64) error {
-	return writeJSON(filepath.Join(r.dir, "position.json"), state{Schema, scanner.Position{}, journal})
+	return writeJSON(filepath.Join(r.dir, "position.json"), state{Schema: Schema, Journal: journal})
 }
 
 func TestDamageInTheMiddleIsRefused(t *testing.T) {

@@ -39,6 +39,8 @@ type state struct {
 	Schema   int              `json:"schema"`
 	Position scanner.Position `json:"position"`
 	Journal  int64            `json:"journal_bytes"` // that belong to Position
+	// Running is true while more may be sent than Position counts.
+	Running bool `json:"running,omitempty"`
 }
 
 // Run is one run on disk, locked for this process. Observed and Identified may
@@ -89,6 +91,7 @@ func Open(root, id string) (*Run, error) {
 	}
 	if err == nil {
 		r.Position = s.Position
+		r.Position.Spent.Uncounted = s.Running || s.Position.Spent.Uncounted
 		r.journal, err = openJournal(filepath.Join(r.dir, "journal"), s.Journal)
 	}
 	if err != nil {
@@ -193,13 +196,19 @@ func (r *Run) Observed(o scanner.Observation) { r.journal.answer(o) }
 // disk.
 func (r *Run) Identified(ev *fingerprint.Evidence) error { return r.journal.dialogue(ev) }
 
-// Save brings everything that was added, and then the position, to the disk. p
-// must have been read before the call.
-func (r *Run) Save(p scanner.Position) error {
+// Save brings everything that was added, and then the position, to the disk,
+// while the run goes on: a later part knows that more may have been sent than p
+// counts. p must have been read before the call.
+func (r *Run) Save(p scanner.Position) error { return r.save(p, true) }
+
+// SaveLast is Save when nothing is sent any more.
+func (r *Run) SaveLast(p scanner.Position) error { return r.save(p, false) }
+
+func (r *Run) save(p scanner.Position, running bool) error {
 	if err := r.journal.flush(); err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(r.dir, "position.json"), state{Schema, p, r.journal.size})
+	return writeJSON(filepath.Join(r.dir, "position.json"), state{Schema: Schema, Position: p, Journal: r.journal.size, Running: running})
 }
 
 // Keep saves the position every so often until ctx ends, or until the disk

@@ -80,7 +80,11 @@ func faultOf(text []byte, said string, out any) Fault {
 		line = min(line+1, bytes.Count(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))+1)
 	}
 	if m := unknown.FindStringSubmatch(said); m != nil {
-		said = fmt.Sprintf("unknown key %q: want %s", Clip(m[1]), keysOf(out, m[2]))
+		keys := keysOf(out, m[2])
+		said = fmt.Sprintf("unknown key %q: want %s", Clip(m[1]), strings.Join(keys, ", "))
+		if meant := nearest(m[1], keys); meant != "" {
+			said += fmt.Sprintf("; did you mean %q?", meant)
+		}
 	} else if m := wrong.FindStringSubmatch(said); m != nil {
 		said = fmt.Sprintf("value %q: want %s", Clip(m[1]), wordsFor(out, m[2]))
 	}

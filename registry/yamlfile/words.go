@@ -16,8 +16,7 @@ func Clip(s string) string {
 
 // keysOf lists the keys of the struct type with that name, in the order of its
 // fields.
-func keysOf(out any, goType string) string {
-	var keys []string
+func keysOf(out any, goType string) (keys []string) {
 	var add func(t reflect.Type)
 	add = func(t reflect.Type) {
 		for f := range t.Fields() {
@@ -32,7 +31,45 @@ func keysOf(out any, goType string) string {
 	if t, ok := typesOf(out)[goType]; ok && t.Kind() == reflect.Struct {
 		add(t)
 	}
-	return strings.Join(keys, ", ")
+	return keys
+}
+
+// nearest returns the key that a word was meant to be, the first one of those
+// that differ in the fewest letters: in a third of them and two at most. It is ""
+// when none is that near.
+func nearest(word string, keys []string) (meant string) {
+	least := min(2, (len(word)+2)/3) + 1
+	for _, key := range keys {
+		if len(word) > len(key)+2 { // a stranger's key may be a book
+			continue
+		}
+		if d := distance(word, key); d < least {
+			least, meant = d, key
+		}
+	}
+	return meant
+}
+
+// distance is how many letters must be put in, left out or replaced to make b of
+// a, known as Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1) // of the letters of a so far against those of b
+	for k := range row {
+		row[k] = k
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for k := range len(b) {
+			swap := before
+			if a[i] != b[k] {
+				swap++
+			}
+			before = row[k+1]
+			row[k+1] = min(swap, before+1, row[k]+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // wordsFor says what a Go type wants. A uint16 is a port in all our files.

@@ -33,8 +33,10 @@ func TestDecode(t *testing.T) {
 	}{
 		{name: "good", in: "port: 7\nkey: a\ninner: [{key: b, many: [1, 2]}]\n"},
 		{name: "unknown key", in: "port: 7\ncolour: red\n", want: []Fault{{2, `unknown key "colour": want port, on, text, inner, named, key, many`}}},
-		{name: "unknown key below", in: "inner:\n- {kex: 1}\n", want: []Fault{{2, `unknown key "kex": want key, many`}}},
-		{name: "unknown key in a map", in: "named: {a: {kex: 1}}\n", want: []Fault{{1, `unknown key "kex": want key, many`}}},
+		{name: "unknown key below", in: "inner:\n- {kex: 1}\n", want: []Fault{{2, `unknown key "kex": want key, many; did you mean "key"?`}}},
+		{name: "unknown key, letters changed places", in: "inner:\n- {mayn: [1]}\n", want: []Fault{{2, `unknown key "mayn": want key, many; did you mean "many"?`}}},
+		{name: "unknown key, an empty one", in: "\"\": 1\n", want: []Fault{{1, `unknown key "": want port, on, text, inner, named, key, many`}}},
+		{name: "unknown key in a map", in: "named: {a: {kex: 1}}\n", want: []Fault{{1, `unknown key "kex": want key, many; did you mean "key"?`}}},
 		{name: "twice", in: "port: 7\nport: 8\n", want: []Fault{{2, `mapping key "port" already defined at line 1`}}},
 		{name: "every kind", in: "port: 65536\non: 7\ntext: [a]\ninner: x\nnamed: [a]\nmany: [one]\n", want: []Fault{
 			{1, `value "65536": want a port number from 1 to 65535`},

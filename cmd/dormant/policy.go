@@ -21,7 +21,33 @@ func newPolicy(a *app) *cobra.Command {
 		Long: `A policy is a YAML file of rules and waivers. scan --policy FILE fills the columns
 expected, owner, ticket and severity from it, and exits 1 on a breach, or when
 outsiders may reach a license manager. Whoever answers a vantage that the policy
-calls outside is reached by outsiders.`,
+calls outside is reached by outsiders.
+
+Every key that there is; only version must be there:
+  version: 1
+  default: unknown          # of a port that no rule names: unknown, yes, or no: a breach
+  vantages:                 # the first that matches decides; * is any part of a name
+    dmz-*: outside          # outside or inside
+  rules:                    # the first that matches decides
+    - name: cad             # for messages; no two the same
+      address: [10.1.4.0/24, 10.9.0.7]
+      port: 1947/tcp, 5093  # a bare number is tcp and udp
+      verdict: license_manager
+      product: sentinel*    # * is any part of the name, letters have no case
+      vantage: lan-*        # likewise: seen from there
+      expected: "yes"       # yes, no: a breach, or unknown
+      owner: CAD team       # into the columns of the finding, as is ticket
+      ticket: CHG0012345
+      severity: high        # of a breach at least: info, low, medium (the default) or high
+      reason: no shells     # of a breach, into its note
+  waivers:                  # tolerate a breach, or an exposed license manager, for a while
+    - address: 10.2.0.14    # and port, verdict, product, vantage, as in a rule
+      owner: R. Meyer       # needed, and so are reason and expires
+      reason: demo until the fair
+      ticket: CHG0012345
+      expires: 2027-03-31   # the last day, by the clock of this machine
+What a rule or a waiver does not name is any; what it names must all hold. Each takes
+one value, several with commas between them, or a list.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -72,7 +72,7 @@ func runPolicyCheck(ctx context.Context, a *app, o *checkOptions, args []string)
 		return usageError("--fail-on change: want breach, exposed, a verdict or a severity: dormant runs diff --exit-code tells of changes")
 	}
 	if run == "" {
-		if _, err := fmt.Fprintf(a.stdout, "%s: %d rules, %d waivers: sound\n", file, len(p.Rules), len(p.Waivers)); err != nil {
+		if err := writeSound(a.stdout, file, p); err != nil {
 			return &exitError{exitOutput, err}
 		}
 		return nil
@@ -92,11 +92,25 @@ func runPolicyCheck(ctx context.Context, a *app, o *checkOptions, args []string)
 		if err := c.print(a.stdout, o.format); err != nil {
 			return &exitError{exitOutput, fmt.Errorf("policy check: %w", err)}
 		}
-		if c.failed > 0 {
+		switch {
+		case c.failed > 0 && o.format == "table": // its last line has said it
+			return &exitError{exitFindings, nil}
+		case c.failed > 0:
 			return &exitError{exitFindings, errors.New(c.words())}
 		}
 		return nil
 	})
+}
+
+// writeSound says that a policy can be used, and what of it does nothing.
+func writeSound(w io.Writer, file string, p *policy.Policy) error {
+	for _, idle := range p.Idle(time.Now()) {
+		if _, err := fmt.Fprintf(w, "%s:%d: %s\n", file, idle.Line, idle.Why); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%s: %d rules, %d waivers: sound\n", file, len(p.Rules), len(p.Waivers))
+	return err
 }
 
 // namesRun reports whether a single argument is a run, and not a file of that

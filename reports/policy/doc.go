@@ -11,12 +11,15 @@
 //	    address: [10.1.4.0/24, 10.9.0.7]
 //	    port: 1947, 5093/udp    # a bare number is both transports
 //	    verdict: license_manager
-//	    product: sentinel*
+//	    product: sentinel*      # * is any part of the name, here and in vantage
+//	    vantage: lan-*
 //	    expected: "yes"
 //	    owner: CAD team
+//	    ticket: CHG0012345
 //	  - verdict: [open_shell, possible_c2]
 //	    expected: "no"
 //	    severity: high
+//	    reason: no shells
 //	waivers:
 //	  - address: 10.2.0.14
 //	    port: 3588/tcp
@@ -56,5 +59,7 @@
 // truth value, so both the word and the quoted word are taken.
 //
 // A waiver needs an owner, a reason and an end. One that has ended is named in
-// the breach that it no longer covers.
+// the breach that it no longer covers. It is no fault of the file, and neither is
+// a rule behind one that takes all that it matches: policies are kept for years,
+// and a scan must not stop on the day after a waiver. Idle tells of both.
 package policy

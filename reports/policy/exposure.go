@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ const (
 
 // Vantage says in which zone the vantages lie whose names match.
 type Vantage struct {
-	Pattern string // of path.Match, in lower case
+	Pattern string // in lower case, with * for any part
 	Zone    Zone
 	Line    int
 }
@@ -33,15 +32,14 @@ type Vantage struct {
 // its name decides. Without one, a vantage that is just called internet, dmz or
 // guest is outside: whoever named it so has said it. p may be nil.
 func (p *Policy) zone(vantage string) (z Zone, by string) {
-	name := strings.ToLower(vantage)
 	if p != nil {
 		for _, v := range p.Vantages {
-			if ok, err := path.Match(v.Pattern, name); ok && err == nil { // err: refused when the policy was read
+			if like(v.Pattern, vantage) {
 				return v.Zone, "which the policy calls outside"
 			}
 		}
 	}
-	switch name {
+	switch strings.ToLower(vantage) {
 	case "internet", "dmz", "guest":
 		return Outside, "which is outside by its name"
 	default:
@@ -159,7 +157,7 @@ func (p *Policy) waiver(f *reports.Finding, now time.Time) (w *Waiver, last stri
 		if !p.Waivers[i].Match.holds(f) {
 			continue
 		}
-		w, last = &p.Waivers[i], p.Waivers[i].Expires.AddDate(0, 0, -1).Format(time.DateOnly)
+		w, last = &p.Waivers[i], p.Waivers[i].lastDay()
 		if now.Before(w.Expires) {
 			return w, last, true
 		}

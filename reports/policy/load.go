@@ -142,7 +142,11 @@ func (p *parser) number(in *file, text []byte) {
 
 func (p *parser) policy(in *file) (*Policy, error) {
 	out := &Policy{Default: Unknown}
-	if in.Version != 1 {
+	switch in.Version {
+	case 1:
+	case 0:
+		p.fault(1, "no version: want version: 1")
+	default:
 		p.fault(1, "version %d: want version: 1", in.Version)
 	}
 	if in.Default != "" {
@@ -220,7 +224,7 @@ func (p *parser) expected(line int, key, word string) Expected {
 }
 
 func (p *parser) match(line int, in *fileMatch) Match {
-	m := Match{Vantages: in.Vantage}
+	var m Match
 	if len(in.Address)+len(in.Port)+len(in.Verdict)+len(in.Product)+len(in.Vantage) == 0 {
 		p.fault(line, "matches everything: want at least one of address, port, verdict, product, vantage, or use default")
 	}
@@ -245,14 +249,21 @@ func (p *parser) match(line int, in *fileMatch) Match {
 		}
 		m.Verdicts = append(m.Verdicts, c)
 	}
-	for _, s := range in.Product {
+	m.Products = p.patterns(line, "product", in.Product)
+	m.Vantages = p.patterns(line, "vantage", in.Vantage)
+	return m
+}
+
+// patterns reads names with * for any part.
+func (p *parser) patterns(line int, key string, names []string) (out []string) {
+	for _, s := range names {
 		s = strings.ToLower(s)
 		if _, err := path.Match(s, ""); err != nil || s == "" {
-			p.fault(line, "product %q: want a name, with * for any part of it", s)
+			p.fault(line, "%s %q: want a name, with * for any part of it", key, s)
 		}
-		m.Products = append(m.Products, s)
+		out = append(out, s)
 	}
-	return m
+	return out
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {

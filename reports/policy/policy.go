@@ -42,8 +42,8 @@ type Match struct {
 	Addresses []netip.Prefix
 	Ports     []registry.Port
 	Verdicts  []fingerprint.Class
-	Products  []string // patterns of path.Match, in lower case, against the product or, without one, the service
-	Vantages  []string
+	Products  []string // patterns in lower case, against the product or, without one, the service
+	Vantages  []string // patterns in lower case
 }
 
 // Rule allows or forbids what it matches.
@@ -101,6 +101,9 @@ func (p *Policy) Apply(f *reports.Finding, now time.Time) (breach bool) {
 	if i := slices.IndexFunc(p.Rules, func(r Rule) bool { return r.Match.holds(f) }); i >= 0 {
 		r := &p.Rules[i]
 		f.Expected, severity, why = string(r.Expected), r.Severity, r.title()
+		if r.Reason != "" {
+			why += ": " + r.Reason
+		}
 		f.Owner = cmp.Or(r.Owner, f.Owner)
 		f.Ticket = cmp.Or(r.Ticket, f.Ticket)
 	}
@@ -114,7 +117,7 @@ func (p *Policy) Apply(f *reports.Finding, now time.Time) (breach bool) {
 			continue
 		}
 		f.Owner, f.Ticket = cmp.Or(w.Owner, f.Owner), cmp.Or(w.Ticket, f.Ticket)
-		last := w.Expires.AddDate(0, 0, -1).Format(time.DateOnly)
+		last := w.lastDay()
 		if now.Before(w.Expires) {
 			f.Expected = string(Yes)
 			f.Flags = append(slices.Clone(f.Flags), FlagWaived)
@@ -215,11 +218,17 @@ func (m *Match) holds(f *reports.Finding) bool {
 	if len(m.Verdicts) > 0 && !slices.Contains(m.Verdicts, f.Verdict) {
 		return false
 	}
-	if len(m.Vantages) > 0 && !slices.Contains(m.Vantages, f.Vantage) {
-		return false
+	named := func(patterns []string, name string) bool {
+		return len(patterns) == 0 || slices.ContainsFunc(patterns, func(pattern string) bool { return like(pattern, name) })
 	}
-	return len(m.Products) == 0 || slices.ContainsFunc(m.Products, func(pattern string) bool {
-		ok, err := path.Match(pattern, strings.ToLower(cmp.Or(f.Product, f.Service)))
-		return ok && err == nil // err: refused when the policy was read
-	})
+	return named(m.Vantages, f.Vantage) && named(m.Products, cmp.Or(f.Product, f.Service))
+}
+
+// like reports whether a name is what a pattern of a policy says, in any case of
+// letters. The pattern is one of path.Match, but that a slash is a letter as any
+// other: names are no paths, and go* is Go net/http, too.
+func like(pattern, name string) bool {
+	const letter = "\x00" // in no name that was read from a policy or a peer
+	ok, err := path.Match(strings.ReplaceAll(pattern, "/", letter), strings.ReplaceAll(strings.ToLower(name), "/", letter))
+	return ok && err == nil // err: refused when the policy was read
 }

@@ -117,18 +117,47 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// TestPatterns: names are no paths, and letters have no case.
+func TestPatterns(t *testing.T) {
+	p, err := policy.Parse("p.yaml", []byte(`{version: 1, rules: [{name: go, product: go*, vantage: DMZ-*, expected: no, reason: "not here; never"}], vantages: {b/*: outside}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		product, vantage, want string
+	}{
+		{"Go net/http", "dmz-1", "forbidden by rule go: not here, never"},
+		{"Go net/http", "DMZ-a/b", "forbidden by rule go: not here, never"},
+		{"Go net/http", "lan", ""},
+		{"Gopher", "dmz-1", "forbidden by rule go: not here, never"},
+		{"CherryPy", "dmz-1", ""},
+	} {
+		f := found("10.0.0.1", "3588/tcp", fingerprint.DevServer, tt.product, "low", tt.vantage)
+		if breach := p.Apply(&f, time.Now()); f.Note != tt.want || breach != (tt.want != "") {
+			t.Errorf("Apply to %s from %s = %t, note %q; want %q", tt.product, tt.vantage, breach, f.Note, tt.want)
+		}
+	}
+	f := found("10.0.0.1", "1947/tcp", fingerprint.LicenseManager, "Sentinel", "low", "B/north/1")
+	(&policy.Auditor{Policy: p, Now: time.Now()}).Hold(&f)
+	if !reports.Exposed(&f) {
+		t.Errorf("from %s: not exposed: %q", f.Vantage, f.Note)
+	}
+}
+
 func TestParseFaults(t *testing.T) {
 	for _, tt := range []struct {
 		name, in string
 		want     []string
 	}{
-		{"no version", "rules: []", []string{"p.yaml:1: version 0"}},
+		{"no version", "rules: []", []string{"p.yaml:1: no version: want version: 1"}},
 		{"unknown key", "version: 1\nrulez: []", []string{`p.yaml:2: unknown key "rulez": want version, default, vantages, rules, waivers`}},
 		{"unknown key in a rule", "version: 1\nrules:\n  - adress: 10.0.0.1\n    expected: no", []string{`p.yaml:3: unknown key "adress": want name, `}},
 		{"unknown key, and others", "version: 1\nrules:\n  - {adress: x, port: 1, expected: no}\n  - {port: 0/tcp, expected: no}", []string{`p.yaml:3: unknown key "adress"`, `p.yaml:4: port "0/tcp"`}},
+		{"another version", "version: 2", []string{"p.yaml:1: version 2: want version: 1"}},
+		{"vantage", "version: 1\nrules:\n  - {vantage: '[', expected: no}", []string{`p.yaml:3: vantage "["`}},
 		{"no number", "version: one\nrules: []", []string{`p.yaml:1: value "one": want a whole number`}},
 		{"not YAML", "version: 1\n  x: [", []string{"p.yaml:2: "}},
-		{"empty", "", []string{"p.yaml:1: version 0"}},
+		{"empty", "", []string{"p.yaml:1: no version: want version: 1"}},
 		{"several faults", "version: 1\nrules:\n  - address: 10.0.0.1/8\n    expected: maybe\n  - {port: 0/tcp, expected: no}\n",
 			[]string{`p.yaml:3: address "10.0.0.1/8"`, `p.yaml:3: expected "maybe": want yes, no or unknown`, `p.yaml:5: port "0/tcp"`}},
 		{"matches everything", "version: 1\nrules:\n  - expected: no", []string{"p.yaml:3: matches everything"}},

@@ -51,7 +51,8 @@ type Identification struct {
 	Budget        uint64 `json:"budget"`
 	Cancelled     uint64 `json:"cancelled"`
 	LocalErrors   uint64 `json:"local_errors"`
-	Connections   uint64 `json:"connections"` // canaries not counted
+	Fault         string `json:"fault,omitempty"` // why the first of the LocalErrors was one
+	Connections   uint64 `json:"connections"`     // canaries not counted
 	Canaries      uint64 `json:"canaries"`
 	BytesSent     uint64 `json:"bytes_sent"`
 	BytesReceived uint64 `json:"bytes_received"`
@@ -90,7 +91,11 @@ func (r *Run) Reasons() []string {
 		why = append(why, plural(n, "dialogue")+" cut short")
 	}
 	if n := r.Identify.LocalErrors; n > 0 {
-		why = append(why, plural(n, "dialogue")+" failed on this side")
+		failed := plural(n, "dialogue") + " failed on this side"
+		if r.Identify.Fault != "" {
+			failed += ", the first was " + Line(r.Identify.Fault)
+		}
+		why = append(why, failed)
 	}
 	if len(why) == 0 && !r.Scan.Complete && !r.Scan.Started.IsZero() {
 		why = append(why, "the sweep did not finish")

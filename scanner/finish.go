@@ -126,9 +126,12 @@ var ErrStopped = errors.New("stopped on request")
 
 // reasons says why a run is not complete, nothing when it is.
 func reasons(s Summary, err error) (why []string) {
-	say := func(n uint64, format string) {
-		if n > 0 {
-			why = append(why, fmt.Sprintf(format, n))
+	say := func(n uint64, noun, format string) {
+		switch {
+		case n == 1:
+			why = append(why, "1 "+noun+" "+format)
+		case n > 1:
+			why = append(why, fmt.Sprintf("%d %ss %s", n, noun, format))
 		}
 	}
 	switch {
@@ -142,10 +145,10 @@ func reasons(s Summary, err error) (why []string) {
 	default:
 		why = append(why, err.Error())
 	}
-	say(s.Unknown, "%d targets could not be measured from here")
-	say(s.Counters.RingDrops, "%d frames were dropped by the kernel before they were read")
-	say(s.Counters.SendErrors, "%d probes could not be sent")
-	say(s.Counters.LinkDrops, "%d frames were thrown away by an interface instead of being sent")
+	say(s.Unknown, "target", "could not be measured from here")
+	say(s.Counters.RingDrops, "frame", "dropped by the kernel unread")
+	say(s.Counters.SendErrors, "probe", "could not be sent")
+	say(s.Counters.LinkDrops, "frame", "thrown away by an interface instead of being sent")
 	return why
 }
 

@@ -109,6 +109,27 @@ func TestFaultsOfThisHost(t *testing.T) {
 	}
 }
 
+// TestNoWayIsSaid: a target that nothing can be sent to is named in the one line
+// that is left with --quiet, with the cause.
+func TestNoWayIsSaid(t *testing.T) {
+	t.Parallel() // it waits, most of the time
+	scan, _ := faultLab(t)
+	scan.Route(netlab.Route{Dst: "10.3.0.0/24", Via: "10.1.0.99"})
+	for _, tt := range []struct{ name, backend, target, say string }{
+		{"no route, raw frames", "afpacket", "10.9.0.1", "1 target could not be measured from here; no way to 10.9.0.1/32: "},
+		{"no route, connections", "connect", "10.9.0.1", "1 probe could not be sent; the first was 10.9.0.1:1947/tcp: network is unreachable"},
+		{"a silent gateway, raw frames", "afpacket", "10.3.0.1", "1 target could not be measured from here; the gateway 10.1.0.99 does not answer"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			run, said := inside(t, scan, t.TempDir(), "scan", tt.target, "--ports", "1947/tcp", "--retries", "0", "--backend", tt.backend, "--quiet", "-o", "out.csv")
+			if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), tt.say) {
+				t.Errorf("exit %d, said %q; want 3 and one line with %q", got, said, tt.say)
+			}
+		})
+	}
+}
+
 // unplug removes an interface.
 func unplug(t *testing.T, ns *netlab.NS, name string) {
 	t.Helper()

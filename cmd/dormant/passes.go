@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"sync"
@@ -104,6 +105,7 @@ func addDialogues(a, b reports.Identification) reports.Identification {
 	a.Budget += b.Budget
 	a.Cancelled += b.Cancelled
 	a.LocalErrors += b.LocalErrors
+	a.Fault = cmp.Or(a.Fault, b.Fault)
 	a.Connections += b.Connections
 	a.Canaries += b.Canaries
 	a.BytesSent += b.BytesSent

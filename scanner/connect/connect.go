@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,8 @@ type Backend struct {
 	ended  chan struct{}      // closed when Receive returns
 
 	answers, sendErrors, sendRetries atomic.Uint64
+
+	unsent string // why the first probe that could not be sent was not; Receive's while it runs
 }
 
 var (
@@ -194,6 +197,7 @@ func (b *Backend) Receive(ctx context.Context, emit func(scanner.Observation)) e
 		if r.fault != nil && !faults[rootCause(r.fault)] {
 			faults[rootCause(r.fault)] = true
 			b.log.WarnContext(ctx, "probe could not be sent", "target", r.observation.Target, "error", r.fault)
+			b.unsent = cmp.Or(b.unsent, fmt.Sprintf("the first was %v: %s", r.observation.Target, rootCause(r.fault)))
 		}
 		if r.answered {
 			emit(r.observation)
@@ -276,10 +280,17 @@ func (b *Backend) Routed(addr netip.Addr) bool {
 	return ok && a.awaits(addr)
 }
 
-// Faults implements scanner.Witness, on Linux: it compares the interfaces and
-// addresses that probes left by with what they were before the first one.
-// Elsewhere it knows of none.
-func (b *Backend) Faults() []string { return b.witness.faults() }
+// Faults implements scanner.Witness. On Linux it compares the interfaces and
+// addresses that probes left by with what they were before the first one. Where
+// that explains nothing, it says why the first probe that could not be sent was
+// not. It must not be called while Receive runs.
+func (b *Backend) Faults() []string {
+	faults := b.witness.faults()
+	if len(faults) == 0 && b.unsent != "" {
+		faults = []string{b.unsent}
+	}
+	return faults
+}
 
 // Counters returns the facts so far: answers read as Frames, local-errors as
 // SendErrors, waits for a local resource as SendRetry, and on Linux as LinkDrops

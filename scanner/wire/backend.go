@@ -65,6 +65,7 @@ type Backend struct {
 
 	known  atomic.Pointer[neighbours]
 	asking asking
+	silent []netip.Addr // gateways that were asked for and do not answer
 
 	faults chan scanner.Observation // probes that were not sent, on their way to Receive
 

@@ -151,6 +151,7 @@ func (b *Backend) resolveGateways(ctx context.Context, pace pacer) error {
 		}
 		if !ok {
 			b.log.WarnContext(ctx, "a gateway does not answer: what lies behind it cannot be asked", "gateway", q.key.addr)
+			b.silent = append(b.silent, q.key.addr)
 			continue
 		}
 		for _, r := range waiting[q.key] {

@@ -155,6 +155,9 @@ func TestSilentGateway(t *testing.T) {
 	if !bytes.Contains(log.Bytes(), []byte("gateway=10.1.0.254")) {
 		t.Errorf("the log does not name the gateway: %s", &log)
 	}
+	if d := cmp.Diff([]string{"the gateway 10.1.0.254 does not answer"}, b.Faults()); d != "" {
+		t.Errorf("faults (-want +got):\n%s", d)
+	}
 }
 
 // TestManyWays asks through two interfaces, a gateway on each, one of them an

@@ -44,6 +44,8 @@ type routes struct {
 	v6    []range6
 	zones map[string]*route
 	all   []*route // each once
+	// pathless says which prefixes cannot be sent to, and why; "" is none.
+	pathless string
 }
 
 type range4 struct {
@@ -124,6 +126,10 @@ func (m *mapper) mapAll(prefixes []netip.Prefix) (*routes, error) {
 	}
 	if m.lost > 0 {
 		m.log.Warn("some targets cannot be sent to", "prefixes", m.lost, "for_example", strings.Join(m.example, ", "))
+		m.result.pathless = "no way to " + m.example[0]
+		if m.lost > 1 {
+			m.result.pathless = fmt.Sprintf("no way to %d prefixes, such as %s", m.lost, m.example[0])
+		}
 	}
 	return m.result, nil
 }

@@ -41,6 +41,12 @@ func (b *Backend) linkDrops() (n uint64) {
 
 // Faults implements scanner.Witness. Of each way one target stands for all.
 func (b *Backend) Faults() (faults []string) {
+	if b.routes.pathless != "" {
+		faults = append(faults, b.routes.pathless)
+	}
+	for _, gateway := range b.silent {
+		faults = append(faults, fmt.Sprintf("the gateway %v does not answer", gateway))
+	}
 	for _, f := range b.ifaces {
 		l, err := b.kernel.nl.LinkByIndex(f.index)
 		switch {

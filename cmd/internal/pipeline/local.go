@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -158,6 +159,9 @@ func (t *tally) add(ev fingerprint.Evidence, err error) {
 	switch {
 	case err != nil || ev.Status == fingerprint.StatusLocalError:
 		c.LocalErrors++
+		if err != nil && c.Fault == "" {
+			c.Fault = fmt.Sprintf("%v: %v", ev.Target, err)
+		}
 	case ev.Status == fingerprint.StatusRefused:
 		c.Refused++
 	case ev.Status == fingerprint.StatusNoConnect:

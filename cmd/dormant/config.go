@@ -28,6 +28,9 @@ func applyConfig(cmd *cobra.Command, environ func(string) (string, bool)) error 
 	}
 	set := map[string]bool{}
 	cmd.Flags().Visit(func(f *pflag.Flag) { set[f.Name] = true })
+	if set["resume"] { // the settings of the run that goes on were settled when it began
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { set[f.Name] = set[f.Name] || !notOfTheRun(f.Name) })
+	}
 	if err := applyEnvironment(cmd.Flags(), set, environ); err != nil {
 		return err
 	}

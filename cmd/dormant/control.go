@@ -28,9 +28,9 @@ type controlOptions struct {
 func (c *controlOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Uint64Var(&c.stateBudget, "state-budget", 0, "let no path hold more than `N` half-open connections (default: no bound, the summary tells how many)")
 	flags.Var(&c.window, "window", "send only at this time of day, like 22:00-05:00; wait outside it")
-	flags.DurationVar(&c.maxRuntime, "max-runtime", 0, "end after this `TIME`, keep what was found and a checkpoint")
+	flags.DurationVar(&c.maxRuntime, "max-runtime", 0, "end after this `TIME`, keep what was found and a checkpoint; each --resume has this TIME anew, 0 is no end (default 0)")
 	flags.StringVar(&c.stopFile, "stop-file", "", "end, and keep a checkpoint, as soon as `FILE` exists")
-	flags.StringVar(&c.resume, "resume", "", "go on with an interrupted `RUN`: its id, the beginning of it, or last; targets and flags are taken from it unless given")
+	flags.StringVar(&c.resume, "resume", "", "go on with an interrupted `RUN`: its id, the beginning of it, or last; targets and flags are taken from it unless the command line gives others")
 	flags.StringVar(&c.manifest, "manifest", "", "write a manifest of the run and its outputs to `FILE`, as JSON")
 	flags.BoolVar(&c.estimate, "estimate", false, "sweep a second time in another order, and estimate how many open ports were missed")
 	flags.Var(&c.canaries, "canary", "a target that is known to be open, like 10.0.0.9:1947/tcp: not seen open, the run is incomplete (repeatable)")

@@ -303,6 +303,41 @@ func TestEndsBeforeItsTime(t *testing.T) {
 	}
 }
 
+// TestResumedRunKeepsItsSettings: the longest run time bounds each part anew,
+// until the command line lifts it, and a configuration file does not change what
+// has begun.
+func TestResumedRunKeepsItsSettings(t *testing.T) {
+	t.Parallel() // it waits, most of the time
+	dir := t.TempDir()
+	prefix, ports := speakers(t)
+	config := filepath.Join(dir, "config", "dormant", "config.yaml")
+	if err := os.MkdirAll(filepath.Dir(config), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, []byte("rate: 5000\nports: 475/tcp\noutput: [other.csv]\nmax-runtime: 2h\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out.csv")
+	args := []string{"scan", prefix, "--ports", ports, "--rate", "20", "--no-identify", "--quiet", "--states", "all", "--max-runtime", "2s", "-o", out}
+	for part := range 2 {
+		run, said := start(t, dir, args...)
+		if got := code(t, run); got != exitIncomplete || !strings.Contains(said.String(), "the longest run time of 2s is over") || strings.Count(said.String(), "\n") != 1 {
+			t.Fatalf("part %d: exit %d, said %q; want 3 and that its 2s are over", part+1, got, said)
+		}
+		if n := len(rows(t, out)); n == 0 || n > 60*(part+1) {
+			t.Errorf("part %d: %d rows; want some, and not more than 20 a second", part+1, n)
+		}
+		args = []string{"scan", "--resume", "last", "--quiet"}
+	}
+	run, said := start(t, dir, append(args, "--max-runtime", "0", "--rate", "1000")...)
+	if got := code(t, run); got != exitOK || len(rows(t, out)) != 128 {
+		t.Errorf("without a longest run time: exit %d, %d rows, said %q; want 0 and 128", got, len(rows(t, out)), said)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "other.csv")); err == nil {
+		t.Error("a resumed run has written the output of the configuration file")
+	}
+}
+
 // TestEstimateCountsBothPasses sweeps twice: nothing was missed, and nothing is
 // reported twice.
 func TestEstimateCountsBothPasses(t *testing.T) {

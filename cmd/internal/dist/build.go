@@ -24,7 +24,11 @@ const (
 // Platform is what a binary runs on, in Go's words.
 type Platform struct{ OS, Arch string }
 
+// String is the platform as names of files have it: linux_amd64.
 func (p Platform) String() string { return p.OS + "_" + p.Arch }
+
+// words are the platform as people write it: linux/amd64.
+func (p Platform) words() string { return p.OS + "/" + p.Arch }
 
 // Binary is the name of the program there.
 func (p Platform) Binary() string {
@@ -44,10 +48,17 @@ func ParsePlatforms(s string) (some []Platform, err error) {
 	if s == "" {
 		return Platforms(), nil
 	}
+	var known []string
+	for _, p := range Platforms() {
+		known = append(known, p.words())
+	}
 	for one := range strings.SplitSeq(s, ",") {
-		i := slices.IndexFunc(Platforms(), func(p Platform) bool { return p.OS+"/"+p.Arch == one })
+		i := slices.Index(known, one)
 		if i < 0 {
-			return nil, fmt.Errorf("dist: platform %q: want some of %v", one, Platforms())
+			return nil, fmt.Errorf("dist: platform %q: want some of %s", one, strings.Join(known, ","))
+		}
+		if slices.Contains(some, Platforms()[i]) {
+			return nil, fmt.Errorf("dist: platform %q is given twice", one)
 		}
 		some = append(some, Platforms()[i])
 	}

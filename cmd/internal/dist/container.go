@@ -5,7 +5,7 @@ import (
 	"io/fs"
 )
 
-// container numbers: the user that Containerfile names, which is nobody on any
+// containerUser is the user that Containerfile names, which is nobody on any
 // host.
 const containerUser = 65532
 

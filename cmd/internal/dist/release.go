@@ -71,7 +71,7 @@ func (r *Release) programs(ctx context.Context, b *Build) ([]*Program, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(2) // each uses several processors by itself
 	for i, p := range r.Platforms {
-		g.Go(func() (err error) {
+		g.Go(func() (err error) { // ends with the build, which ctx cuts short
 			all[i], err = b.Program(ctx, p)
 			return err
 		})
@@ -115,7 +115,7 @@ func (r *Release) files(ctx context.Context, b *Build, programs []*Program) (Fil
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0)) // each is one compression after the other
 	for i, p := range programs {
-		g.Go(func() error {
+		g.Go(func() error { // ends when everything for the platform is made
 			if modules[i], faults[i] = b.Modules(ctx, p.Platform, p.Info); faults[i] == nil {
 				made[i], faults[i] = r.platform(b, p, modules[i], docs, pages)
 			}
@@ -127,11 +127,11 @@ func (r *Release) files(ctx context.Context, b *Build, programs []*Program) (Fil
 	}
 	all := slices.Concat(made...)
 	all.Add("THIRD_PARTY_LICENSES", Notices(slices.Concat(modules...)))
-	context, err := Container(programs)
+	image, err := Container(programs)
 	if err != nil {
 		return nil, err
 	}
-	all = append(all, context.Below("container")...)
+	all = append(all, image.Below("container")...)
 	all.Add("SHA256SUMS", sums(all))
 	return all.Tree(), nil
 }
@@ -192,6 +192,7 @@ func sums(files Files) []byte {
 // write replaces dir by the files. What stood there goes only when the new ones
 // are on the disk, and only if it is what this program wrote before.
 func write(dir string, files Files, src *Source) error {
+	dir = filepath.Clean(dir) // the new folder stands beside "dist", for "dist/" as well
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
 		if _, err := os.Stat(filepath.Join(dir, "SHA256SUMS")); err != nil {
 			return fmt.Errorf("dist: folder %s holds something else: want an empty one, or one that dist wrote", dir)

@@ -64,7 +64,7 @@ func SBOM(p *Program, version string, modules []Module, at time.Time) ([]byte, e
 	root := component{
 		Ref: "dormant", Type: "application", Name: "dormant", Version: version,
 		Hashes: []hash{{"SHA-256", hex.EncodeToString(sum[:])}}, Licenses: spdx([]string{"Apache-2.0"}),
-		Properties: []property{{"dormant:platform", p.OS + "/" + p.Arch}, {"dormant:go", p.Info.GoVersion}},
+		Properties: []property{{"dormant:platform", p.words()}, {"dormant:go", p.Info.GoVersion}},
 	}
 	for _, s := range p.Info.Settings {
 		if s.Key == "vcs.revision" {

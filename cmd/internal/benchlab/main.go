@@ -10,12 +10,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
@@ -48,6 +50,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if *runs < 1 {
 		return fmt.Errorf("-runs %d: want 1 or more", *runs)
 	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("argument %q: want none", flags.Arg(0))
+	}
+	some, err := choose(*only)
+	if err != nil {
+		return err
+	}
 	path, err := filepath.Abs(*ours)
 	if err != nil {
 		return err
@@ -78,26 +87,41 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	defer serving.Wait()
 	defer end()
 
-	m := &measurements{jobs: choose(*only), peers: there, rows: map[key][]row{}}
-	if err := m.measure(ctx, l, dir, *runs, stderr); err != nil {
-		return err
+	m := &measurements{jobs: some, peers: there, rows: map[key][]row{}}
+	err = m.measure(ctx, l, dir, *runs, stderr)
+	if len(m.rows) > 0 { // also where the last run failed: the others took their time
+		fmt.Fprintf(stdout, "Medians of alternated runs on a veth pair between two namespaces. %s.\n\n", machine(l))
+		m.print(stdout)
 	}
-	fmt.Fprintf(stdout, "Medians of %d alternated runs on a veth pair between two namespaces. %s.\n\n", *runs, machine(l))
-	m.print(stdout)
-	return nil
+	return err
 }
 
 // choose returns the jobs whose name holds one of the words, all without words.
-func choose(words string) (some []job) {
-	for _, j := range jobs() {
-		for word := range strings.SplitSeq(words, ",") {
-			if strings.Contains(j.name, word) {
-				some = append(some, j)
-				break
+// A word that is in no name is an error.
+func choose(words string) ([]job, error) {
+	if words == "" {
+		return jobs(), nil
+	}
+	chosen := map[string]bool{}
+	for word := range strings.SplitSeq(words, ",") {
+		known := false
+		for _, j := range jobs() {
+			if word != "" && strings.Contains(j.name, word) {
+				chosen[j.name], known = true, true
 			}
 		}
+		if !known {
+			return nil, fmt.Errorf("-jobs %q: %q is in the name of no job: want words of %s", words, word, strings.Join(names(jobs()), "; "))
+		}
 	}
-	return some
+	return slices.DeleteFunc(jobs(), func(j job) bool { return !chosen[j.name] }), nil
+}
+
+func names(jobs []job) (names []string) {
+	for _, j := range jobs {
+		names = append(names, j.name)
+	}
+	return names
 }
 
 // measure lets the programs take turns.

@@ -136,8 +136,11 @@ func foundByUs(out string, _ job) (map[string]bool, error) {
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) == 0 {
-		return nil, fmt.Errorf("read %s: %d rows: %w", out, len(rows), err)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", out, err)
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("read %s: it is empty: want a header at least", out)
 	}
 	place := map[string]int{}
 	for i, name := range rows[0] {

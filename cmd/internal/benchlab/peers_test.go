@@ -38,7 +38,7 @@ func TestFound(t *testing.T) {
 				t.Fatal(err)
 			}
 			found, err := tt.read(out, one)
-			if (err != nil) != tt.bad {
+			if (err != nil) != tt.bad || err != nil && strings.Contains(err.Error(), "%!") {
 				t.Fatalf("error %v, want one: %t", err, tt.bad)
 			}
 			var got []string
@@ -93,20 +93,22 @@ func TestPackets(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	names := func(words string) (names []string) {
-		for _, j := range choose(words) {
-			names = append(names, j.name)
+	all := "dark, tcp, full rate; sparse, tcp, full rate; sparse, udp, full rate; one port, tcp, full rate; " +
+		"sparse, tcp, 100,000/s; sparse, tcp, 10,000/s; sparse, tcp, full rate, own waits and retries"
+	for _, tt := range []struct{ words, want, bad string }{
+		{words: "", want: all},
+		{words: "dark,udp", want: "dark, tcp, full rate; sparse, udp, full rate"},
+		{words: "own,udp", want: "sparse, udp, full rate; sparse, tcp, full rate, own waits and retries"},
+		{words: "dark,nothing", bad: `-jobs "dark,nothing": "nothing" is in the name of no job: want words of ` + all},
+		{words: "dark,", bad: `-jobs "dark,": "" is in the name of no job: want words of ` + all},
+	} {
+		got, err := choose(tt.words)
+		said := ""
+		if err != nil {
+			said = err.Error()
 		}
-		return names
-	}
-	if got := names(""); len(got) != len(jobs()) {
-		t.Errorf("without words: %d jobs of %d", len(got), len(jobs()))
-	}
-	want := []string{"dark, tcp, full rate", "sparse, udp, full rate"}
-	if d := cmp.Diff(want, names("dark,udp")); d != "" {
-		t.Errorf("dark,udp (-want +got):\n%s", d)
-	}
-	if got := names("nothing like it"); got != nil {
-		t.Errorf("an unknown word chooses %v", got)
+		if joined := strings.Join(names(got), "; "); joined != tt.want || said != tt.bad {
+			t.Errorf("choose(%q) = %s, %q; want %s, %q", tt.words, joined, said, tt.want, tt.bad)
+		}
 	}
 }

@@ -3,7 +3,8 @@
 // Command isolate runs another command in a fresh network namespace in which
 // only the loopback interface is up: no test can send a packet anywhere. Root
 // needs nothing else; anybody else gets a user namespace in which it is root,
-// as "unshare -Urn" gives.
+// as "unshare -Urn" gives. Told to end, it tells the command, which so can clean
+// up, and ends as the command does.
 //
 //	go test -exec bin/isolate ./...
 package main
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -50,14 +52,33 @@ func run(args []string) (int, error) {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
 	}
-	err = cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode(), nil
-	}
-	if err != nil {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
+	if err := cmd.Start(); err != nil {
 		return 126, fmt.Errorf("no namespace here (%w): allow user namespaces or run as root", err)
 	}
-	return 0, nil
+	go func() { // ends with this process
+		for s := range signals {
+			_ = cmd.Process.Signal(s) // fails only when the command has ended
+		}
+	}()
+	return exitCode(cmd.Wait())
+}
+
+// exitCode is what the command ended with, as a shell has it: 128 and the signal
+// that ended it.
+func exitCode(err error) (int, error) {
+	if err == nil {
+		return 0, nil
+	}
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return 126, err
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal()), nil
+	}
+	return exit.ExitCode(), nil
 }
 
 // become replaces this process by the command.

@@ -7,5 +7,6 @@
 // A fake, not a mock: it has behaviour and no expectations. What a test wants
 // to know afterwards it reads from Sent and from the summary of the run. Time
 // is that of package time, so under testing/synctest a whole sweep costs no
-// real time and ends at an exact moment. All chance comes from Seed.
+// real time and ends at an exact moment. All chance comes from one
+// seed, see SetSeed.
 package fakenet

@@ -134,7 +134,6 @@ func (n *Network) Send(ctx context.Context, batch []scanner.Probe) (int, error) 
 func (n *Network) take(p scanner.Probe, now time.Time) {
 	if n.total++; n.total == 1 {
 		for _, o := range n.Strays {
-			o.At = now
 			n.push(now, o)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // before a probe can be sent, and only the addresses of Neighbours answer.
 type Link struct {
 	*Network
-	// Neighbours answer one RTT after they are asked.
+	// Neighbours are those that answer when they are asked.
 	Neighbours map[netip.Addr]bool
 
 	known map[netip.Addr]bool // of Run's goroutine

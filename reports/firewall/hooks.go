@@ -48,6 +48,25 @@ func spread(base map[*Chain]hooks) map[*Chain]hooks {
 	return at
 }
 
+// trackedFrom is the priority of conntrack at prerouting and output: chains
+// before it see no states (nf_ip_hook_priorities of the kernel).
+const trackedFrom = -200
+
+// untracked marks the chains that packets come to before conntrack, which
+// stands at prerouting and output.
+func (n *nft) untracked() {
+	base := map[*Chain]hooks{}
+	for _, c := range n.order {
+		if c.Hook == "ingress" || (c.Hook == "prerouting" || c.Hook == "output") && c.Prio <= trackedFrom {
+			base[&c.chain] = hookEarly
+		}
+	}
+	at := spread(base)
+	for _, c := range n.order {
+		c.early = at[&c.chain] != 0
+	}
+}
+
 // face returns the packets that come in or go out by an interface, in a chain
 // that is called at the given hooks; why is set where that cannot be said.
 func (p *parser) face(name string, in bool, at hooks) (box Box, why string) {

@@ -139,7 +139,12 @@ func (m *iptablesMatch) address(option, v string) error {
 		if addr, mask, cut := strings.Cut(word, "/"); !ok && cut {
 			a, err1 := netip.ParseAddr(addr)
 			b, err2 := netip.ParseAddr(mask)
-			if err1 == nil && err2 == nil && a.Is4() && b.Is4() {
+			switch {
+			case err1 != nil || err2 != nil || a.BitLen() != b.BitLen():
+			case a.Is6(): // ip6tables prints a mask that is no prefix so
+				m.doubt("match " + option + " " + shown(v))
+				return nil
+			default:
 				if one, ok = masked(a, b.As4()); !ok {
 					m.doubt(tooMany)
 					return nil

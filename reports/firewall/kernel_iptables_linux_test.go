@@ -117,7 +117,9 @@ func (g *iptablesGen) rules() string {
 func (g *iptablesGen) rule(depth int) string {
 	proto := g.one("", "tcp", "tcp", "udp", "udp")
 	var words []string
-	if proto != "" {
+	if proto == "" {
+		words = append(words, g.one("", "", "", "-p ipv6", "! -p ipv6", "! -p tcp", "-p ipencap"))
+	} else {
 		words = append(words, "-p "+proto)
 	}
 	seen := map[string]bool{} // iptables takes most options only once

@@ -150,6 +150,10 @@ func (g *nftGen) table() string {
 	if g.IntN(3) == 0 {
 		hooks = append(hooks, hooks[g.IntN(len(hooks))], g.one("prerouting", "postrouting"))[:len(hooks)+1+g.IntN(2)]
 	}
+	if g.IntN(8) == 0 { // before conntrack, and by way of another chain
+		fmt.Fprintf(&b, "chain e1 {\nct state %s %s\n}\n", g.one("invalid", "new", "established", "untracked"), g.one("accept", "drop"))
+		fmt.Fprintf(&b, "chain early { type filter hook prerouting priority raw; policy accept;\nip dscp == %d %s jump e1\n}\n", g.mark, g.addrs4("saddr"))
+	}
 	for i, hook := range hooks {
 		fmt.Fprintf(&b, "chain base%d { type filter hook %s priority %d; policy %s;\n", i, hook, i*10, g.one("accept", "drop"))
 		fmt.Fprintf(&b, "ip dscp != %d accept comment \"guard\"\n", g.mark)
@@ -185,6 +189,9 @@ func (g *nftGen) addrs() string {
 		return g.addr()
 	}
 }
+
+// addrs4 is a condition on an address, or none.
+func (g *nftGen) addrs4(field string) string { return g.one("", "ip "+field+" "+g.addrs()) }
 
 func (g *nftGen) port() string { return fmt.Sprint(pick(g.Rand, dports())) }
 
@@ -252,7 +259,13 @@ func (g *nftGen) vmap(depth int) string {
 		}
 		return g.one("accept", "drop", "return", "continue")
 	}
-	switch g.IntN(4) {
+	switch g.IntN(7) {
+	case 4:
+		return fmt.Sprintf("iifname vmap { \"c0\" : %s, \"s0\" : %s, * : %s }", verdict(), verdict(), verdict())
+	case 5:
+		return fmt.Sprintf("ip daddr . meta l4proto vmap { 10.2.0.1 . tcp : %s, 10.2.0.2 . ipv6 : %s, 10.2.0.0-10.2.0.7 . udp : %s }", verdict(), verdict(), verdict())
+	case 6:
+		return fmt.Sprintf("tcp dport vmap { 475-1946 : %s, 1947 : %s, * : %s }", verdict(), verdict(), verdict())
 	case 0:
 		return fmt.Sprintf("tcp dport vmap { 475 : %s, 1940-1950 : %s, 5093 : %s }", verdict(), verdict(), verdict())
 	case 1:
@@ -285,15 +298,17 @@ func (g *nftGen) condition() string {
 	case 9:
 		return g.one("tcp sport ", "udp sport ", "th sport ") + g.one("< ", ">= ", "> ", "<= ") + g.one("20000", "1947", "40000")
 	case 10:
-		return "meta l4proto " + eq + g.one("tcp", "udp", "{ tcp, udp }", "icmp")
+		return "meta l4proto " + eq + g.one("tcp", "udp", "{ tcp, udp }", "icmp", "{ 41, 47 }", "{ 4, 41, tcp }", "{ 0, 41 }", "1-10")
 	case 11, 12:
-		return "ct state " + eq + g.one("new", "established", "{ new, established }", "established,related", "invalid")
+		return "ct state " + eq + g.one("new", "established", "{ new, established }", "established,related", "invalid", "untracked", "! new", "! established")
 	case 13:
 		return g.one("iifname ", "oifname ") + eq + g.one("\"c0\"", "\"s0\"", "{ \"c0\", \"lo\" }", "\"lo\"")
 	case 14:
-		return g.one("tcp flags syn", "tcp flags & (syn|ack) == syn", "tcp flags & (fin|syn|rst|ack) != syn", "tcp flags != syn", "tcp flags == syn", "tcp flags ack")
+		return g.one("tcp flags syn", "tcp flags & (syn|ack) == syn", "tcp flags & (fin|syn|rst|ack) != syn", "tcp flags != syn", "tcp flags == syn", "tcp flags ack", "tcp flags ! ack", "tcp flags ! syn",
+			"tcp flags syn / syn,ack", "tcp flags { syn, ack }", "tcp flags & (syn|ack) == syn|ack", "tcp flags != { syn, syn|ack }")
 	case 15:
-		return g.one("ct direction original", "ct direction reply", "ip protocol tcp", "ip protocol != udp", "meta nfproto ipv4", "meta protocol ip")
+		return g.one("ct direction original", "ct direction reply", "ip protocol tcp", "ip protocol != udp", "meta nfproto ipv4", "meta protocol ip",
+			"ip protocol { 0, 41, udp }", "ip protocol != ipv6", "ip6 nexthdr tcp", "meta nfproto != ipv6", "meta protocol { ip, 8021q }")
 	case 16:
 		return g.one("ip saddr . tcp dport ", "ip daddr . udp dport ", "ip daddr . th dport ") + eq + g.one("@pairs", "{ 10.2.0.1 . 1947, 10.1.0.0/29 . 475-2000 }")
 	default:

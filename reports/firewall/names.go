@@ -7,7 +7,9 @@ import (
 )
 
 // protocol reads an IP protocol, by name or number: what of it is probed, and
-// whether the word is a protocol at all.
+// whether the word is a protocol at all. The names are those of IANA's list in
+// /etc/protocols, by which iptables and nft print, and those of Cisco. "ipv4"
+// and "ipv6" there are the protocols 4 and 41: packets inside of packets.
 func protocol(word string) (Protos, bool) {
 	if n, err := strconv.ParseUint(word, 10, 8); err == nil {
 		if n == 0 { // netfilter and Cisco: all
@@ -20,10 +22,13 @@ func protocol(word string) (Protos, bool) {
 		return ProtoTCP, true
 	case "udp":
 		return ProtoUDP, true
-	case "all", "ip", "ipv4", "ipv6":
+	case "all", "ip":
 		return BothProto, true
 	case "icmp", "icmpv6", "ipv6-icmp", "icmp6", "udplite", "sctp", "dccp", "esp", "ah", "ahp", "gre", "ipip", "ipinip", "ipencap",
-		"igmp", "igrp", "eigrp", "ospf", "pim", "pcp", "nos", "vrrp", "snp", "l2tp", "pptp", "ipcomp", "comp", "mh", "etherip", "rsvp":
+		"ipv4", "ipv6", "ipv6-route", "ipv6-frag", "ipv6-nonxt", "ipv6-opts", "hopopt", "igmp", "igp", "igrp", "egp", "eigrp", "ospf",
+		"ospfigp", "pim", "pcp", "nos", "vrrp", "carp", "snp", "l2tp", "pptp", "ipcomp", "comp", "mh", "mobility-header", "etherip",
+		"rsvp", "ggp", "st", "pup", "hmp", "xns-idp", "rdp", "iso-tp4", "xtp", "ddp", "idpr-cmtp", "idrp", "skip", "rspf", "vmtp",
+		"ax.25", "encap", "isis", "fc", "mpls-in-ip", "manet", "hip", "shim6", "wesp", "rohc", "ethernet", "mptcp":
 		return 0, true
 	default:
 		return 0, false

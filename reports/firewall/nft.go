@@ -27,10 +27,12 @@ type nft struct {
 	order  []*nftChain
 	sets   map[string]*nftSet
 	rules  []nftRule
+	tables map[string]*nftTable // by family and name; those with flags
 }
 
 // nftObject is one entry of the list; just one of its fields is set.
 type nftObject struct {
+	Table *nftTable `json:"table"`
 	Chain *nftChain `json:"chain"`
 	Rule  *nftRule  `json:"rule"`
 	Set   *nftSet   `json:"set"`
@@ -48,7 +50,8 @@ type nftChain struct {
 	Dev    any    `json:"dev"`
 
 	chain Chain
-	own   int // rules of ours at the beginning
+	own   int  // rules of ours at the beginning
+	early bool // packets may come here before their connection is tracked
 }
 
 type nftRule struct {
@@ -71,7 +74,8 @@ type nftSet struct {
 	Flags  any      `json:"flags"`
 	Elem   nftElems `json:"elem"`
 
-	line int
+	line    int
+	changed int // the line of a rule that changes it, 0 for none
 }
 
 // nftElems are the elements of a set: a list, or a single one.
@@ -102,10 +106,11 @@ func decodeAny(text []byte) (v any, err error) {
 func nftKey(family, table, name string) string { return family + "\x00" + table + "\x00" + name }
 
 func parseNft(p *parser) error {
-	n := &nft{parser: p, chains: map[string]*nftChain{}, sets: map[string]*nftSet{}}
+	n := &nft{parser: p, chains: map[string]*nftChain{}, sets: map[string]*nftSet{}, tables: map[string]*nftTable{}}
 	if err := n.objects(); err != nil {
 		return err
 	}
+	n.changes()
 	for _, c := range n.order {
 		if err := n.begin(c); err != nil {
 			return err
@@ -118,6 +123,7 @@ func parseNft(p *parser) error {
 	for _, c := range n.order {
 		base[&c.chain] = hookOf(c.Hook)
 	}
+	n.untracked()
 	if err := n.read(spread(base)); err != nil {
 		return err
 	}
@@ -177,6 +183,9 @@ func (n *nft) objects() error {
 
 func (n *nft) object(line int, o nftObject) error {
 	switch {
+	case o.Table != nil:
+		o.Table.line = line
+		n.tables[nftKey(o.Table.Family, o.Table.Name, "")] = o.Table
 	case o.Chain != nil:
 		c := o.Chain
 		c.chain.PolicyLine = line
@@ -198,6 +207,25 @@ func (n *nft) object(line int, o nftObject) error {
 		n.sets[nftKey(s.Family, s.Table, s.Name)] = s
 	}
 	return nil
+}
+
+// changes marks the sets that rules add to and delete from: what is in them is
+// not what the file says.
+func (n *nft) changes() {
+	for _, r := range n.rules {
+		for _, statement := range r.Expr {
+			for _, kind := range []string{"set", "map"} {
+				var change map[string]json.RawMessage
+				var name string
+				if json.Unmarshal(statement[kind], &change) != nil || json.Unmarshal(change[kind], &name) != nil {
+					continue
+				}
+				if s := n.sets[nftKey(r.Family, r.Table, strings.TrimPrefix(name, "@"))]; s != nil {
+					s.changed = r.line
+				}
+			}
+		}
+	}
 }
 
 // lineCounter turns ascending offsets into lines.
@@ -234,6 +262,9 @@ func (n *nft) begin(c *nftChain) error {
 		return nil
 	}
 	n.set.Chains = append(n.set.Chains, chain)
+	if n.dormant(c) {
+		c.Hook = ""
+	}
 	if c.Hook == "" {
 		return nil
 	}
@@ -252,10 +283,10 @@ func (n *nft) begin(c *nftChain) error {
 	case "ip6":
 		other = AnyIPv4()
 	case "bridge", "netdev":
-		chain.Doubts = []string{"whether packets pass table " + c.Family + " " + shown(c.Table) + " depends on the interfaces"}
+		chain.Doubts = append(chain.Doubts, "whether packets pass table "+c.Family+" "+shown(c.Table)+" depends on the interfaces")
 	}
 	if c.Hook == "ingress" || c.Hook == "egress" {
-		chain.Doubts = []string{"whether packets pass " + chain.Name + " depends on the interface"}
+		chain.Doubts = append(chain.Doubts, "whether packets pass "+chain.Name+" depends on the interface")
 	}
 	if !other.Empty() { // a rule without a name is ours
 		chain.Rules = append(chain.Rules, &Rule{Line: chain.PolicyLine, Boxes: []Box{srcBox(other)}, Phases: AllPhases, Action: Accept})
@@ -288,10 +319,6 @@ func (n *nft) paths() {
 	n.set.Paths[Server] = Path{Request: pick("ingress", "prerouting", "input"), Reply: pick("output", "postrouting", "egress")}
 }
 
-// trackedFrom is the priority of conntrack at prerouting and output: chains
-// before it see no states (nf_ip_hook_priorities of the kernel).
-const trackedFrom = -200
-
 // rule reads one rule. A verdict map becomes several rules of the same name.
 func (n *nft) rule(l *nftRule, at map[*Chain]hooks) error {
 	c := n.chains[nftKey(l.Family, l.Table, l.Chain)]
@@ -317,8 +344,9 @@ func (n *nft) rule(l *nftRule, at map[*Chain]hooks) error {
 	case "ip6":
 		m.only(false, srcBox(AnyIPv6()))
 	}
-	if c.Hook != "" && c.Prio <= trackedFrom && m.phases != AllPhases {
-		m.doubt("connections are not tracked yet at priority " + fmt.Sprint(c.Prio))
+	if c.early && m.phases != AllPhases {
+		m.doubt("connections are not tracked yet where this chain stands")
+		m.phases = AllPhases
 	}
 	if c.Type == "nat" { // only the first packet of a connection comes here
 		m.phases &= First

@@ -174,6 +174,9 @@ func nftPorts(v any) (Ports, bool) {
 func nftProtos(v any) (Protos, bool) {
 	switch v := v.(type) {
 	case string:
+		if v == "ip" { // the name of number 0 in /etc/protocols
+			return 0, true
+		}
 		return protocol(v)
 	case json.Number:
 		n, ok := nftInt(v, 255)

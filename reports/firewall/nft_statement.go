@@ -155,9 +155,9 @@ func (m *nftMatch) match(v any) error {
 
 // compare reads a match of a key that has values.
 func (m *nftMatch) compare(key nftLeft, op string, body map[string]any) error {
-	not := op == "!="
-	if !slices.Contains([]string{"==", "!=", "in", "<", ">", "<=", ">="}, op) {
-		return m.errorf(m.rule.line, "operator %q: want ==, !=, <, >, <=, >= or in", shown(op))
+	not := op == "!=" || op == "!" // "! established": none of these bits, and a state is one bit
+	if !slices.Contains([]string{"==", "!=", "!", "in", "<", ">", "<=", ">="}, op) {
+		return m.errorf(m.rule.line, "operator %q: want ==, !=, !, <, >, <=, >= or in", shown(op))
 	}
 	if strings.ContainsAny(op, "<>") {
 		if key.kind != nftPort {
@@ -217,8 +217,10 @@ func (m *nftMatch) flags(key nftLeft, op string, right any) error {
 		m.tcpFlags(false, key.mask, want)
 	case "!=":
 		m.tcpFlags(true, key.mask, want)
-	case "in":
+	case "in": // one of them at least
 		m.tcpFlags(true, want, 0)
+	case "!": // none of them
+		m.tcpFlags(false, want, 0)
 	default:
 		m.doubt("match tcp flags " + op + " " + nftValue(right))
 	}
@@ -243,9 +245,10 @@ func (m *nftMatch) vmap(v any) error {
 		m.branches = []nftBranch{{boxes: []Box{Everything()}, phases: AllPhases, doubts: []string{whySet}, action: Obscure}}
 		return nil
 	}
-	var others []Box
+	var others []Box // that are sure to meet another element
 	var otherPhases Phases
 	var rest []nftBranch
+	var unsureRest []string // why they may match less: an element may that cannot be judged
 	for _, e := range elems {
 		pair, ok := e.([]any)
 		if !ok || len(pair) != 2 {
@@ -255,18 +258,25 @@ func (m *nftMatch) vmap(v any) error {
 		if b.action, b.target, err = m.branchVerdict(&b, pair[1]); err != nil {
 			return err
 		}
-		if why != "" {
-			b.doubts = append(b.doubts, why)
-		} else if nftIsRest(pair[0]) {
+		unsure := why
+		if why == "" && nftIsRest(pair[0]) {
 			rest = append(rest, b)
 			continue
-		} else if err := m.branch(key, pair[0], &b); err != nil {
-			return err
+		} else if why == "" {
+			if unsure, err = m.branch(key, pair[0], &b); err != nil {
+				return err
+			}
 		}
-		others, otherPhases = append(others, b.boxes...), otherPhases|b.phases
+		if unsure != "" {
+			b.doubts = append(b.doubts, unsure)
+			unsureRest = append(unsureRest, unsure)
+		} else {
+			others, otherPhases = append(others, b.boxes...), otherPhases|b.phases
+		}
 		m.branches = append(m.branches, b)
 	}
 	for _, b := range rest { // what no other key holds
+		b.doubts = append(b.doubts, unsureRest...)
 		if key.kind == nftState || key.kind == nftDirection {
 			b.phases = AllPhases &^ otherPhases
 		} else {
@@ -295,18 +305,15 @@ func (m *nftMatch) branchVerdict(b *nftBranch, v any) (Action, *Chain, error) {
 	return action, target, err
 }
 
-// branch reads the key of an element.
-func (m *nftMatch) branch(key nftLeft, v any, b *nftBranch) error {
+// branch reads the key of an element, or says why it cannot be judged.
+func (m *nftMatch) branch(key nftLeft, v any, b *nftBranch) (why string, err error) {
 	boxes, phases, why, err := m.value(key, v)
 	switch {
-	case err != nil:
-		return err
-	case why != "":
-		b.doubts = append(b.doubts, why)
+	case err != nil || why != "":
 	case key.kind == nftState || key.kind == nftDirection:
 		b.phases = phases
 	default:
 		b.boxes = boxes
 	}
-	return nil
+	return why, err
 }

@@ -262,6 +262,9 @@ func (m *nftMatch) elements(v any) (list []any, why string, err error) {
 		if flags := nftValue(s.Flags); strings.Contains(flags, "dynamic") || strings.Contains(flags, "timeout") {
 			return nil, "the elements of set " + shown(name) + " come and go", nil
 		}
+		if s.changed > 0 {
+			return nil, "the rule of line " + strconv.Itoa(s.changed) + " changes the set " + shown(name), nil
+		}
 		return s.Elem, "", nil
 	}
 	body, _ := v.(map[string]any)

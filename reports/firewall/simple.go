@@ -297,8 +297,11 @@ func simpleProtos(list string) (Protos, bool) {
 	var out Protos
 	for word := range strings.SplitSeq(list, ",") {
 		bits, ok := protocol(word)
-		if word == "any" {
+		switch word {
+		case "any":
 			bits, ok = BothProto, true
+		case "ipv4", "ipv6": // who writes so means the family, which the addresses say
+			ok = false
 		}
 		if !ok {
 			return 0, false

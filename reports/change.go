@@ -3,17 +3,26 @@ package reports
 import (
 	"io"
 	"strings"
+
+	"dormant/scanner"
 )
 
 // change is one line of what differs from the last run, in printable ASCII.
-type change struct{ Word, Endpoint, What string }
+type change struct {
+	Word, Endpoint, What string
+	Brief                string // What, for a terminal
+}
 
 func newChange(f *Finding) change {
 	what := strings.TrimSuffix(strings.TrimPrefix(sentence(f), endpoint(f)+" "), ".")
 	if f.Note != "" {
 		what += "; " + escape(f.Note, maxNote)
 	}
-	return change{escape(f.Change, maxText), endpoint(f), what}
+	brief := f.Note // of a port that is not open any more, what it was
+	if f.State == scanner.Open {
+		brief = strings.Join(strings.Fields(f.Verdict.String()+" "+name(f)+" "+f.Version), " ")
+	}
+	return change{escape(f.Change, maxText), endpoint(f), what, escape(brief, maxText)}
 }
 
 // changeColumns are those of changes.csv: what differs, then since when, then

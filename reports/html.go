@@ -58,7 +58,7 @@ type card struct {
 	Signs                           []fingerprint.Sign
 	Hints, Settle                   []string
 	Talk                            []talkLine
-	Dossier, Unfolded               bool
+	Dossier, Unfolded, Changed      bool
 	gravity                         int
 }
 
@@ -106,7 +106,7 @@ func newCard(id int, f *Finding, known bool) card {
 		Verdict: strings.ReplaceAll(f.Verdict.String(), "_", " "), Mark: markOf(f), Need: need, Confidence: confidence(f),
 		Product: escape(name(f), maxText), Version: escape(f.Version, maxText), Service: escape(f.Service, maxText),
 		Evidence: escape(f.Evidence, maxEvidence), EvidenceID: escape(f.EvidenceID, maxText),
-		Severity: escape(f.Severity, maxText), Change: escape(f.Change, maxText), Who: concerns(f),
+		Severity: escape(f.Severity, maxText), Change: escape(f.Change, maxText), Changed: changed(f), Who: concerns(f),
 		Note:  ownNote(f),
 		State: f.State.String(), Reason: f.Reason.String(), At: moment(f.ObservedAt), RTT: milliseconds(f.RTT),
 		Flags: escapeAll(f.Flags), Title: e.Title, Why: e.Why, Else: e.Else, Advice: e.Advice, Dossier: known, gravity: gravity(f),
@@ -271,6 +271,9 @@ func (h *HTML) document() (*document, error) {
 		{number(max(run.Scan.HostsAlive, uint64(len(hosts(d.Cards))))), "hosts answered"},
 		{number(t.states[scanner.Open]), "ports open"},
 		{number(t.needAttention()), "need attention"},
+	}
+	if len(t.since) > 0 {
+		d.Facts = append(d.Facts, fact{number(t.changes()), "changed since last time"})
 	}
 	d.Gaps = gaps(&run, t)
 	seen := map[uint16]bool{}

@@ -89,6 +89,14 @@ func TestHTMLAnswer(t *testing.T) {
 		return r
 	}
 	all := sinktest.Findings()
+	since := func(words ...string) (some []reports.Finding) { // harmless ones
+		for _, word := range words {
+			f := all[4]
+			f.Change = word
+			some = append(some, f)
+		}
+		return some
+	}
 	for _, tt := range []struct {
 		name     string
 		run      func() reports.Run
@@ -96,11 +104,16 @@ func TestHTMLAnswer(t *testing.T) {
 		want     string
 	}{
 		{name: "everything", run: run, findings: all, want: "5 of 10 open ports need attention: 2 license managers, 1 open shell or debug console, " +
-			"1 possible command-and-control listener, 1 tunnel or proxy. The run is incomplete: 1 probe could not be sent."},
+			"1 possible command-and-control listener, 1 tunnel or proxy. Since last time: 1 new, 1 changed, 1 gone. The run is incomplete: 1 probe could not be sent."},
 		{name: "one", run: quiet, findings: all[1:2], want: "1 of 1 open port needs attention: 1 open shell or debug console."},
 		{name: "harmless", run: quiet, findings: all[3:5], want: "2 open ports answered, and none needs attention: " +
-			"1 development server, 1 known service on an unexpected port."},
-		{name: "closed", run: quiet, findings: all[8:9], want: "Nothing is open on the ports that were asked."},
+			"1 development server, 1 known service on an unexpected port. Since last time: 1 new, 1 changed."},
+		{name: "closed", run: quiet, findings: all[8:9], want: "Nothing is open on the ports that were asked. Since last time: 1 gone."},
+		{name: "as last time", run: quiet, findings: since("same", "same"), want: "2 open ports answered, and none needs attention: 2 development servers. Nothing changed since last time."},
+		{name: "partly asked before", run: quiet, findings: since("same", "first_run"), want: "2 open ports answered, and none needs attention: 2 development servers."},
+		{name: "new beside what is asked first", run: quiet, findings: since("new", "first_run"),
+			want: "2 open ports answered, and none needs attention: 2 development servers. Since last time: 1 new, 1 asked for the first time."},
+		{name: "no last time", run: quiet, findings: since("first_run"), want: "1 open port answered, and none needs attention: 1 development server."},
 		{name: "nobody", run: func() reports.Run { return reports.Run{} }, want: "Nothing answered on the ports that were asked."},
 	} {
 		if got := elementText(t, render(t, "html", reports.Options{Run: tt.run}, tt.findings), "h1"); got != tt.want {

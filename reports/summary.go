@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -105,8 +106,11 @@ func (r *Run) Reasons() []string {
 
 // Coverage says in one line of words what was asked and how much answered.
 func (r *Run) Coverage() string {
-	s := &r.Scan
-	if s.Targets == 0 {
+	s, why := &r.Scan, r.Reasons()
+	switch {
+	case s.Targets == 0 && len(why) > 0:
+		return "INCOMPLETE: " + strings.Join(why, "; ") + "."
+	case s.Targets == 0:
 		return "nothing was asked"
 	}
 	var b strings.Builder
@@ -130,7 +134,7 @@ func (r *Run) Coverage() string {
 			fmt.Fprintf(&b, ", %s %s", number(c.n), c.word)
 		}
 	}
-	if why := r.Reasons(); len(why) > 0 {
+	if len(why) > 0 {
 		b.WriteString(". INCOMPLETE: " + strings.Join(why, "; ") + ".")
 	} else {
 		b.WriteString(". Complete.")
@@ -194,11 +198,14 @@ func percent(share float64) string {
 	}
 }
 
+// from names the vantage and, where there is one, the site: the same addresses
+// at two sites are two networks.
 func (r *Run) from() string {
-	if r.Vantage != "" {
-		return r.Vantage
+	from := cmp.Or(r.Vantage, "this host")
+	if r.Site != "" {
+		from += " at site " + r.Site
 	}
-	return "this host"
+	return from
 }
 
 // WriteText writes the facts of the run for people, one a line.

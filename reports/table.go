@@ -33,7 +33,8 @@ type Table struct {
 	width int
 	color bool
 
-	open ranked[Finding]
+	open    ranked[Finding]
+	changes ranked[change] // against the last comparable run
 
 	host       hostCount // the host whose findings are coming
 	closed     []hostCount
@@ -51,7 +52,7 @@ type hostCount struct {
 // NewTable returns the table for a terminal of width columns. Colour only
 // repeats what the words say. A width of 0 or less is one without a bound.
 func NewTable(w io.Writer, width int, color bool) *Table {
-	return &Table{w: w, width: width, color: color, open: ranked[Finding]{limit: maxOpenRows}}
+	return &Table{w: w, width: width, color: color, open: ranked[Finding]{limit: maxOpenRows}, changes: ranked[change]{limit: maxClosedRows}}
 }
 
 // Write remembers what the table will show of the finding.
@@ -59,6 +60,9 @@ func (t *Table) Write(_ context.Context, f Finding) error {
 	if f.IP != t.host.addr {
 		t.endHost()
 		t.host = hostCount{addr: f.IP}
+	}
+	if changed(&f) {
+		t.changes.add(newChange(&f), breach(&f))
 	}
 	switch f.State {
 	case scanner.Open:
@@ -98,6 +102,7 @@ func (t *Table) Close() error {
 	open := t.open.all()
 	t.writeOpen(&b, open)
 	t.writeAttention(&b, open)
+	t.writeChanges(&b)
 	t.writeClosed(&b)
 	if t.Run != nil {
 		run := t.Run()
@@ -324,6 +329,23 @@ func (t *Table) writeAttention(b *strings.Builder, open []Finding) {
 	b.WriteString(out.String())
 	if shown > maxClosedRows {
 		fmt.Fprintf(b, "and %s more\n", number(uint64(shown-maxClosedRows)))
+	}
+}
+
+// writeChanges says what differs from the last comparable run.
+func (t *Table) writeChanges(b *strings.Builder) {
+	changes := t.changes.all()
+	if len(changes) == 0 {
+		return
+	}
+	t.section(b, "Changed since last time:")
+	for _, c := range changes {
+		for k, part := range wrap(fmt.Sprintf("%-7s  %s  %s", c.Word, c.Endpoint, c.Brief), t.lineWidth()-2) {
+			b.WriteString(strings.Repeat("  ", min(k, 1)) + part + "\n")
+		}
+	}
+	if t.changes.more > 0 {
+		fmt.Fprintf(b, "and %s more\n", number(t.changes.more))
 	}
 }
 

@@ -21,7 +21,8 @@ type tally struct {
 	verdicts  map[fingerprint.Class]uint64 // of open ports; 0: not judged
 	ports     map[registry.Port]*portTally
 	attention map[Explanation]uint64
-	breaches  uint64 // of the policy
+	breaches  uint64            // of the policy
+	since     map[string]uint64 // by the word of the column change
 	networks  map[netip.Prefix]*networkTally
 }
 
@@ -53,6 +54,7 @@ func newTally() *tally {
 		verdicts:  map[fingerprint.Class]uint64{},
 		ports:     map[registry.Port]*portTally{},
 		attention: map[Explanation]uint64{},
+		since:     map[string]uint64{},
 		networks:  map[netip.Prefix]*networkTally{},
 	}
 }
@@ -60,6 +62,9 @@ func newTally() *tally {
 func (t *tally) add(f *Finding) {
 	t.findings++
 	t.states[f.State]++
+	if f.Change != "" {
+		t.since[f.Change]++
+	}
 	key := target(f).Port
 	p := t.ports[key]
 	if p == nil {
@@ -152,10 +157,43 @@ func (t *tally) answer(r *Run) string {
 		}
 		s = fmt.Sprintf("%s of %s %s attention%s: %s.", number(need), plural(open, "open port"), verb, t.forbidden(need), countList(t.attention))
 	}
+	s += t.sinceLast()
 	if why := r.Reasons(); len(why) > 0 {
 		s += " The run is incomplete: " + strings.Join(why, "; ") + "."
 	}
 	return s
+}
+
+// changes counts what differs from the last comparable run.
+func (t *tally) changes() (n uint64) {
+	for word, c := range t.since {
+		if changed(&Finding{Change: word}) {
+			n += c
+		}
+	}
+	return n
+}
+
+// sinceLast says in a sentence what differs from the last comparable run, ""
+// where there was none.
+func (t *tally) sinceLast() string {
+	if len(t.since) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, word := range []string{"new", "changed", "moved", "gone", "missing", "first_run"} {
+		if n := t.since[word]; n > 0 {
+			parts = append(parts, number(n)+" "+cmp.Or(map[string]string{"first_run": "asked for the first time"}[word], word))
+		}
+	}
+	switch {
+	case t.changes() > 0:
+		return " Since last time: " + strings.Join(parts, ", ") + "."
+	case t.since["same"] > 0 && len(parts) == 0:
+		return " Nothing changed since last time."
+	default: // nothing was asked before
+		return ""
+	}
 }
 
 // forbidden says how many of those that need attention break the policy.

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -96,11 +97,11 @@ func (d *Difference) writeText(w io.Writer) error {
 }
 
 func runLine(r *Run) string {
-	from := r.Vantage
-	if from == "" {
-		from = "an unnamed vantage"
+	from := cmp.Or(r.Vantage, "an unnamed vantage")
+	if r.Site != "" {
+		from += " at site " + r.Site
 	}
-	return fmt.Sprintf("%s  %s  from %s  %s", r.ID, r.Started.Format("2006-01-02 15:04:05"), reports.Line(from), r.Status)
+	return fmt.Sprintf("%s  %s  from %s  %s", r.ID, r.Started.UTC().Format(time.RFC3339), reports.Line(from), r.Status)
 }
 
 func hostName(c *Change) string {
@@ -142,7 +143,7 @@ func day(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return t.Format("2006-01-02 15:04")
+	return t.UTC().Format("2006-01-02 15:04Z")
 }
 
 // describe says what was open.
@@ -151,20 +152,12 @@ func describe(f *reports.Finding) string {
 		return "not open"
 	}
 	words := []string{f.State.String()}
-	for _, s := range []string{f.Verdict.String(), either(f.Product, f.Service), f.Version} {
+	for _, s := range []string{f.Verdict.String(), cmp.Or(f.Product, f.Service), f.Version} {
 		if s != "" {
 			words = append(words, reports.Line(s))
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-// either returns a, or b where there is no a.
-func either(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // changeJSON is one change for machines.

@@ -103,6 +103,9 @@ func (r *Run) covers(t scanner.Target) bool {
 	return r.swept && r.Facts.Shard == "" && r.plan.Contains(t)
 }
 
+// noEnd is why the report of an unfinished run is incomplete.
+const noEnd = "the run has no end: it is still running, or was killed"
+
 const runColumns = `id, scan_id, site, vantage, job, plan_key, plan, started, finished, swept, revision, facts, tally, against,
 	CASE WHEN tally = '' THEN (SELECT count(*) FROM finding WHERE finding.run = run.id) ELSE 0 END`
 
@@ -145,7 +148,10 @@ func scanRun(row interface{ Scan(...any) error }) (Run, error) {
 	r.Targets, r.Ports = append([]string{}, r.Facts.Targets...), append([]string{}, r.Facts.Ports...)
 	switch {
 	case finished == 0:
-		r.Status = "unfinished"
+		// Its facts are those of its beginning: without this, a report of it
+		// would say that nothing is open and leave it at that.
+		r.Facts.Why = append(r.Facts.Why, noEnd)
+		r.Status, r.Why = "unfinished", r.Facts.Reasons()
 	case r.Facts.Interrupted:
 		r.Status, r.Why = "interrupted", r.Facts.Reasons()
 	case r.Facts.Complete():

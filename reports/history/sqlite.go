@@ -87,7 +87,7 @@ func inspect(path string) error {
 	}
 	switch {
 	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("history: read %s: %w", path, err)
+		return fmt.Errorf("history: %w", err)
 	case n > 0 && string(head[:n]) != "SQLite format 3\x00": // https://sqlite.org/fileformat2.html section 1.3
 		return &DamagedError{Path: path, Err: errors.New("it does not begin like a SQLite file")}
 	}
@@ -167,7 +167,7 @@ func (s sqliteFile) explain(err error) error {
 	case codeCorrupt, codeNotADB:
 		return &DamagedError{Path: s.path, Err: err}
 	case codeFull:
-		return fmt.Errorf("history: %s: the disk is full: free some space, or prune with dormant runs prune: %w", s.path, err)
+		return fmt.Errorf("history: %s: the disk is full: free some space, or give another file with --db: %w", s.path, err)
 	case codeBusy:
 		return fmt.Errorf("history: %s is locked by another process for more than 20 s: %w", s.path, err)
 	case codeReadOnly, codeCantOpen:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -78,6 +79,9 @@ func testKilledWriter(t *testing.T, fresh maker) {
 	runs, err := s.Runs(t.Context())
 	if err != nil || len(runs) != 1 || runs[0].Open < said || runs[0].Status != "unfinished" {
 		t.Fatalf("Runs = %+v, %v; want one unfinished with at least the %d findings that were reported as stored", runs, err, said)
+	}
+	if line := runs[0].Facts.Coverage(); runs[0].Facts.Complete() || !strings.Contains(line, "INCOMPLETE: the run has no end") {
+		t.Errorf("a report of it says %q; want that the run has no end", line)
 	}
 	n := 0
 	if err := s.Findings(t.Context(), runs[0], func(reports.Finding) error { n++; return nil }); err != nil || uint64(n) != runs[0].Open {

@@ -203,7 +203,7 @@ func writeAgents(w io.Writer, all []enroll.Agent, format string, now time.Time) 
 func newServerAgentsRevoke(a *app, state *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke AGENT…",
-		Short: "end the credential of an agent; a running server cuts its connection within seconds",
+		Short: "end the credential of an agent, and its unused tokens; a running server cuts its connection within seconds",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			authority, err := openAuthority(*state)

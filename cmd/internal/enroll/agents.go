@@ -119,22 +119,28 @@ func (a *Authority) Agents() ([]Agent, error) {
 	return all, errors.Join(errs...)
 }
 
-// Revoke ends the credential of an agent. A running server notices within a
-// second or two, and cuts its connection. To revoke it again changes nothing.
+// Revoke ends the credential of an agent, and the tokens for it that were not
+// used. A running server notices within a second or two, and cuts its
+// connection. To revoke it again changes nothing.
 func (a *Authority) Revoke(id string) error {
 	if err := fleet.CheckName("agent", id); err != nil {
 		return fmt.Errorf("enroll: %w", err)
 	}
-	err := a.changeAgent(id, func(r *record) error {
-		if r.Revoked.IsZero() {
+	return a.locked(func() error {
+		r, err := a.readAgent(id)
+		if err == nil && r.Revoked.IsZero() {
 			r.Revoked = time.Now().UTC().Truncate(time.Second)
+			err = a.writeAgent(r)
 		}
-		return nil
+		withdrawn, werr := a.withdraw(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+			if withdrawn == 0 {
+				err = fmt.Errorf("enroll: agent %s: %w", id, ErrNoAgent)
+			}
+		}
+		return errors.Join(err, werr)
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("enroll: agent %s: %w", id, ErrNoAgent)
-	}
-	return err
 }
 
 func fingerprint(c *x509.Certificate) []byte {

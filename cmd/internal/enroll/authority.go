@@ -153,13 +153,16 @@ func (a *Authority) serverCertificate(names []string, now time.Time) (*tls.Certi
 	a.mu.Lock()
 	p := a.server
 	a.mu.Unlock()
-	if p == nil || !fits(p.cert, names, now) {
-		err := a.locked(func() (err error) {
-			p, err = a.renewServer(names, now)
+	if p == nil || due(p.cert, now) || !covers(p.cert, names) {
+		err := a.locked(func() error {
+			fresh, err := a.renewServer(names, now)
+			if err == nil {
+				p = fresh
+			}
 			return err
 		})
-		if err != nil {
-			return nil, err
+		if err != nil && (p == nil || now.After(p.cert.NotAfter) || !covers(p.cert, names)) {
+			return nil, err // else the old one does, until there is room for a new one
 		}
 	}
 	return &tls.Certificate{
@@ -177,7 +180,7 @@ func (a *Authority) renewServer(names []string, now time.Time) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !fits(p.cert, names, now) || p.cert.CheckSignatureFrom(a.self.cert) != nil {
+	if due(p.cert, now) || !covers(p.cert, names) || p.cert.CheckSignatureFrom(a.self.cert) != nil {
 		if p, err = fresh(); err == nil {
 			err = savePair(path, p)
 		}
@@ -189,9 +192,9 @@ func (a *Authority) renewServer(names []string, now time.Time) (*pair, error) {
 	return p, nil
 }
 
-// fits tells whether the server's certificate has all names, and time left.
-func fits(c *x509.Certificate, names []string, now time.Time) bool {
-	return !due(c, now) && !slices.ContainsFunc(names, func(name string) bool { return c.VerifyHostname(name) != nil })
+// covers tells whether the certificate has all names.
+func covers(c *x509.Certificate, names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return c.VerifyHostname(name) != nil })
 }
 
 // strangerStays is how long a connection may last that came to be enrolled.

@@ -33,5 +33,10 @@
 // Certificates are dated two days back: the clock of an agent may be wrong, and
 // to say so it must be able to connect. They are renewed when a third of their
 // time is left. The one before is good until the new one was first used, so a
-// reply that was lost locks nobody out.
+// reply that was lost locks nobody out, nor do those of many hours: the one that
+// the agent surely has is the last to be forgotten.
+//
+// A name is one agent's until it is revoked or a token says that it replaces it.
+// What cannot be written, a new certificate of the server or the record of an
+// agent, costs neither the old certificate nor the token.
 package enroll

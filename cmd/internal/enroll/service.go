@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +25,8 @@ const (
 	serveRate = 10
 	// renewEvery is the least time between two certificates of one agent.
 	renewEvery = time.Minute
-	// maxPrevious are kept for an agent whose answers are lost again and again.
+	// maxPrevious are kept for an agent whose answers are lost again and again: the
+	// one that it surely has, and the newest.
 	maxPrevious = 4
 )
 
@@ -121,27 +124,52 @@ func (a *Authority) answer(m *nats.Msg, now time.Time) (*Agent, []byte, error) {
 	return a.enroll(&q, now)
 }
 
-// enroll turns a token into a certificate. The request is looked at first: one
-// that cannot be signed does not cost the token.
-func (a *Authority) enroll(q *enrollRequest, now time.Time) (*Agent, []byte, error) {
+// enroll turns a token into a certificate. The token ends last: a request that
+// cannot be signed, or a disk that is full, does not cost it.
+func (a *Authority) enroll(q *enrollRequest, now time.Time) (agent *Agent, der []byte, err error) {
 	public, err := requestedKey(q.CSR)
 	if err != nil {
 		return nil, nil, &fault{err.Error()}
 	}
-	t, err := a.take(q.Secret, now)
-	if err != nil {
-		return nil, nil, &fault{err.Error()}
-	}
-	r := &record{Agent: Agent{ID: t.Agent, Site: t.Site, Vantages: t.Vantages, Enrolled: now.UTC().Truncate(time.Second)}}
-	cert, err := a.self.agent(public, &r.Agent, now)
+	err = a.locked(func() error {
+		t, err := a.findToken(q.Secret, now)
+		if err == nil {
+			err = a.vacant(t)
+		}
+		if err != nil {
+			return err
+		}
+		r := &record{Agent: Agent{ID: t.Agent, Site: t.Site, Vantages: t.Vantages, Enrolled: now.UTC().Truncate(time.Second)}}
+		cert, err := a.self.agent(public, &r.Agent, now)
+		if err != nil {
+			return err
+		}
+		r.Serial, r.Renewed, r.Ends = serialOf(cert), r.Enrolled, cert.NotAfter
+		if err := a.writeAgent(r); err != nil {
+			return fmt.Errorf("enroll: agent %s: %w", t.Agent, err)
+		}
+		agent, der = &r.Agent, cert.Raw
+		return os.Remove(a.tokenFile(t.Hash))
+	})
 	if err != nil {
 		return nil, nil, err
 	}
-	r.Serial, r.Renewed, r.Ends = serialOf(cert), r.Enrolled, cert.NotAfter
-	if err := a.locked(func() error { return a.writeAgent(r) }); err != nil {
-		return nil, nil, fmt.Errorf("enroll: agent %s: %w", t.Agent, err)
+	return agent, der, nil
+}
+
+// vacant refuses a token for a name that another one was used for meanwhile:
+// the agent that has it would be locked out without a word.
+func (a *Authority) vacant(t *token) error {
+	r, err := a.readAgent(t.Agent)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case r.Revoked.IsZero() && !t.Replace:
+		return &fault{fmt.Sprintf("agent %s is enrolled already, by another token: ask for one with another name, or with --replace", t.Agent)}
 	}
-	return &r.Agent, cert.Raw, nil
+	return nil
 }
 
 // renew signs a new certificate for an agent that the broker has let publish on
@@ -166,7 +194,9 @@ func (a *Authority) renew(id string, csr []byte, now time.Time) (agent *Agent, d
 			return err
 		}
 		r.Previous = append(r.Previous, r.Serial)
-		r.Previous = r.Previous[max(0, len(r.Previous)-maxPrevious):]
+		if len(r.Previous) > maxPrevious {
+			r.Previous = slices.Delete(r.Previous, 1, 2)
+		}
 		r.Serial, r.Renewed, r.Ends = serialOf(cert), now.UTC(), cert.NotAfter
 		agent, der = &r.Agent, cert.Raw
 		return nil

@@ -55,6 +55,7 @@ type token struct {
 	Site     string    `json:"site"`
 	Vantages []string  `json:"vantages"`
 	Expires  time.Time `json:"expires"`
+	Replace  bool      `json:"replace,omitempty"`
 }
 
 func (t *TokenFor) check() error {
@@ -115,7 +116,7 @@ func (a *Authority) NewToken(t TokenFor) (text string, expires time.Time, err er
 	rand.Read(secret) //nolint:errcheck // it never fails, as documented
 	kept := token{
 		Hash: hash(secret), Agent: t.Agent, Site: t.Site, Vantages: t.Vantages,
-		Expires: time.Now().Add(t.Expiry).UTC().Truncate(time.Second),
+		Expires: time.Now().Add(t.Expiry).UTC().Truncate(time.Second), Replace: t.Replace,
 	}
 	b, err := json.MarshalIndent(kept, "", "  ")
 	if err == nil {
@@ -153,19 +154,23 @@ func (a *Authority) dropOldTokens() {
 	}
 }
 
-var errToken = errors.New("the token is not known here: it was used, or is of another server")
+// withdraw ends the tokens for an agent that nobody has used, and returns how
+// many there were. The folder is locked.
+func (a *Authority) withdraw(agent string) (n int, err error) {
+	all, err := os.ReadDir(filepath.Join(a.dir, tokensDir))
+	for _, e := range all {
+		path := filepath.Join(a.dir, tokensDir, e.Name())
+		t, rerr := readToken(path)
+		if rerr == nil && t.Agent == agent { // one that cannot be read cannot be used
+			err = errors.Join(err, os.Remove(path))
+			n++
+		}
+	}
+	return n, err
+}
 
-// take finds the token of secret and ends it: whoever comes second finds
-// nothing, also at the same moment.
-func (a *Authority) take(secret []byte, now time.Time) (*token, error) {
-	if len(secret) != secretLen {
-		return nil, errToken
-	}
-	path := a.tokenFile(hash(secret))
+func readToken(path string) (*token, error) {
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errToken
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -173,16 +178,28 @@ func (a *Authority) take(secret []byte, now time.Time) (*token, error) {
 	if err := json.Unmarshal(text, &t); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if t.Hash != hash(secret) {
-		return nil, errToken
-	}
-	if now.After(t.Expires) {
-		return nil, fmt.Errorf("the token ran out on %s: ask for another", t.Expires.UTC().Format("2006-01-02 15:04 MST"))
-	}
-	if err := os.Remove(path); err != nil { // only one remover succeeds
-		return nil, errToken
-	}
 	return &t, nil
+}
+
+// findToken finds the token of a secret. The folder is locked, so that of two
+// who come at the same moment the second finds nothing.
+func (a *Authority) findToken(secret []byte, now time.Time) (*token, error) {
+	unknown := &fault{"the token is not known here: it was used or withdrawn, or is of another server"}
+	if len(secret) != secretLen {
+		return nil, unknown
+	}
+	t, err := readToken(a.tokenFile(hash(secret)))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, unknown
+	case err != nil:
+		return nil, fmt.Errorf("enroll: token: %w", err)
+	case t.Hash != hash(secret):
+		return nil, unknown
+	case now.After(t.Expires):
+		return nil, &fault{fmt.Sprintf("the token ran out on %s: ask for another", t.Expires.UTC().Format("2006-01-02 15:04 MST"))}
+	}
+	return t, nil
 }
 
 // tokenText is what people carry: secret, fingerprint, servers and a checksum

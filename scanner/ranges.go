@@ -184,10 +184,15 @@ func (p *rangeParser) readList(ctx context.Context, list List) error {
 		if n++; len(lines.Bytes()) > maxLine {
 			return p.tooLong(list, n)
 		}
-		text, _, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "\ufeff"), "#")
-		for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\r' }) {
-			if err := p.take(ctx, fmt.Sprintf("%s:%d: ", list.Name, n), word); err != nil {
-				return err
+		for i, line := range strings.Split(lines.Text(), "\r") { // some editors end lines with it alone: a comment ends there, too
+			if i > 0 {
+				n++
+			}
+			text, _, _ := strings.Cut(strings.TrimPrefix(line, "\ufeff"), "#")
+			for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
+				if err := p.take(ctx, fmt.Sprintf("%s:%d: ", list.Name, n), word); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -77,6 +77,10 @@ func TestParseRanges(t *testing.T) {
 			TargetLists:  []List{list("t", "\ufeff# site A\r\n\r\n10.0.0.0/30 10.0.0.8, # two\n10.0.0.9")},
 			ExcludeLists: []List{list("x", "\n# nothing\n"), list("y", "10.0.0.0/31#spare")},
 		}, []string{"10.0.0.2/31", "10.0.0.8/31"}, nil, 4, 2},
+		{"lists whose lines end with a carriage return alone", RangeSpec{
+			Targets:      []string{"10.0.0.0/30"},
+			ExcludeLists: []List{list("x", "10.0.0.0 # a printer\r10.0.0.1\r# two\r10.0.0.2\r")},
+		}, []string{"10.0.0.3/32"}, nil, 1, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.spec.Lookup = lookup

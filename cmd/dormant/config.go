@@ -87,7 +87,7 @@ func applyEnvironment(flags *pflag.FlagSet, set map[string]bool, environ func(st
 		if !ok || set[f.Name] || f.Name == "config" || f.Name == "help" || err != nil {
 			return
 		}
-		if e := flags.Set(f.Name, value); e != nil {
+		if e := setStanding(flags, f.Name, value); e != nil {
 			err = usageError("environment %s: value %q: %w", name, value, cause(e))
 			return
 		}
@@ -153,7 +153,7 @@ func applyKey(cmd *cobra.Command, set map[string]bool, name string, value *yaml.
 		values = []string{strings.Join(values, ",")} // as --ports takes several
 	}
 	for _, v := range values {
-		if err := cmd.Flags().Set(name, v); err != nil {
+		if err := setStanding(cmd.Flags(), name, v); err != nil {
 			return fmt.Errorf("value %q: %w", v, cause(err))
 		}
 	}

@@ -52,6 +52,10 @@ everything; --no-canaries leaves them out.`,
 			if o.common.talk.deep && !cmd.Flags().Changed("connections") {
 				o.connections = uint8(o.common.talk.connections())
 			}
+			err := idle(cmd.Flags(), pair{"discovery-name", "no-discovery", []string{"true"}}, pair{"seed", "no-canaries", []string{"true"}})
+			if err != nil {
+				return err
+			}
 			return runIdentify(cmd.Context(), a, &o, args)
 		},
 	}
@@ -99,6 +103,10 @@ func runIdentify(ctx context.Context, a *app, o *identifyOptions, args []string)
 	targets, err := parseEndpoints(args)
 	if err != nil {
 		return err
+	}
+	udp := func(t scanner.Target) bool { return t.Port.Proto == registry.UDP }
+	if o.opener != "" && !slices.ContainsFunc(targets, udp) {
+		return usageError("--opener %s: no target is a UDP port: want ADDR:PORT/udp", o.opener)
 	}
 	if err := allowed(ctx, a, o, targets); err != nil {
 		return err

@@ -38,8 +38,13 @@ func readRanges(ctx context.Context, a *app, o *scanOptions, args []string, stan
 			_ = f.Close() // read only
 		}
 	}()
+	read := false // standard input
 	open := func(path string) (scanner.List, error) {
 		if path == "-" {
+			if read {
+				return scanner.List{}, errors.New("standard input is read already, and can be read once only")
+			}
+			read = true
 			return scanner.List{Name: "standard input", Reader: a.stdin}, nil
 		}
 		f, err := openList(path)

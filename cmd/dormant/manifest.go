@@ -14,13 +14,6 @@ func (s *scan) checkManifest() error {
 	if err != nil || path == "" {
 		return err
 	}
-	outputs, err := s.o.paths()
-	if err != nil {
-		return err
-	}
-	if slices.Contains(outputs, path) {
-		return usageError("--manifest %s: is an output already", path)
-	}
 	if err := reports.Check(path); err != nil {
 		return usageError("--manifest: %w", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -72,14 +73,14 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	flags.Var(&o.rate, "rate", "probes a second in total, or max")
 	flags.Float64Var(&o.hostRate, "host-rate", 20, "`N` probes a second to one host")
 	flags.Uint8Var(&o.retries, "retries", 2, "up to `N` probes again to targets that did not answer")
-	flags.DurationVar(&o.cooldown, "cooldown", 0, "wait so long a `TIME` for late answers (default: measured, at most 8s)")
+	flags.DurationVar(&o.cooldown, "cooldown", 0, "wait so long a `TIME` for late answers (default 0: measured, at most 8s)")
 	flags.Var(oneOf(&o.backend, backendNames()...), "backend", "how to send")
 	flags.BoolVar(&o.xdpZeroCopy, "xdp-zerocopy", false, "afxdp: let the network card read this process's memory; few drivers can, some restart the card for it")
 	flags.StringVar(&o.iface, "interface", "", "send by this `INTERFACE` only")
 	flags.TextVar(&o.source, "source", netip.Addr{}, "send from this `ADDRESS` of this host")
-	flags.Uint64Var(&o.seed, "seed", 0, "number `N` that gives the order of the probes and the choice of the canary ports (default: random, printed)")
-	flags.Var(&o.shard, "shard", "do part i of n of the plan")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be sent and how long it takes, send nothing")
+	flags.Uint64Var(&o.seed, "seed", 0, "number `N` that gives the order of the probes and the choice of the canary ports (default: random, of a shard by targets and ports; printed)")
+	flags.Var(&o.shard, "shard", "do part i of n of the plan; all parts want the same targets, exclusions, ports and seed")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be sent and how long it takes; send nothing, write nothing")
 	flags.StringVar(&o.discovery, "discovery-name", "dormant", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
 	flags.BoolVar(&o.noDiscover, "no-discovery", false, "send an empty datagram to udp 1947 instead of the search datagram")
 
@@ -152,10 +153,12 @@ func (v *shardValue) Set(s string) error {
 // check finds what no single flag can know. It returns usage errors.
 func (o *scanOptions) check() error {
 	switch {
-	case o.hostRate < 0.1 || o.hostRate > 1e6:
+	case math.IsNaN(o.hostRate) || o.hostRate < 0.1 || o.hostRate > 1e6:
 		return usageError("--host-rate %v: want 0.1 to 1000000 probes a second", o.hostRate)
 	case o.retries > scanner.MaxRetries:
 		return usageError("--retries %d: want 0 to %d", o.retries, scanner.MaxRetries)
+	case o.audit.dueEvery < 0:
+		return usageError("--due-every %v: want more than 0s", o.audit.dueEvery)
 	case o.cooldown < 0 || o.cooldown > time.Hour:
 		return usageError("--cooldown %v: want 0s to 1h", o.cooldown)
 	case len(o.discovery) > 21:

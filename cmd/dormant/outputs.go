@@ -62,7 +62,7 @@ func openOutputs(a *app, o *outputOptions, opts reports.Options, stage func(repo
 		if path == "-" {
 			continue
 		}
-		if slices.Contains(paths[:i], path) {
+		if slices.ContainsFunc(paths[:i], func(other string) bool { return sameFile(other, path) }) {
 			return nil, errors.Join(usageError("--output %s is given twice", path), out.abort())
 		}
 		format, err := opts.FormatOf(path)

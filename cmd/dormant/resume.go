@@ -81,7 +81,7 @@ func (s *scan) reopen(flags *pflag.FlagSet, args []string) ([]string, error) {
 			continue
 		}
 		for _, value := range h.Flags[name] {
-			if err := flags.Set(name, value); err != nil {
+			if err := setStanding(flags, name, value); err != nil {
 				return nil, usageError("--resume %s: its flag --%s %q: %w", id, name, value, err)
 			}
 		}

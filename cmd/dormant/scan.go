@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -76,6 +78,9 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 	if err != nil {
 		return err
 	}
+	if err := s.checkIdle(flags); err != nil {
+		return err
+	}
 	if err := s.prepare(ctx, args); err != nil {
 		return err
 	}
@@ -90,6 +95,9 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 		return err
 	}
 	defer audit.release()
+	if err := s.checkFailOn(audit.failOn); err != nil {
+		return err
+	}
 	audit.auditor.Dossier = s.registry.Lookup
 	out, err := openOutputs(a, &o.outputOptions, reports.Options{Run: s.facts, Dossier: s.registry.Lookup, Subnets: o.states == "open"}, audit.columns)
 	if err != nil {
@@ -137,6 +145,9 @@ func (s *scan) prepare(ctx context.Context, args []string) (err error) {
 	if err := s.o.check(); err != nil {
 		return err
 	}
+	if err := s.checkFiles(); err != nil {
+		return err
+	}
 	if s.o.created.IsZero() {
 		s.o.created = time.Now()
 	}
@@ -153,13 +164,30 @@ func (s *scan) prepare(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	if !s.o.seedGiven {
-		s.o.seed = randomSeed()
+		if s.o.seed, err = s.freshSeed(); err != nil {
+			return err
+		}
 	}
 	if s.plan, err = s.ranges.Plan(s.o.ports, s.o.seed); err != nil {
 		return &exitError{exitUsage, err}
 	}
 	s.describeRun(args)
 	return nil
+}
+
+// freshSeed is random. That of a shard follows from the targets and ports, so that
+// parts which were told of no seed are parts of one order.
+func (s *scan) freshSeed() (uint64, error) {
+	if s.o.shard.Count <= 1 {
+		return randomSeed(), nil
+	}
+	plan, err := s.ranges.Plan(s.o.ports, 0)
+	if err != nil {
+		return 0, &exitError{exitUsage, err}
+	}
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, plan.Hash())
+	return h.Sum64(), nil
 }
 
 // describeRun writes down what the reports say of the run.

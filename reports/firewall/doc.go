@@ -33,7 +33,9 @@
 //
 // Address translation, queues and targets that are not in the file make a
 // packet unknown for good, whatever later chains say: it may be another packet
-// by then. Source translation behind the filters changes nothing that they see.
+// by then. Source translation behind the filters changes nothing that they see;
+// where a chain sees it, behind it or as an answer before it is undone, what it
+// translates is unknown.
 //
 // An assumption (--assume) is exact: what it names lies behind an interface,
 // and nothing else does. Every assumption that was used is in the report.

@@ -213,6 +213,7 @@ func (ip *iptables) paths() {
 		return out
 	}
 	through := pick("PREROUTING", "FORWARD", "POSTROUTING")
+	ip.translated(slices.DeleteFunc([]*Chain{ip.chains["raw/PREROUTING"], ip.chains["mangle/PREROUTING"]}, func(c *Chain) bool { return c == nil }), nil)
 	ip.set.Paths[Router] = Path{Request: through, Reply: through}
 	ip.set.Paths[Server] = Path{Request: pick("PREROUTING", "INPUT"), Reply: pick("OUTPUT", "POSTROUTING")}
 }
@@ -299,7 +300,7 @@ func (ip *iptables) target(l iptablesRule, r *Rule, name string, leave bool) err
 	case "RETURN":
 		r.Action = Return
 	case "SNAT", "MASQUERADE": // after all filters: the filters never see the new address
-		r.Action = Accept
+		r.Action, r.translates = Accept, true
 	case "DNAT", "REDIRECT", "NETMAP", "DNPT", "TPROXY":
 		obscure("address translation by " + name)
 	case "CT", "NOTRACK":

@@ -18,6 +18,9 @@ type Outcome struct {
 	Chain *Chain
 	// Why are the reasons of an unknown, none otherwise.
 	Why []Reason
+	// Lost is true of an unknown that says nothing about the rest of the flow
+	// either: its packets may be others from there on.
+	Lost bool
 }
 
 // doubt is a verdict that a packet may have met on its way and may not.
@@ -95,7 +98,7 @@ func (w *walker) through(chains []*Chain, box Box) []Outcome {
 				case effect == Deny:
 					out = append(out, Outcome{Box: v.box, Effect: Deny, Rule: rule, Chain: chain})
 				case why != nil && why.final():
-					out = append(out, Outcome{v.box, Unknown, rule, chain, join(p.doubt, why).reasons()})
+					out = append(out, Outcome{v.box, Unknown, rule, chain, join(p.doubt, why).reasons(), true})
 				default:
 					next = append(next, passing{piece{v.box, join(p.doubt, why)}, rule, chain})
 				}

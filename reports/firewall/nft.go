@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 )
@@ -314,9 +315,33 @@ func (n *nft) paths() {
 		}
 		return out
 	}
+	n.seenTranslated()
 	through := pick("ingress", "prerouting", "forward", "postrouting", "egress")
 	n.set.Paths[Router] = Path{Request: through, Reply: through}
 	n.set.Paths[Server] = Path{Request: pick("ingress", "prerouting", "input"), Reply: pick("output", "postrouting", "egress")}
+}
+
+// seenTranslated looks for chains that see a translated source: those behind
+// the first chain of type nat at postrouting, and for answers those before
+// natFrom.
+func (n *nft) seenTranslated() {
+	var early, late []*Chain
+	first := math.MaxInt
+	for _, c := range n.order {
+		if c.Type == "nat" && c.Hook == "postrouting" {
+			first = min(first, c.Prio)
+		}
+	}
+	for _, c := range n.order {
+		switch {
+		case c.Family == "arp":
+		case c.Hook == "ingress" || c.Hook == "prerouting" && c.Prio <= natFrom:
+			early = append(early, &c.chain)
+		case c.Hook == "egress" || c.Hook == "postrouting" && c.Type != "nat" && c.Prio >= first:
+			late = append(late, &c.chain)
+		}
+	}
+	n.translated(early, late)
 }
 
 // rule reads one rule. A verdict map becomes several rules of the same name.

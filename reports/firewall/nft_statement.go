@@ -67,8 +67,8 @@ func (m *nftMatch) statement(kind string, body json.RawMessage, r *Rule) error {
 		m.obscure(r, "the connection is not tracked, its states are not known")
 	case "dnat", "redirect", "tproxy":
 		m.obscure(r, "address translation by "+kind)
-	case "snat", "masquerade": // after all filters
-		r.Action = Accept
+	case "snat", "masquerade": // usually after all filters
+		r.Action, r.translates = Accept, true
 	default:
 		action, target, why, err := m.verdict(kind, v)
 		switch {

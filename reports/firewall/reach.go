@@ -21,6 +21,8 @@ type Access struct {
 	Chain   *Chain // nil where nothing decided
 	Phase   Phases // the moment that decided: First where all pass
 	Why     []Reason
+
+	lost bool // as Outcome.Lost
 }
 
 // Reach says who of clients can use the service: a partition of clients. The
@@ -85,10 +87,11 @@ func byClient(outcomes []Outcome, who func(Box) Addrs, phase Phases) []Access {
 			} else {
 				a.Why = union(a.Why, o.Why)
 			}
+			a.lost = a.lost || o.Lost
 			next = append(next, a)
 		}
 		if !left.Empty() {
-			next = append(next, Access{left, o.Effect, o.Rule, o.Chain, phase, o.Why})
+			next = append(next, Access{left, o.Effect, o.Rule, o.Chain, phase, o.Why, o.Lost})
 		}
 		all = next
 	}
@@ -115,7 +118,7 @@ func (a Access) portMatters(o Outcome) Access {
 func andThen(all []Access, judge func(Addrs) []Access) []Access {
 	var out []Access
 	for _, a := range all {
-		if a.Effect == Deny {
+		if a.Effect == Deny || a.lost {
 			out = append(out, a)
 			continue
 		}

@@ -72,6 +72,8 @@ type Rule struct {
 	// Hits is the rule's packet counter, nil when the file has none. It is weak
 	// evidence: counters start anew at a reboot or a reload.
 	Hits *uint64
+
+	translates bool // the source, after which the packet goes on
 }
 
 // Chain is a list of rules, the first match decides.

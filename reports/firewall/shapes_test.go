@@ -25,6 +25,20 @@ func TestShapes(t *testing.T) {
 			"10.1.0.6", "10.2.0.1:1947/tcp", "unknown FORWARD policy"},
 		{"invalid before conntrack", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown raw/PREROUTING policy"},
+		{"an answer before its address is put back", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.2.0.1/32 -d 10.9.9.9/32 -j DROP\nCOMMIT\n" +
+			"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j SNAT --to-source 10.9.9.9\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown nat/POSTROUTING:1"},
+		{"what follows a translated packet is translated too", "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 10.2.0.1/32 -j DNAT --to-destination 10.2.0.9\nCOMMIT\n" +
+			iptablesText("-A FORWARD -d 10.2.0.9/32 -j ACCEPT", "-A FORWARD -s 10.2.0.9/32 -j ACCEPT"),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown nat/PREROUTING:1"},
+		{"source translation that nobody sees", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.7.0.0/16 -j DROP\nCOMMIT\n" +
+			"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow nat/POSTROUTING:1"},
+		{"a filter behind source translation", nftListing(`{"chain": {"family": "ip", "table": "t", "name": "late", "type": "filter", "hook": "postrouting", "prio": 300, "policy": "accept"}},
+{"chain": {"family": "ip", "table": "t", "name": "nat", "type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"}},
+{"rule": {"family": "ip", "table": "t", "chain": "nat", "handle": 7, "expr": [{"masquerade": null}]}},
+{"rule": {"family": "ip", "table": "t", "chain": "late", "handle": 8, "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "10.1.0.5"}}, {"drop": null}]}}`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t nat handle 7"},
 		{"a table that is dormant", nftListing(`{"table": {"family": "ip", "name": "t", "flags": "dormant"}}`, `[{"drop": null}]`),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "allow "},
 		{"a table that may be dormant", nftListing(`{"table": {"family": "ip", "name": "t", "flags": "u"}}`, `[{"drop": null}]`),

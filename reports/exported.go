@@ -3,6 +3,7 @@ package reports
 import (
 	"errors"
 	"io"
+	"strings"
 )
 
 // Cell returns s as a cell of CSV may hold it: printable ASCII on one line, at
@@ -18,6 +19,16 @@ func LongCell(s string) string { return cell(s, maxAdvice) }
 
 // Note returns the finding's note as every report shows it.
 func Note(f *Finding) string { return escape(f.Note, maxNote) }
+
+// OwnNote is Note without what the verdict says by itself: what the policy, the
+// history or an exposure has put before it.
+func OwnNote(f *Finding) string {
+	own := ownNote(f)
+	if f.Full != nil {
+		own = strings.TrimSuffix(strings.TrimSuffix(own, escape(f.Full.Reason, maxText)), "; ")
+	}
+	return own
+}
 
 // WriteFile writes path in one step: whoever reads it sees the old file or the
 // whole new one. Nothing changes when write fails.

@@ -116,7 +116,11 @@ func writeExplanation(w io.Writer, r history.Run, f *reports.Finding, format str
 	}
 	var b bytes.Buffer
 	e := reports.Explain(f)
-	fmt.Fprintf(&b, "%s  %s\n%s\n\n", targetOf(f), strings.TrimSpace(f.Hostname), e.Title)
+	head := targetOf(f).String()
+	if f.Hostname != "" {
+		head += "  " + reports.Line(f.Hostname)
+	}
+	fmt.Fprintf(&b, "%s\n%s\n\n", head, e.Title)
 	fmt.Fprintf(&b, "run %s of %s from %s: %v, %v\n", r.ID, r.Started.Format(time.RFC3339), reports.Line(r.Vantage), f.State, f.Reason)
 	if f.Full == nil {
 		b.WriteString("No dialogue was held with it, so nothing was judged. Scan again without --no-identify.\n")
@@ -133,12 +137,14 @@ func writeExplanation(w io.Writer, r history.Run, f *reports.Finding, format str
 	return err
 }
 
-// explainVerdict writes the four lines of a finding, then what lost.
+// explainVerdict writes the four lines of a finding, then what lost. A stored
+// verdict may come from another program's history: nothing of it may steer a
+// terminal.
 func explainVerdict(b *bytes.Buffer, f *reports.Finding, e reports.Explanation) {
 	v := f.Full
-	fmt.Fprintf(b, "verdict %v, confidence %d, severity %s\n", v.Class, v.Confidence, f.Severity)
+	fmt.Fprintf(b, "verdict %v, confidence %d, severity %s\n", v.Class, v.Confidence, reports.Line(f.Severity))
 	heading := func(text string) { fmt.Fprintf(b, "\n%s\n", text) }
-	item := func(format string, args ...any) { fmt.Fprintf(b, "  - %s\n", fmt.Sprintf(format, args...)) }
+	item := func(format string, args ...any) { fmt.Fprintf(b, "  - %s\n", visible(fmt.Sprintf(format, args...))) }
 
 	heading("What was seen")
 	if f.Dialogue != nil {
@@ -151,6 +157,9 @@ func explainVerdict(b *bytes.Buffer, f *reports.Finding, e reports.Explanation) 
 	}
 	heading("Why it stands out")
 	item("%s", e.Why)
+	if own := reports.OwnNote(f); own != "" {
+		item("%s", own)
+	}
 	decided := 0
 	for _, s := range v.Signs {
 		if s.Decided {
@@ -167,7 +176,7 @@ func explainVerdict(b *bytes.Buffer, f *reports.Finding, e reports.Explanation) 
 			item("%s", e.Else)
 		}
 		for _, h := range v.Hints {
-			item("%s", visible(h))
+			item("%s", h)
 		}
 	}
 	if v.Class != fingerprint.PossibleC2 && !slices.ContainsFunc(v.Hints, func(h string) bool { return strings.Contains(h, "No known C2 sign") }) {
@@ -176,7 +185,7 @@ func explainVerdict(b *bytes.Buffer, f *reports.Finding, e reports.Explanation) 
 	explainLost(heading, item, v)
 	heading("How to settle it in 5 minutes")
 	for _, s := range v.Settle {
-		item("%s", visible(s))
+		item("%s", s)
 	}
 	if !slices.ContainsFunc(v.Settle, func(s string) bool { return strings.Contains(s, "ss -l") }) {
 		linux := map[registry.Proto]string{registry.TCP: "ss -ltnp", registry.UDP: "ss -lunp"}[f.Transport]
@@ -186,7 +195,7 @@ func explainVerdict(b *bytes.Buffer, f *reports.Finding, e reports.Explanation) 
 }
 
 func explainSign(item func(string, ...any), s fingerprint.Sign) {
-	text := fmt.Sprintf("%s: %d points, %s, on %s: %s", s.Rule, s.Points, s.Kind, s.Probe, visible(s.Excerpt))
+	text := fmt.Sprintf("%s: %d points, %s, on %s: %s", s.Rule, s.Points, s.Kind, s.Probe, s.Excerpt)
 	if s.Source != "" {
 		text += " (source: " + s.Source + ")"
 	}
@@ -208,7 +217,7 @@ func explainLost(heading func(string), item func(string, ...any), v *fingerprint
 		if why == "" {
 			why = "weaker than what decided"
 		}
-		item("%s would say %v (%d points, %s: %s): %s", s.Rule, s.Class, s.Points, s.Probe, visible(s.Excerpt), visible(why))
+		item("%s would say %v (%d points, %s: %s): %s", s.Rule, s.Class, s.Points, s.Probe, s.Excerpt, why)
 	}
 }
 

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"dormant/reports"
+	"dormant/reports/history"
+	"dormant/reports/sinktest"
+)
+
+// TestExplainHostile: a stored finding, be it from another program's history,
+// cannot steer the terminal that it is explained on.
+func TestExplainHostile(t *testing.T) {
+	run := history.Run{ID: "s_1", Vantage: "\x1b[2Jlan"}
+	for _, f := range sinktest.Hostile() {
+		var out bytes.Buffer
+		if err := writeExplanation(&out, run, &f, "text", true); err != nil {
+			t.Fatal(err)
+		}
+		sinktest.CheckText(t, out.Bytes())
+	}
+}
+
+// TestExplainPolicy: that the policy made the severity is said.
+func TestExplainPolicy(t *testing.T) {
+	for _, tt := range []struct {
+		name, note string
+		want       string // a line, "" for none
+	}{
+		{name: "no policy", note: "web; a hint"},
+		{name: "a breach", note: "forbidden by rule shells, its waiver ended 2026-10-31; web; a hint", want: "  - forbidden by rule shells, its waiver ended 2026-10-31\n"},
+	} {
+		f := sinktest.Findings()[4]
+		v := *f.Full
+		v.Reason, v.Hints = "web", []string{"a hint"}
+		f.Full, f.Note = &v, tt.note
+		var out bytes.Buffer
+		if err := writeExplanation(&out, history.Run{}, &f, "text", false); err != nil {
+			t.Fatal(err)
+		}
+		_, seen, _ := strings.Cut(out.String(), "Why it stands out\n")
+		seen, _, _ = strings.Cut(seen, "\n\n")
+		if want := "  - " + reports.Explain(&f).Why + "\n" + tt.want; !strings.HasPrefix(seen, want) || strings.Contains(seen, "  - web") {
+			t.Errorf("%s: explained as %q; want it to begin with %q", tt.name, seen, want)
+		}
+	}
+}

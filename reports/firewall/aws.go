@@ -7,15 +7,27 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 func isAWS(_ string, text []byte) bool {
-	return startsJSON(text) && bytes.Contains(text, []byte(`"SecurityGroups"`))
+	if !startsJSON(text) && !bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
+		return false
+	}
+	return awsWrapped(text) || bytes.Contains(text, []byte(`"IpPermissions"`)) || bytes.Contains(text, []byte(`"SecurityGroupRuleId"`))
 }
 
-// aws reads the output of aws ec2 describe-security-groups. Groups only allow,
-// and replies pass by themselves.
+// awsWrapped reports whether the groups or rules stand under their name, as
+// they do without --query.
+func awsWrapped(text []byte) bool {
+	return bytes.Contains(text, []byte(`"SecurityGroups"`)) || bytes.Contains(text, []byte(`"SecurityGroupRules"`))
+}
+
+// aws reads the output of aws ec2 describe-security-groups and
+// describe-security-group-rules, whole or what --query SecurityGroups or
+// SecurityGroups[0] leaves of it. Groups only allow, and replies pass by
+// themselves.
 type aws struct {
 	*parser
 	line   lineCounter
@@ -30,40 +42,69 @@ type awsGroup struct {
 }
 
 type awsPermission struct {
-	Protocol string `json:"IpProtocol"`
-	From     *int   `json:"FromPort"`
-	To       *int   `json:"ToPort"`
-	Ranges   []struct {
-		CIDR        string `json:"CidrIp"`
-		Description string `json:"Description"`
-	} `json:"IpRanges"`
-	Ranges6 []struct {
-		CIDR string `json:"CidrIpv6"`
-	} `json:"Ipv6Ranges"`
-	Lists []struct {
-		ID string `json:"PrefixListId"`
-	} `json:"PrefixListIds"`
-	Groups []struct {
-		ID string `json:"GroupId"`
-	} `json:"UserIdGroupPairs"`
+	Protocol string      `json:"IpProtocol"`
+	From     *int        `json:"FromPort"`
+	To       *int        `json:"ToPort"`
+	Ranges   []awsRange  `json:"IpRanges"`
+	Ranges6  []awsRange6 `json:"Ipv6Ranges"`
+	Lists    []awsList   `json:"PrefixListIds"`
+	Groups   []awsPeer   `json:"UserIdGroupPairs"`
 
 	line int
 }
 
+// The sources of a permission.
+type (
+	awsRange struct {
+		CIDR string `json:"CidrIp"`
+	}
+	awsRange6 struct {
+		CIDR string `json:"CidrIpv6"`
+	}
+	awsList struct {
+		ID string `json:"PrefixListId"`
+	}
+	awsPeer struct {
+		ID string `json:"GroupId"`
+	}
+)
+
 func parseAWS(p *parser) error {
 	a := &aws{parser: p, line: lineCounter{text: p.text}, d: json.NewDecoder(bytes.NewReader(p.text))}
-	if err := a.object(func(key string) error {
-		if key != "SecurityGroups" {
-			return a.skip()
-		}
-		return a.list(a.group)
-	}); err != nil {
+	read := a.group
+	switch {
+	case bytes.HasPrefix(bytes.TrimSpace(p.text), []byte("[")):
+		read = func() error { return a.list(a.group) }
+	case awsWrapped(p.text):
+		read = func() error { return a.object(a.wrapped) }
+	}
+	if err := read(); err != nil {
 		return err
 	}
 	if len(a.groups) == 0 {
-		return p.errorf(1, `no group: want {"SecurityGroups": [ … ]}, the output of aws ec2 describe-security-groups`)
+		return p.errorf(1, `no group: want {"SecurityGroups": [ … ]}, the output of aws ec2 describe-security-groups, or of describe-security-group-rules`)
 	}
+	a.assumed("the groups of the clients let them out: only what comes in is judged")
 	return a.rules()
+}
+
+// wrapped reads what stands under a key at the top.
+func (a *aws) wrapped(key string) error {
+	switch key {
+	case "SecurityGroups", "SecurityGroupRules":
+		return a.list(a.group)
+	case "NextToken":
+		var token string
+		if err := a.d.Decode(&token); err != nil {
+			return a.fault(err)
+		}
+		if token != "" {
+			return a.errorf(a.line.at(a.d.InputOffset()), "NextToken: the list goes on behind this file, want all of it: leave out --max-items")
+		}
+		return nil
+	default:
+		return a.skip()
+	}
 }
 
 func (a *aws) fault(err error) error {
@@ -123,9 +164,38 @@ func (a *aws) list(fn func() error) error {
 	return a.delim(']')
 }
 
-// group reads one group, and where its permissions stand.
+// awsRule is one entry of describe-security-group-rules; it has just one source.
+type awsRule struct {
+	id, cidr4, cidr6, list string
+	from                   struct {
+		ID string `json:"GroupId"`
+	}
+	egress bool
+}
+
+// permission returns p with the source of the rule.
+func (r *awsRule) permission(p awsPermission) awsPermission {
+	if r.cidr4 != "" {
+		p.Ranges = append(p.Ranges, awsRange{CIDR: r.cidr4})
+	}
+	if r.cidr6 != "" {
+		p.Ranges6 = append(p.Ranges6, awsRange6{CIDR: r.cidr6})
+	}
+	if r.list != "" {
+		p.Lists = append(p.Lists, awsList{r.list})
+	}
+	if r.from.ID != "" {
+		p.Groups = append(p.Groups, awsPeer{r.from.ID})
+	}
+	return p
+}
+
+// group reads one group, and where its permissions stand, or one rule of a
+// group.
 func (a *aws) group() error {
 	g := awsGroup{line: a.line.next(a.d.InputOffset())}
+	var r awsRule
+	p := awsPermission{line: g.line}
 	if err := a.object(func(key string) error {
 		var err error
 		switch key {
@@ -133,6 +203,24 @@ func (a *aws) group() error {
 			err = a.d.Decode(&g.id)
 		case "GroupName":
 			err = a.d.Decode(&g.name)
+		case "SecurityGroupRuleId":
+			err = a.d.Decode(&r.id)
+		case "IsEgress":
+			err = a.d.Decode(&r.egress)
+		case "IpProtocol":
+			err = a.d.Decode(&p.Protocol)
+		case "FromPort":
+			err = a.d.Decode(&p.From)
+		case "ToPort":
+			err = a.d.Decode(&p.To)
+		case "CidrIpv4":
+			err = a.d.Decode(&r.cidr4)
+		case "CidrIpv6":
+			err = a.d.Decode(&r.cidr6)
+		case "PrefixListId":
+			err = a.d.Decode(&r.list)
+		case "ReferencedGroupInfo":
+			err = a.d.Decode(&r.from)
 		case "IpPermissions":
 			return a.list(func() error {
 				p := awsPermission{line: a.line.next(a.d.InputOffset())}
@@ -155,7 +243,17 @@ func (a *aws) group() error {
 	if g.id == "" {
 		return a.errorf(g.line, "a group without GroupId")
 	}
-	a.groups = append(a.groups, g)
+	at := slices.IndexFunc(a.groups, func(other awsGroup) bool { return other.id == g.id })
+	switch {
+	case r.id == "" && at >= 0:
+		return a.errorf(g.line, "group %q is there twice", shown(g.id))
+	case at < 0:
+		at = len(a.groups)
+		a.groups = append(a.groups, g)
+	}
+	if r.id != "" && !r.egress {
+		a.groups[at].permissions = append(a.groups[at].permissions, r.permission(p))
+	}
 	return nil
 }
 

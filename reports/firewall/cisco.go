@@ -120,6 +120,11 @@ func (c *cisco) line(line string) error {
 		return nil
 	case words[0] == "object" || words[0] == "object-group":
 		return c.open(words)
+	case words[0] == "no":
+		return c.no(words, indented)
+	case words[0] == "exit" || words[0] == "end":
+		c.in = nil
+		return nil
 	case words[0] == "ipv6" && len(words) > 1 && words[1] == "access-list":
 		c.in = nil
 		c.note(c.n, "IPv6 access lists of IOS are not read")
@@ -142,9 +147,41 @@ func (c *cisco) line(line string) error {
 	return nil
 }
 
+// no reads a line that takes something away. A whole list may be, as change
+// scripts do before they write it anew; a part of one would have to be found in
+// a configuration that is not at hand.
+func (c *cisco) no(words []string, indented bool) error {
+	rest := words[1:]
+	part := false
+	switch in := c.in.(type) {
+	case *ciscoACL:
+		part = indented || len(rest) > 0 && (isACE(rest) || allDigits(rest[0]))
+	case *ciscoGroup:
+		part = indented || len(rest) > 0 && in.takes(rest[0])
+	}
+	c.in = nil
+	if len(rest) > 2 && rest[0] == "ip" && rest[1] == "access-list" {
+		rest = slices.Delete(slices.Clone(rest), 0, 1)
+		rest = slices.DeleteFunc(rest, func(w string) bool { return w == "extended" })
+	}
+	switch {
+	case len(rest) == 2 && rest[0] == "access-list":
+		delete(c.acls, rest[1])
+	case part || len(rest) > 3 && rest[0] == "access-list" && slices.ContainsFunc(rest, func(w string) bool { return w == "permit" || w == "deny" }),
+		len(rest) > 1 && (rest[0] == "object-group" || rest[0] == "object"):
+		return c.errorf(c.n, "%q: want the whole configuration after the change, not a line that takes away", shown(strings.Join(words, " ")))
+	}
+	return nil
+}
+
+func allDigits(word string) bool {
+	_, err := strconv.ParseUint(word, 10, 32)
+	return err == nil
+}
+
 // isACE reports whether a line is an entry of a named list.
 func isACE(words []string) bool {
-	if _, err := strconv.Atoi(words[0]); err == nil && len(words) > 1 {
+	if allDigits(words[0]) && len(words) > 1 {
 		words = words[1:]
 	}
 	return slices.Contains([]string{"permit", "deny", "remark", "evaluate"}, words[0])

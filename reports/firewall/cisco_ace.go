@@ -246,7 +246,12 @@ func (r *aceReader) options() error {
 		case "match-all", "match-any":
 			r.flags(w)
 		case "ack", "rst", "syn", "fin", "psh", "urg":
-			r.tcpFlags(true, flagNames()[w], 0)
+			any := flagNames()[w] // several: one of them is enough, as in established
+			for bit := flagNames()[r.peek()]; bit != 0; bit = flagNames()[r.peek()] {
+				any |= bit
+				r.next()
+			}
+			r.tcpFlags(true, any, 0)
 		case "time-range", "dscp", "precedence", "tos", "ttl", "option", "reflect", "timeout":
 			r.doubt(shown(w + " " + r.next()))
 		default:

@@ -58,6 +58,25 @@ func TestShapes(t *testing.T) {
 			`[{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@s"}}]`,
 			`[{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@s"}}, {"drop": null}]`),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t c policy"},
+		{"AWS: the groups without their name", `[{"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 1947, "ToPort": 1947, "IpRanges": [{"CidrIp": "10.1.0.0/16"}]}]}]`,
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow sg-1:1"},
+		{"AWS: one group", `{"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 1947, "ToPort": 1947, "IpRanges": [{"CidrIp": "10.1.0.0/16"}]}]}`,
+			"10.7.0.5", "10.2.0.1:1947/tcp", "deny security groups policy"},
+		{"AWS: rules of groups", `{"SecurityGroupRules": [
+{"SecurityGroupRuleId": "sgr-1", "GroupId": "sg-1", "IsEgress": true, "IpProtocol": "-1", "FromPort": -1, "ToPort": -1, "CidrIpv4": "0.0.0.0/0"},
+{"SecurityGroupRuleId": "sgr-2", "GroupId": "sg-1", "IsEgress": false, "IpProtocol": "tcp", "FromPort": 1947, "ToPort": 1947, "CidrIpv4": "10.1.0.0/16", "Tags": []},
+{"SecurityGroupRuleId": "sgr-3", "GroupId": "sg-1", "IsEgress": false, "IpProtocol": "udp", "FromPort": 1947, "ToPort": 1947, "ReferencedGroupInfo": {"GroupId": "sg-2", "UserId": "111122223333"}}]}`,
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow sg-1:1"},
+		{"AWS: what a rule lets out does not let in", `{"SecurityGroupRules": [
+{"SecurityGroupRuleId": "sgr-1", "GroupId": "sg-1", "IsEgress": true, "IpProtocol": "-1", "CidrIpv4": "0.0.0.0/0"}]}`,
+			"10.1.0.5", "10.2.0.1:1947/tcp", "deny security groups policy"},
+		{"AWS: a rule for a group", `{"SecurityGroupRules": [
+{"SecurityGroupRuleId": "sgr-3", "GroupId": "sg-1", "IsEgress": false, "IpProtocol": "udp", "FromPort": 1947, "ToPort": 1947, "ReferencedGroupInfo": {"GroupId": "sg-2", "UserId": "111122223333"}}]}`,
+			"10.1.0.5", "10.2.0.1:1947/udp", "unknown security groups policy"},
+		{"IOS: a list taken away and written anew", "ip access-list extended X\n permit ip any any\nno ip access-list extended X\nip access-list extended X\n deny udp any any\n permit tcp any any eq 1947\n exit\n!\nno cdp run\ninterface Gi0/0\n no ip redirects\n",
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow X:20"},
+		{"IOS: what is switched off behind a list", "ip access-list extended X\n permit tcp any any\n!\nno cdp run\n", "10.1.0.5", "10.2.0.1:1947/tcp", "allow X:10"},
+		{"IOS: one of several flags", "ip access-list extended X\n permit tcp any any ack rst\n permit tcp any any syn\n", "10.1.0.5", "10.2.0.1:1947/tcp", "allow X:20"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rs, err := Parse("rules", []byte(tt.text), Options{IPSets: []byte(ipsets), IPSetsFile: "sets"})
@@ -88,4 +107,29 @@ func nftListing(object string, rules ...string) string {
 		fmt.Fprintf(&b, ",\n{\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", \"handle\": %d, \"expr\": %s}}", i+1, r)
 	}
 	return b.String() + "\n]}"
+}
+
+// TestPartsAreRefused: what is only a part of the rules is not taken for all of
+// them.
+func TestPartsAreRefused(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"a page of AWS", `{"SecurityGroups": [{"GroupId": "sg-1", "IpPermissions": []}],
+"NextToken": "abc"}`, "rules:2: NextToken: the list goes on behind this file, want all of it: leave out --max-items"},
+		{"an entry taken from a list of IOS", "ip access-list extended X\npermit tcp any any\nno 20\npermit udp any any\n",
+			`rules:3: "no 20": want the whole configuration after the change, not a line that takes away`},
+		{"an entry taken from a list of ASA", "access-list X extended permit tcp any any\nno access-list X extended deny udp any any\n",
+			`rules:2: "no access-list X extended deny udp any any": want the whole configuration after the change, not a line that takes away`},
+		{"a member taken from a group", "access-list X extended permit tcp any any\nobject-group network G\n network-object host 10.0.0.1\n no network-object host 10.0.0.2\n",
+			`rules:4: "no network-object host 10.0.0.2": want the whole configuration after the change, not a line that takes away`},
+		{"a second document of YAML", "default: deny\nrules: []\n---\nrules: []\n", "rules:3: a second document: want one list of rules"},
+		{"one id twice", "default: deny\nrules:\n- {id: a, action: allow}\n- {id: a, action: deny}\n", `rules:4: id "a": line 3 has it already, want each only once`},
+		{"a family as a transport", "default: deny\nrules:\n- {action: allow, proto: ipv4}\n", `rules:3: proto "ipv4": want tcp, udp, icmp, a number or any`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Parse("rules", []byte(tt.text), Options{})
+			if err == nil || err.Error() != "firewall: "+tt.want {
+				t.Errorf("got  %v\nwant firewall: %s", err, tt.want)
+			}
+		})
+	}
 }

@@ -38,14 +38,20 @@ func isYAML(_ string, text []byte) bool {
 // parseYAML reads a list of rules, or a mapping with rules, default and
 // stateful. In a list, default is an entry of its own.
 func parseYAML(p *parser) error {
-	var n yaml.Node
-	if err := yaml.Unmarshal(p.text, &n); err != nil {
+	var n, next yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(p.text))
+	if err := d.Decode(&n); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("firewall: %s: %w", p.name, err)
+	}
+	if err := d.Decode(&next); err == nil {
+		return p.errorf(next.Line, "a second document: want one list of rules")
+	} else if !errors.Is(err, io.EOF) {
 		return fmt.Errorf("firewall: %s: %w", p.name, err)
 	}
 	if len(n.Content) != 1 {
 		return p.errorf(1, "the file is empty: want a list of rules")
 	}
-	s := simple{parser: p}
+	s := simple{parser: p, ids: map[string]int{}}
 	root := n.Content[0]
 	rules := root
 	if root.Kind == yaml.MappingNode {
@@ -97,7 +103,8 @@ func eachKey(p *parser, n *yaml.Node, fn func(key, value *yaml.Node) error) erro
 type simple struct {
 	*parser
 	chain Chain
-	saved bool // stateful was given
+	saved bool           // stateful was given
+	ids   map[string]int // the lines of the rules that have one
 }
 
 // item reads one entry of the YAML list.
@@ -173,7 +180,7 @@ func parseCSV(p *parser) error {
 			return p.errorf(1, "column %q: want each of %s at most once", shown(name), strings.Join(simpleFields(), ", "))
 		}
 	}
-	s := simple{parser: p}
+	s := simple{parser: p, ids: map[string]int{}}
 	p.set.columns = header
 	for {
 		record, err := r.Read()
@@ -240,7 +247,12 @@ func (s *simple) stateful(f field) error {
 // rule takes one rule.
 func (s *simple) rule(line int, fields map[string]field, text string) error {
 	r := &Rule{ID: fields["id"].text, Line: line, Text: shown(text), Phases: AllPhases}
-	if r.ID == "" {
+	if before := s.ids[r.ID]; before > 0 {
+		return s.errorf(line, "id %q: line %d has it already, want each only once", shown(r.ID), before)
+	}
+	if r.ID != "" {
+		s.ids[r.ID] = line
+	} else {
 		r.ID = fmt.Sprintf("rule %d", len(s.chain.Rules)+1)
 	}
 	r.ID = shown(r.ID)

@@ -69,7 +69,7 @@ func NewXLSX(w io.Writer, o Options) (*XLSX, error) {
 }
 
 func (x *XLSX) open() (err error) {
-	dateFormat := "yyyy-mm-dd hh:mm:ss.000"
+	dateFormat := `yyyy-mm-dd hh:mm:ss.000\Z` // UTC
 	if x.styles.header, err = x.book.NewStyle(&excelize.Style{
 		Font: &excelize.Font{Bold: true, Color: "FFFFFF"}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"1D2326"}},
 	}); err != nil {
@@ -93,7 +93,7 @@ func (x *XLSX) open() (err error) {
 	if x.changedCols, err = chosen(changeColumns()); err != nil {
 		return err
 	}
-	x.changed, err = x.columnSheet("Changes", x.changedCols)
+	x.changed, err = x.columnSheet(changesName, x.changedCols)
 	return err
 }
 
@@ -103,6 +103,9 @@ func (x *XLSX) nextFindings() (err error) {
 	x.all, err = x.columnSheet(findingsName(x.sheets), x.cols)
 	return err
 }
+
+// changesName is the name of the last sheet.
+const changesName = "Changes"
 
 // findingsName is the name of the i-th sheet of findings, counted from 1.
 func findingsName(i int) string {

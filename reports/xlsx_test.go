@@ -1,14 +1,74 @@
 package reports_test
 
 import (
+	"archive/zip"
 	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	"dormant/reports"
 	"dormant/reports/sinktest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/xuri/excelize/v2"
 )
+
+// TestXLSXLarge writes more than the library keeps in memory of a sheet: the rest
+// waits in a file, and must come back from it.
+func TestXLSXLarge(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	f := sinktest.Findings()[0]
+	f.Change = "new"
+	f.Evidence, f.Note = strings.Repeat("<evidence>", 60), strings.Repeat("&note;", 100)
+	findings := slices.Repeat([]reports.Finding{f}, 10_000)
+	out := render(t, "xlsx", options(), findings)
+	if left, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	book, err := excelize.OpenReader(bytes.NewReader(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close() //nolint:errcheck // only read
+	if d := cmp.Diff([]string{"Summary", "Attention", "Findings", "By verdict", "Coverage", "Changes"}, book.GetSheetList()); d != "" {
+		t.Errorf("sheets (-want +got):\n%s", d)
+	}
+	size, err := sheetSize(out, "xl/worksheets/sheet3.xml")
+	if err != nil || size <= excelize.StreamChunkSize {
+		t.Fatalf("the sheet has %d bytes, %v; want more than the library keeps in memory, %d", size, err, excelize.StreamChunkSize)
+	}
+	for _, name := range []string{"Findings", "Changes"} {
+		rows, err := book.Rows(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for rows.Next() {
+			n++
+		}
+		if err := rows.Close(); err != nil || n != len(findings)+1 {
+			t.Errorf("%s has %d rows, %v; want %d and the header", name, n, err, len(findings))
+		}
+	}
+}
+
+// sheetSize returns how long a part of a workbook is, in bytes.
+func sheetSize(book []byte, name string) (uint64, error) {
+	z, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range z.File {
+		if f.Name == name {
+			return f.UncompressedSize64, nil
+		}
+	}
+	return 0, fs.ErrNotExist
+}
 
 func TestXLSXTypes(t *testing.T) {
 	book, err := excelize.OpenReader(bytes.NewReader(render(t, "xlsx", options(), sinktest.Findings())))

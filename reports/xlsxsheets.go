@@ -2,6 +2,7 @@ package reports
 
 import (
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -32,17 +33,12 @@ func (x *XLSX) attention() error {
 }
 
 // order brings the sheets in the order of the questions: what was found, by
-// verdict, what was covered, what changed.
+// verdict, what was covered, what changed. The last one was begun with the
+// findings. The library's own MoveSheet is not for streams: it reads all sheets
+// into memory, and panics on one that waits in a file.
 func (x *XLSX) order() error {
-	names := []string{"By verdict", "Coverage"}
-	for i := x.sheets; i > 1; i-- {
-		names = slices.Insert(names, 0, findingsName(i))
-	}
-	for _, name := range names {
-		if err := x.book.MoveSheet(name, "Changes"); err != nil {
-			return err
-		}
-	}
+	sheets := x.book.WorkBook.Sheets.Sheet
+	sort.SliceStable(sheets, func(i, k int) bool { return sheets[i].Name != changesName && sheets[k].Name == changesName })
 	return nil
 }
 

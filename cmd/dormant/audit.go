@@ -79,20 +79,22 @@ func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.
 	if t.teller, err = newTeller(a, &o.tell); err != nil {
 		return nil, err
 	}
+	compares := t.failOn.Change || o.tell.url != "" && t.auditor.Policy == nil
 	if o.noHistory {
-		if t.failOn.Change || o.tell.url != "" && t.auditor.Policy == nil {
+		if compares {
 			return nil, usageError("--no-history: without it nothing is known of changes, which --fail-on change and --notify want")
 		}
 		return t, nil
 	}
 	path, err := historyPath(o.db)
+	homeless := err != nil
 	if err == nil {
 		t.store, err = history.Open(ctx, path)
 	}
 	if err == nil {
 		return t, nil
 	}
-	if _, damaged := errors.AsType[*history.DamagedError](err); o.db == "" && !damaged && unwritable(err) {
+	if _, damaged := errors.AsType[*history.DamagedError](err); o.db == "" && !compares && !damaged && (homeless || unwritable(err)) {
 		a.log.Warn("this run is not stored", "why", err) // nobody asked for it
 		return t, nil
 	}

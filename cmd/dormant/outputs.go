@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"os"
 	"slices"
 
 	"dormant/reports"
@@ -69,7 +70,7 @@ func openOutputs(a *app, o *outputOptions, opts reports.Options, stage func(repo
 		if err != nil {
 			return nil, errors.Join(&exitError{exitUsage, err}, out.abort())
 		}
-		f, err := reports.OpenFile(path, opts)
+		f, err := openFile(path, opts)
 		if err != nil {
 			return nil, errors.Join(&exitError{exitUsage, err}, out.abort())
 		}
@@ -78,6 +79,16 @@ func openOutputs(a *app, o *outputOptions, opts reports.Options, stage func(repo
 	}
 	out.sink = reports.NewSorted(stage(reports.Multi(sinks...)), "")
 	return out, nil
+}
+
+// openFile opens an output on which there is room to begin with.
+func openFile(path string, opts reports.Options) (*reports.File, error) {
+	if st, err := os.Stat(path); err != nil || st.Mode().IsRegular() { // who reads from a pipe would take a look at it for the whole
+		if err := reports.Check(path); err != nil {
+			return nil, err
+		}
+	}
+	return reports.OpenFile(path, opts)
 }
 
 // stdoutFormat is what goes to stdout: "table", a format, or "" for nothing.

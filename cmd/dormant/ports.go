@@ -93,7 +93,7 @@ func loadRegistry(dir string) (*registry.Registry, error) {
 	}
 	list, err := registry.LoadIANA(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // or of another user, whose HOME this is
 		return reg, nil
 	case err != nil:
 		return nil, usageError("%w; import it again or remove the file", err)

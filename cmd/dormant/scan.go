@@ -88,7 +88,7 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 		return err
 	}
 	if o.dryRun {
-		return s.describePlan(a.stdout)
+		return outputFault(s.describePlan(a.stdout))
 	}
 	audit, err := openAudit(ctx, a, &o.audit, s.facts)
 	if err != nil {

@@ -91,6 +91,23 @@ func openFile(path string, opts reports.Options) (*reports.File, error) {
 	return reports.OpenFile(path, opts)
 }
 
+// checkFormats finds faults of the outputs without opening them. It returns usage
+// errors.
+func (o *outputOptions) checkFormats() error {
+	if _, err := o.csv.read(); err != nil {
+		return err
+	}
+	if _, err := stdoutFormat(&app{}, o); err != nil {
+		return err
+	}
+	for _, path := range o.outputs {
+		if _, err := (reports.Options{}).FormatOf(path); path != "-" && err != nil {
+			return &exitError{exitUsage, err}
+		}
+	}
+	return nil
+}
+
 // stdoutFormat is what goes to stdout: "table", a format, or "" for nothing.
 func stdoutFormat(a *app, o *outputOptions) (string, error) {
 	named := slices.Contains(o.outputs, "-")

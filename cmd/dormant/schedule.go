@@ -17,7 +17,6 @@ import (
 
 	"dormant/cmd/internal/schedule"
 	"dormant/reports"
-	"dormant/reports/history"
 )
 
 // The folders of the system that schedules are installed in.
@@ -66,7 +65,7 @@ func newScheduleInstall(a *app, dirs *scheduleDirs) *cobra.Command {
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			j.Args = args
-			if err := checkJob(a, &j); err != nil {
+			if err := checkJob(cmd.Context(), &j); err != nil {
 				return err
 			}
 			if dryRun {
@@ -86,35 +85,6 @@ func newScheduleInstall(a *app, dirs *scheduleDirs) *cobra.Command {
 	flags.StringVar(&j.User, "user", "", "run as `USER` (default: one that systemd makes for the run; root for cron)")
 	flags.BoolVar(&dryRun, "dry-run", false, "print what would be written, write nothing")
 	return cmd
-}
-
-// checkJob finds faults now that would otherwise come up at night.
-func checkJob(a *app, j *schedule.Job) error {
-	program, err := os.Executable()
-	if err == nil {
-		program, err = filepath.EvalSymlinks(program)
-	}
-	if err != nil {
-		return &exitError{exitOutput, fmt.Errorf("schedule: the path of this program: %w", err)}
-	}
-	j.Program = program
-	if err := j.Check(); err != nil {
-		return &exitError{exitUsage, err}
-	}
-	scan := newScan(&app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, log: a.log})
-	if err := scan.ParseFlags(j.Args); err != nil {
-		return usageError("schedule: the scan's arguments: %w", err)
-	}
-	if len(scan.Flags().Args()) == 0 && !scan.Flags().Changed("targets") {
-		return usageError("schedule: the scan's arguments name no target")
-	}
-	if slices.Contains(j.Args, "-") {
-		return usageError("schedule: the scan's arguments: - is standard input, and nobody types there")
-	}
-	if db := scan.Flags().Lookup("db").Value.String(); history.HasPassword(db) {
-		return usageError("schedule: --db holds a password, and everybody can read what is installed: leave it out and say passfile=FILE in the URL")
-	}
-	return nil
 }
 
 func printFiles(w io.Writer, dir string, files []schedule.File) error {

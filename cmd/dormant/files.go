@@ -1,0 +1,90 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// sameFile reports whether two names are of one file, which need not be there
+// yet. Devices and pipes are nobody's alone.
+func sameFile(a, b string) bool {
+	at := place(a)
+	if st, err := os.Stat(at); err == nil && !st.Mode().IsRegular() {
+		return false
+	}
+	return at == place(b)
+}
+
+// place is the one name of a file: absolute, and without symbolic links.
+func place(path string) string {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil { // not there yet
+		if real, err = filepath.EvalSymlinks(filepath.Dir(path)); err != nil {
+			real = filepath.Dir(path)
+		}
+		real = filepath.Join(real, filepath.Base(path))
+	}
+	if abs, err := filepath.Abs(real); err == nil {
+		return abs
+	}
+	return real
+}
+
+// named is a file with the flag that names it.
+type named struct{ flag, path string }
+
+// namedBy pairs a flag with its files, of which there may be none.
+func namedBy(flag string, paths ...string) (files []named) {
+	for _, path := range paths {
+		if path != "" && path != "-" {
+			files = append(files, named{flag, path})
+		}
+	}
+	return files
+}
+
+// written are the files that the scan writes, without those of its state. It
+// returns usage errors.
+func (s *scan) written() ([]named, error) {
+	outputs, err := s.o.paths()
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := s.manifestPath()
+	if err != nil {
+		return nil, err
+	}
+	files := slices.Concat(namedBy("--output", outputs...), namedBy("--manifest", manifest))
+	for _, where := range s.o.audit.tell.events {
+		if where != "syslog" && !strings.HasPrefix(where, "syslog:") {
+			files = append(files, named{"--event-log", where})
+		}
+	}
+	return files, nil
+}
+
+// read are the files that the scan reads.
+func (s *scan) read() []named {
+	return slices.Concat(namedBy("--targets", s.o.targetFiles...), namedBy("--exclude-file", s.o.excludeFiles...),
+		namedBy("--fragile", s.o.talk.fragileFiles...), namedBy("--policy", s.o.audit.policy))
+}
+
+// checkFiles refuses that a file is written twice, or over what the scan reads.
+// It returns usage errors.
+func (s *scan) checkFiles() error {
+	ours, err := s.written()
+	if err != nil {
+		return err
+	}
+	all := slices.Concat(ours, namedBy("--db", s.o.audit.db), s.read())
+	for i, f := range ours {
+		for _, g := range all[i+1:] {
+			if sameFile(f.path, g.path) {
+				return usageError("%s %s and %s %s are the same file", f.flag, f.path, g.flag, g.path)
+			}
+		}
+	}
+	return nil
+}

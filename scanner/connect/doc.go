@@ -57,18 +57,12 @@
 // engine is told to wait for that (scanner.Router).
 //
 // A cable that is pulled makes every target silent. So what the probes leave by,
-// interface, source address and route, is compared at the end with what it was
-// before the first probe (scanner.Witness), on Linux. Only that: a container
-// that is stopped takes its interface away, and an IPv6 address that nobody
-// asked from may expire. For that the kernel is asked for the way of each
-// address, but of 16,384 at most, which in a plan's shuffled order are a sample
-// of all: 23 to 27 µs each (BenchmarkAim), 0.4 s in all. Carrier and address have a
-// count and a date of their own in the kernel, so that what came back before the
-// end is seen as well; a route that came back is not, and its try was a
-// local-error unless another route took it. An interface that had no carrier
-// before the first probe is no fault of the run: an idle bridge has none. Frames
-// that an interface threw away are a counter, LinkDrops, for which the engine
-// sends slower; not while the carrier is missing, where that would be in vain.
+// interface, source address and route, is watched from the first probe on
+// (scanner.Witness, package ways), on Linux. Only that: a container that is
+// stopped takes its interface away, and an IPv6 address that nobody asked from may
+// expire. For that the kernel is asked for the way of each address, but of 16,384
+// at most, which in a plan's shuffled order are a sample of all: 23 to 27 µs each
+// (BenchmarkAim), 0.4 s in all.
 //
 // A connection from a port to itself, which TCP allows and a sweep of this
 // host's own ephemeral ports will meet, is not an open port. The try is made

@@ -1,13 +1,14 @@
 package connect
 
 import (
-	"errors"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"dormant/scanner/ways"
 )
 
 const (
@@ -51,8 +52,8 @@ func (n *neighbours) of(addr netip.Addr) int {
 func missing() map[netip.Addr]int {
 	all := map[netip.Addr]int{}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		list, err := whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(0, family) })
-		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // what changes is little of it
+		list, err := ways.Whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(0, family) })
+		if err != nil {
 			continue
 		}
 		for _, neighbour := range list {

@@ -18,6 +18,7 @@ import (
 
 	"dormant/registry"
 	"dormant/scanner"
+	"dormant/scanner/ways"
 )
 
 // Config is what a Backend needs to know before the first probe.
@@ -53,6 +54,8 @@ type Config struct {
 type Backend struct {
 	log     *slog.Logger
 	kernel  *kernel
+	watched ways.Kernel // what watch asks
+	watch   *ways.Watch
 	routes  *routes
 	ifaces  []*iface   // that probes leave by
 	ears    []*iface   // all others
@@ -114,6 +117,9 @@ func Open(cfg Config) (b *Backend, err error) {
 	b.cookies.ports = ChooseSourcePorts(low, high, cfg.Ports)
 
 	if err := b.findRoutes(cfg); err != nil {
+		return b, err
+	}
+	if err := b.watchWays(); err != nil {
 		return b, err
 	}
 	if err := b.openLinks(cfg); err != nil {
@@ -265,7 +271,7 @@ func (b *Backend) Counters() scanner.Counters {
 	known := b.known.Load()
 	c := scanner.Counters{
 		SendErrors: b.sendErrors.Load(), SendRetry: b.sendRetries.Load(),
-		LinkDrops: b.linkDrops(), ARPSent: b.asked.Load(), ARPAnswer: b.answered.Load(), SharedMAC: known.most, Neighbours: known.count,
+		LinkDrops: b.watch.Drops(), ARPSent: b.asked.Load(), ARPAnswer: b.answered.Load(), SharedMAC: known.most, Neighbours: known.count,
 	}
 	for _, f := range b.all() {
 		c.Frames += f.received.Load()
@@ -297,6 +303,7 @@ func (b *Backend) Close() error {
 		if b.kernel != nil {
 			b.kernel.close()
 		}
+		b.watched.Close()
 	})
 	return errors.Join(failed...)
 }

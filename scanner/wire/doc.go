@@ -15,7 +15,7 @@
 //	decode, iphdr, icmp  frames, by hand and within bounds
 //	kernel, routes       which way, by netlink
 //	solicit, asking, neighbours, resolve   who is on the link
-//	backend, iface, lane, ears, send, receive    the whole
+//	backend, iface, lane, ears, send, receive, witness   the whole
 //	link                 what carries frames: afpacket, or another
 //
 // What a probe costs beside the kernel's part of sending it is in BenchmarkSend,
@@ -67,9 +67,9 @@
 // A host route, a blackhole or an own address inside a target net is seen. A
 // route that changes during the run is not followed, but told at its end, and
 // makes it incomplete; so do an address that was asked from and is gone, a lost
-// carrier, and frames that an interface threw away: without a carrier, or where
-// the program behind a tun device does not keep up, every send succeeds, and only
-// the interface's counter shows it. That can count frames of other programs.
+// carrier (package ways), and frames that an interface threw away: where the
+// program behind a tun device does not keep up every send succeeds, and only the
+// interface's counter shows it. That can count frames of other programs.
 //
 // What cannot be sent to. No route, one that says unreachable or prohibit, and a
 // gateway that does not answer are faults of this side: Unknown, LocalError. A

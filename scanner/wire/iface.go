@@ -28,19 +28,13 @@ type iface struct {
 	lanes  []*lane // over link, at least one; none where nothing is sent
 
 	received, invalid atomic.Uint64 // frames
-
-	carried bool // it had a carrier when the backend was opened
-	thrown  thrown
 }
 
 // newIface describes an interface of the kernel. For addresses of this host the
 // loopback interface is used as Host.
 func newIface(k *kernel, l netlink.Link) (*iface, error) {
 	a := l.Attrs()
-	f := &iface{name: a.Name, index: a.Index, mtu: a.MTU, carried: carries(l)}
-	if a.Statistics != nil {
-		f.thrown.before = a.Statistics.TxDropped
-	}
+	f := &iface{name: a.Name, index: a.Index, mtu: a.MTU}
 	switch a.EncapType {
 	case "ether":
 		f.medium = Ethernet

@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"dormant/scanner/ways"
 )
 
 // kernel asks this host for routes, interfaces and neighbours, in the network
@@ -39,11 +41,13 @@ func family(v6 bool) int {
 // routing rules of a family tell apart, sorted. Between two of them all
 // addresses share one route.
 func (k *kernel) prefixes(v6 bool) ([]netip.Prefix, error) {
-	routes, err := k.nl.RouteListFiltered(family(v6), &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	routes, err := ways.Whole(func() ([]netlink.Route, error) {
+		return k.nl.RouteListFiltered(family(v6), &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil && !unsupported(err) {
 		return nil, fmt.Errorf("wire: list the routes: %w", err)
 	}
-	rules, err := k.nl.RuleList(family(v6))
+	rules, err := ways.Whole(func() ([]netlink.Rule, error) { return k.nl.RuleList(family(v6)) })
 	if err != nil && !unsupported(err) {
 		return nil, fmt.Errorf("wire: list the routing rules: %w", err)
 	}
@@ -193,7 +197,7 @@ func addrOf(ip net.IP) netip.Addr {
 
 // links returns all interfaces.
 func (k *kernel) links() ([]netlink.Link, error) {
-	links, err := k.nl.LinkList()
+	links, err := ways.Whole(k.nl.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("wire: list the interfaces: %w", err)
 	}
@@ -229,7 +233,7 @@ func (k *kernel) byName(name string) (netlink.Link, error) {
 // addresses returns this host's addresses of a family, on one interface or, with
 // nil, on all.
 func (k *kernel) addresses(l netlink.Link, v6 bool) ([]netip.Addr, error) {
-	list, err := k.nl.AddrList(l, family(v6))
+	list, err := ways.Whole(func() ([]netlink.Addr, error) { return k.nl.AddrList(l, family(v6)) })
 	if err != nil && !unsupported(err) {
 		return nil, fmt.Errorf("wire: list this host's addresses: %w", err)
 	}
@@ -245,7 +249,7 @@ func (k *kernel) addresses(l netlink.Link, v6 bool) ([]netip.Addr, error) {
 // neighbours returns what the kernel knows of the neighbours on an interface:
 // with fresh only those that it has heard from lately.
 func (k *kernel) neighbours(index int, v6, fresh bool) (map[netip.Addr][6]byte, error) {
-	list, err := k.nl.NeighList(index, family(v6))
+	list, err := ways.Whole(func() ([]netlink.Neigh, error) { return k.nl.NeighList(index, family(v6)) })
 	if err != nil {
 		return nil, fmt.Errorf("wire: read the neighbour table: %w", err)
 	}

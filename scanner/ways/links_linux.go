@@ -1,4 +1,4 @@
-package connect
+package ways
 
 import (
 	"encoding/binary"
@@ -13,13 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readTries is how often a list is read that changed meanwhile.
-const readTries = 5
-
-var (
-	errNoAnswer = errors.New("no answer from the kernel")
-	errMessage  = errors.New("not a message of the kernel")
-)
+var errMessage = errors.New("not a message of the kernel")
 
 // link is what a fault of an interface can be seen from. The zero link is not
 // there.
@@ -51,23 +45,23 @@ func (l link) fault(now link) string {
 	}
 }
 
-// readLinks returns the interface of that index, or with 0 all of them.
-func readLinks(index int) (map[int]link, error) {
+// links returns the interface of that index, or with 0 all of them.
+func (k Kernel) links(index int) (map[int]link, error) {
 	flags := 0
 	if index == 0 {
 		flags = unix.NLM_F_DUMP
 	}
 	question := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	question.Index = int32(index)
-	messages, err := read(unix.RTM_GETLINK, unix.RTM_NEWLINK, flags, question)
+	messages, err := k.read(unix.RTM_GETLINK, unix.RTM_NEWLINK, flags, question)
 	if err != nil {
-		return nil, fmt.Errorf("connect: read the interfaces: %w", err)
+		return nil, fmt.Errorf("ways: read the interfaces: %w", err)
 	}
 	all := map[int]link{}
 	for _, m := range messages {
 		index, l, err := parseLink(m)
 		if err != nil {
-			return nil, fmt.Errorf("connect: read the interfaces: %w", err)
+			return nil, fmt.Errorf("ways: read the interfaces: %w", err)
 		}
 		all[index] = l
 	}
@@ -108,18 +102,18 @@ type home struct {
 	index int
 }
 
-// readHomes returns this host's addresses and when each was made, in hundredths
+// homes returns this host's addresses and when each was made, in hundredths
 // of a second since the system started, 0 if the kernel does not say.
-func readHomes() (map[home]uint32, error) {
-	messages, err := read(unix.RTM_GETADDR, unix.RTM_NEWADDR, unix.NLM_F_DUMP, nl.NewIfAddrmsg(unix.AF_UNSPEC))
+func (k Kernel) homes() (map[home]uint32, error) {
+	messages, err := k.read(unix.RTM_GETADDR, unix.RTM_NEWADDR, unix.NLM_F_DUMP, nl.NewIfAddrmsg(unix.AF_UNSPEC))
 	if err != nil {
-		return nil, fmt.Errorf("connect: read this host's addresses: %w", err)
+		return nil, fmt.Errorf("ways: read this host's addresses: %w", err)
 	}
 	all := map[home]uint32{}
 	for _, m := range messages {
 		h, made, err := parseHome(m)
 		if err != nil {
-			return nil, fmt.Errorf("connect: read this host's addresses: %w", err)
+			return nil, fmt.Errorf("ways: read this host's addresses: %w", err)
 		}
 		if h.addr.IsValid() {
 			all[h] = made
@@ -155,25 +149,4 @@ func attributesOf(message []byte, header int) ([]syscall.NetlinkRouteAttr, error
 		return nil, errMessage
 	}
 	return nl.ParseRouteAttr(message[header:])
-}
-
-// read asks the kernel.
-func read(kind int, answer uint16, flags int, question nl.NetlinkRequestData) ([][]byte, error) {
-	return whole(func() ([][]byte, error) {
-		request := nl.NewNetlinkRequest(kind, flags)
-		request.AddData(question)
-		return request.Execute(unix.NETLINK_ROUTE, answer)
-	})
-}
-
-// whole asks the kernel for a table, and again when that changed meanwhile: a busy
-// one can change during every try. Then the error says so, and what there is comes
-// with it.
-func whole[T any](ask func() ([]T, error)) (all []T, err error) {
-	for range readTries {
-		if all, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	return all, err
 }

@@ -1,4 +1,4 @@
-package connect
+package ways
 
 import (
 	"net"
@@ -13,11 +13,11 @@ import (
 
 // The standard library reads the same lists.
 func TestReadsAgree(t *testing.T) {
-	links, err := readLinks(0)
+	links, err := Kernel{}.links(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	homes, err := readHomes()
+	homes, err := Kernel{}.homes()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +47,9 @@ func TestReadsAgree(t *testing.T) {
 	}
 	for index, l := range links {
 		got[index] = seen{l.name, l.up, l.loopback}
-		one, err := readLinks(index)
+		one, err := Kernel{}.links(index)
 		if err != nil || one[index].name != l.name {
-			t.Errorf("readLinks(%d) = %v, %v; want %s", index, one, err, l.name)
+			t.Errorf("Kernel{}.links(%d) = %v, %v; want %s", index, one, err, l.name)
 		}
 	}
 	for h := range homes {
@@ -61,8 +61,8 @@ func TestReadsAgree(t *testing.T) {
 	if d := cmp.Diff(wantHomes, gotHomes, cmp.AllowUnexported(home{}), cmpopts.EquateComparable(netip.Addr{})); d != "" {
 		t.Errorf("addresses (-want +got):\n%s", d)
 	}
-	if _, err := readLinks(1 << 30); err == nil {
-		t.Error("readLinks of no interface: want an error")
+	if _, err := (Kernel{}).links(1 << 30); err == nil {
+		t.Error("links of no interface: want an error")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,8 @@ type styles struct{ header, date, wrap int }
 type sheet struct {
 	name   string
 	stream *excelize.StreamWriter
-	rows   int // with the header
-	width  int
+	rows   int       // with the header
+	widths []float64 // of the columns, in characters
 }
 
 // NewXLSX returns the sink that writes to w.
@@ -149,7 +150,7 @@ func (x *XLSX) newSheet(name string, header []string, widths []float64) (*sheet,
 	if err != nil {
 		return nil, err
 	}
-	s := &sheet{name: name, stream: w, width: len(header)}
+	s := &sheet{name: name, stream: w, widths: widths}
 	for i, n := range widths {
 		if err := w.SetColWidth(i+1, i+1, n); err != nil {
 			return nil, err
@@ -165,19 +166,38 @@ func (x *XLSX) newSheet(name string, header []string, widths []float64) (*sheet,
 	return s, s.add(row)
 }
 
-func (s *sheet) add(row []any) error {
+func (s *sheet) add(row []any, opts ...excelize.RowOpts) error {
 	s.rows++
 	at, err := excelize.CoordinatesToCellName(1, s.rows)
 	if err != nil {
 		return err
 	}
-	return s.stream.SetRow(at, row)
+	return s.stream.SetRow(at, row, opts...)
+}
+
+// addWrapped adds a row of texts that are broken to the widths of the columns.
+func (s *sheet) addWrapped(style int, texts []any) error {
+	row := make([]any, len(texts))
+	height := 0.0
+	for i, t := range texts {
+		row[i] = excelize.Cell{StyleID: style, Value: t}
+		height = max(height, heightOf(t.(string), s.widths[i])) // the callers give texts only
+	}
+	return s.add(row, excelize.RowOpts{Height: height})
+}
+
+// heightOf is the height in points of a cell of that width whose text is broken
+// into lines. Not every program finds it by itself: LibreOffice writes the second
+// line over the next row.
+func heightOf(text string, width float64) float64 {
+	const line, highest = 15, 409 // the default, and the limit of the format
+	return min(line*max(math.Ceil(float64(len(text))/(0.9*width)), 1), highest)
 }
 
 // finish makes the rows a table, which has filters, and ends the stream.
 func (s *sheet) finish() error {
 	if s.rows > 1 { // a table needs a row below its header
-		last, err := excelize.CoordinatesToCellName(s.width, s.rows)
+		last, err := excelize.CoordinatesToCellName(len(s.widths), s.rows)
 		if err != nil {
 			return err
 		}

@@ -114,7 +114,16 @@ func TestXLSXTypes(t *testing.T) {
 	if err != nil || len(tables) != 1 || tables[0].Range != "A1:AR17" {
 		t.Errorf("tables = %+v, %v; want one over all rows", tables, err)
 	}
-	if answer, err := book.GetCellValue("Summary", "B1"); err != nil || len(answer) < 20 {
+	answer, err := book.GetCellValue("Summary", "B1")
+	if err != nil || len(answer) < 110 {
 		t.Errorf("Summary!B1 = %q, %v; want the answer", answer, err)
+	}
+	for _, name := range []string{"Summary", "Attention"} { // long texts get the lines that they need
+		if height, err := book.GetRowHeight(name, map[string]int{"Summary": 1, "Attention": 2}[name]); err != nil || height < 30 {
+			t.Errorf("%s: the row of a long text is %v points high, %v; want two lines and more", name, height, err)
+		}
+		if page, err := book.GetPageLayout(name); err != nil || page.FitToWidth == nil || *page.FitToWidth != 1 || *page.Orientation != "landscape" {
+			t.Errorf("%s: printed on %+v, %v; want one page wide, landscape", name, page, err)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/xuri/excelize/v2"
+
 	"dormant/registry"
 	"dormant/scanner"
 )
@@ -13,14 +15,17 @@ import (
 // attention writes what a person should look at, the gravest first.
 func (x *XLSX) attention() error {
 	header := []string{"target", "reason", "what it is", "evidence", "what else it could be", "what to do", "owner", "ticket", "note"}
-	s, err := x.newSheet("Attention", header, []float64{28, 28, 44, 60, 60, 80, 16, 16, 60})
+	if err := x.onPages("Attention"); err != nil {
+		return err
+	}
+	s, err := x.newSheet("Attention", header, []float64{24, 24, 36, 36, 30, 60, 16, 16, 80})
 	if err != nil {
 		return err
 	}
 	rows := x.urgent.all()
 	slices.SortStableFunc(rows, func(a, b urgent) int { return a.gravity - b.gravity })
 	for _, u := range rows {
-		if err := s.add(u.row); err != nil {
+		if err := s.addWrapped(x.styles.wrap, u.row); err != nil {
 			return err
 		}
 	}
@@ -30,6 +35,19 @@ func (x *XLSX) attention() error {
 		}
 	}
 	return s.finish()
+}
+
+// onPages lets a sheet that people read be printed in the width of a page. The
+// sheets of findings have too many columns for that.
+func (x *XLSX) onPages(name string) error {
+	if _, err := x.book.NewSheet(name); err != nil { // it may be there already
+		return err
+	}
+	landscape, fit, one, many := "landscape", true, 1, 0
+	if err := x.book.SetSheetProps(name, &excelize.SheetPropsOptions{FitToPage: &fit}); err != nil {
+		return err
+	}
+	return x.book.SetPageLayout(name, &excelize.PageLayoutOptions{Orientation: &landscape, FitToWidth: &one, FitToHeight: &many})
 }
 
 // order brings the sheets in the order of the questions: what was found, by
@@ -44,6 +62,9 @@ func (x *XLSX) order() error {
 
 // verdicts writes the sheet that counts by verdict.
 func (x *XLSX) verdicts() error {
+	if err := x.onPages("By verdict"); err != nil {
+		return err
+	}
 	s, err := x.newSheet("By verdict", []string{"verdict", "open ports", "what it means"}, []float64{20, 12, 100})
 	if err != nil {
 		return err
@@ -73,6 +94,9 @@ func (x *XLSX) coverage() error {
 	header := []string{"port", "transport", "registered for"}
 	for _, s := range states {
 		header = append(header, s.state.String())
+	}
+	if err := x.onPages("Coverage"); err != nil {
+		return err
 	}
 	s, err := x.newSheet("Coverage", header, []float64{10, 12, 36, 14, 14, 14, 14, 14, 14})
 	if err != nil {
@@ -121,18 +145,25 @@ func (x *XLSX) summary() error {
 	for _, g := range gaps(&run, x.tally) {
 		rows = append(rows, []any{"Not covered", g.Value + " " + g.Name})
 	}
+	const width = 110 // characters
 	for i, row := range rows {
 		for k := range row {
 			row[k] = escape(row[k].(string), 32_000) // a cell holds 32,767 characters
+		}
+		if err := x.book.SetRowHeight("Summary", i+1, heightOf(row[1].(string), width)); err != nil {
+			return err
 		}
 		if err := x.book.SetSheetRow("Summary", "A"+strconv.Itoa(i+1), &row); err != nil {
 			return err
 		}
 	}
+	if err := x.onPages("Summary"); err != nil {
+		return err
+	}
 	if err := x.book.SetColWidth("Summary", "A", "A", 14); err != nil {
 		return err
 	}
-	if err := x.book.SetColWidth("Summary", "B", "B", 110); err != nil {
+	if err := x.book.SetColWidth("Summary", "B", "B", width); err != nil {
 		return err
 	}
 	return x.book.SetCellStyle("Summary", "A1", "B"+strconv.Itoa(len(rows)), x.styles.wrap)

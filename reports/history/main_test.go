@@ -107,6 +107,12 @@ func record(t testing.TB, s *history.Store, id string, on time.Time, p history.P
 		}
 	}
 	facts.Scan.Finished, facts.Scan.Complete = on.Add(time.Minute), complete
+	return end(t, s, r, id)
+}
+
+// end closes the recorder of a run and returns the run as it is stored.
+func end(t testing.TB, s *history.Store, r *history.Recorder, id string) history.Run {
+	t.Helper()
 	if err := r.Close(); err != nil {
 		t.Fatalf("Close = %v", err)
 	}

@@ -31,14 +31,7 @@ func recordAt(t testing.TB, s *history.Store, id, site, vantage, job string, on 
 			t.Fatal(err)
 		}
 	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
-	}
-	run, err := s.Find(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return run
+	return end(t, s, r, id)
 }
 
 // testOnce: a port that several jobs found is there once, as the newest of them

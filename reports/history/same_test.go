@@ -90,14 +90,7 @@ func recordMany(t *testing.T, s *history.Store, round, n int, seed uint64) histo
 			}
 		}
 	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
-	}
-	run, err := s.Find(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return run
+	return end(t, s, r, id)
 }
 
 // ask returns what a store says, in words.

@@ -143,6 +143,9 @@ func (c *conductor) record(ctx context.Context) error {
 	started := c.facts.Scan.Started
 	c.facts.Scan, c.facts.Identify, c.facts.Lost = out.Scan, out.Identify, out.Lost
 	c.facts.Scan.Started, c.facts.Scan.Finished = started, c.s.now()
+	if c.facts.Scan.Finished.Before(started) { // the clock was set back
+		c.facts.Scan.Finished = started
+	}
 	return book.Sink.Close()
 }
 

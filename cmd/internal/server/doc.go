@@ -52,6 +52,11 @@
 // large together fill it, and then none of them can end but by its deadline: a
 // stream that is nearly full is a fault of the server before it is full.
 //
+// A timer knows nothing of a clock that is set, or of a machine that sleeps. The
+// server looks every few seconds whether the time of day went as far as time did;
+// if not, jobs are planned anew, and what was due in between was missed. A run in
+// which the clock is set back believes the times of before and after.
+//
 // What the broker still has of a run that is over, results that came too late,
 // is dropped and said. The run had said that they were missing.
 package server

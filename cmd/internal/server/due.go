@@ -27,19 +27,20 @@ type fallen struct {
 }
 
 // schedule has the jobs come to the returned channel when they are due. It looks
-// first for runs that were missed. stop must be called.
-func (s *Server) schedule(ctx context.Context) (due <-chan fallen, stop func(), err error) {
-	if err := s.loadJobs(ctx); err != nil {
-		return nil, nil, err
-	}
+// first for runs that were missed; why is the reason if there are. stop must be
+// called, also after an error.
+func (s *Server) schedule(ctx context.Context, why string) (due <-chan fallen, stop func(), err error) {
+	stop = func() {}
 	if len(s.cfg.Once) > 0 {
-		return nil, func() {}, nil
+		return nil, stop, nil
 	}
 	cron, err := gocron.NewScheduler(gocron.WithLocation(time.Local), gocron.WithStopTimeout(time.Second))
 	if err != nil {
-		return nil, nil, fmt.Errorf("server: scheduler: %w", err)
+		return nil, stop, fmt.Errorf("server: scheduler: %w", err)
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	stop = func() {
+		cancel()
 		if err := cron.Shutdown(); err != nil {
 			s.log.Warn("the scheduler did not stop", "error", err)
 		}
@@ -53,12 +54,10 @@ func (s *Server) schedule(ctx context.Context) (due <-chan fallen, stop func(), 
 			}
 		}
 		if err := s.plan(cron, j, tell); err != nil {
-			stop()
-			return nil, nil, err
+			return nil, stop, err
 		}
-		if err := s.missed(ctx, j); err != nil {
-			stop()
-			return nil, nil, err
+		if err := s.missed(ctx, j, why); err != nil {
+			return nil, stop, err
 		}
 	}
 	cron.Start()
@@ -116,9 +115,30 @@ func (s *Server) firstOf(j *Job) time.Time {
 	return next
 }
 
-// missed says that a job was due while no server ran, and makes up for it once
+// clock notices that the clock of this machine was set, or stood still while the
+// machine slept: the timers of what is due at a time of day know nothing of that.
+type clock struct{ wall, steady time.Time }
+
+func newClock(wall time.Time) clock { return clock{wall.Round(0), time.Now()} }
+
+// clockStep is the least that counts as set, between two looks some seconds apart.
+const clockStep = time.Minute
+
+// set returns by how much the clock was set since the last look, to wall; 0 when
+// it was not.
+func (c *clock) set(wall time.Time) time.Duration {
+	now := newClock(wall)
+	by := now.wall.Sub(c.wall) - now.steady.Sub(c.steady)
+	*c = now
+	if by.Abs() < clockStep {
+		return 0
+	}
+	return by
+}
+
+// missed says that a job was due and nobody started it, and makes up for it once
 // where that is wanted.
-func (s *Server) missed(ctx context.Context, j *Job) error {
+func (s *Server) missed(ctx context.Context, j *Job, why string) error {
 	s.mu.Lock()
 	st := *s.jobs[j.Name]
 	s.mu.Unlock()
@@ -133,11 +153,11 @@ func (s *Server) missed(ctx context.Context, j *Job) error {
 	if due.IsZero() || due.After(now) {
 		return nil
 	}
-	note := "the run that was due at " + due.Format(time.DateTime) + " was missed: no server was running"
+	note := "the run that was due at " + due.Format(time.DateTime) + " was missed: " + why
 	if j.CatchUp && !j.Blacked(now) {
 		note += "; it was made up for"
 	}
-	s.log.WarnContext(ctx, "a run was missed while no server was running", "job", j.Name, "due", due.Format(time.RFC3339), "catch_up", j.CatchUp)
+	s.log.WarnContext(ctx, "a run was missed", "why", why, "job", j.Name, "due", due.Format(time.RFC3339), "catch_up", j.CatchUp)
 	err := s.remember(ctx, j.Name, func(st *jobState) { st.Due, st.note = now, note })
 	if err != nil || !j.CatchUp || j.Blacked(now) {
 		return err

@@ -18,6 +18,7 @@ import (
 // no difference. It is for one goroutine.
 type fold struct {
 	run    *Run
+	since  time.Time // no answer is older; its start, unless the clock was set back in it
 	shards []*shard
 	left   int // shards that are neither done nor dead
 
@@ -62,7 +63,7 @@ const (
 )
 
 func newFold(r *Run) *fold {
-	f := &fold{run: r, refused: map[string]uint64{}}
+	f := &fold{run: r, since: r.Started, refused: map[string]uint64{}}
 	for i, prefixes := range cut(r.Prefixes, r.ShardSize) {
 		s := &shard{number: i + 1, prefixes: prefixes, attempts: map[string]*attempt{}, best: map[uint64]uint64{}}
 		for _, p := range prefixes {

@@ -114,7 +114,7 @@ func checkExchange(x *fingerprint.Exchange) error {
 
 // during reports whether a time can be one of the run.
 func (f *fold) during(t, now time.Time) bool {
-	return !t.Before(f.run.Started.Add(-clockSlack)) && !t.After(now.Add(clockSlack))
+	return !t.Before(f.since.Add(-clockSlack)) && !t.After(now.Add(clockSlack))
 }
 
 // checkDone returns why the end of an attempt cannot be believed.

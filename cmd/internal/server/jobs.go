@@ -167,7 +167,7 @@ func (j *Job) Next(now, last time.Time) time.Time {
 			return time.Time{}
 		}
 		return c.Next(now.In(j.Location))
-	case j.Every > 0 && last.IsZero():
+	case j.Every > 0 && (last.IsZero() || last.After(now)): // after: by a clock that was wrong
 		return now
 	case j.Every > 0:
 		next := last.Add(j.Every)

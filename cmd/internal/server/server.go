@@ -43,19 +43,22 @@ type Config struct {
 
 // pace is how long things take; the zero value is that of production.
 type pace struct {
-	tick      time.Duration // between two looks at a run
-	retry     time.Duration // first wait after a failure of this side
-	patience  time.Duration // longest wait after a failure
-	reporting time.Duration // how long a report that fails is tried again
-	grace     time.Duration // for agents to give back what they have
-	again     time.Duration // until a shard that got lost is given out again
-	away      time.Duration // silence of an agent that is away
-	tidy      time.Duration // between two clearings of what belongs to no run
-	foreign   time.Duration // between two clearings of results that belong to none, and looks at the room for more
-	ahead     time.Duration // of this clock, to a real one: for tests of clocks that are wrong
+	tick      time.Duration        // between two looks at a run
+	retry     time.Duration        // first wait after a failure of this side
+	patience  time.Duration        // longest wait after a failure
+	reporting time.Duration        // how long a report that fails is tried again
+	grace     time.Duration        // for agents to give back what they have
+	again     time.Duration        // until a shard that got lost is given out again
+	away      time.Duration        // silence of an agent that is away
+	tidy      time.Duration        // between two clearings of what belongs to no run
+	foreign   time.Duration        // between two clearings of results that belong to none, and looks at the room for more
+	ahead     func() time.Duration // of this clock, to a real one: for tests of clocks that are wrong, and set
 }
 
 func (p pace) orDefault() pace {
+	if p.ahead == nil {
+		p.ahead = func() time.Duration { return 0 }
+	}
 	return pace{
 		tick: cmp.Or(p.tick, time.Second), retry: cmp.Or(p.retry, time.Second), patience: cmp.Or(p.patience, time.Minute),
 		reporting: cmp.Or(p.reporting, time.Hour), grace: cmp.Or(p.grace, fleet.AckWait), again: cmp.Or(p.again, fleet.AckWait),
@@ -122,7 +125,7 @@ func noJob(jobs *Jobs, name string) error {
 	return fmt.Errorf("server: job %q: %s has %v", name, jobs.Name, names)
 }
 
-func (s *Server) now() time.Time { return time.Now().Add(s.pace.ahead) }
+func (s *Server) now() time.Time { return time.Now().Add(s.pace.ahead()) }
 
 // Run goes on with the runs that are not over, starts those that are due, and
 // returns when ctx has ended and everything that it started has, too. What is
@@ -162,11 +165,15 @@ func (s *Server) run(ctx context.Context) error {
 		return err
 	}
 	group.Go(func() { s.mourn(ctx) }) // ends with ctx
-	due, unschedule, err := s.schedule(ctx)
+	if err := s.loadJobs(ctx); err != nil {
+		return err
+	}
+	clock := newClock(s.now())
+	due, unschedule, err := s.schedule(ctx, "no server was running")
+	defer func() { unschedule() }() // the one that counts then
 	if err != nil {
 		return err
 	}
-	defer unschedule()
 	for _, name := range s.cfg.Once {
 		if err := s.start(ctx, name); err != nil {
 			return err
@@ -191,6 +198,15 @@ func (s *Server) run(ctx context.Context) error {
 		case <-foreign.C:
 			s.setFault("clear results that belong to no run", s.dropForeign(ctx))
 			s.room(ctx)
+			by := clock.set(s.now())
+			if by == 0 {
+				continue
+			}
+			s.log.WarnContext(ctx, "the clock of this machine was set, or it slept: jobs are planned anew", "by", by.Round(time.Second))
+			unschedule()
+			if due, unschedule, err = s.schedule(ctx, "the clock of this machine was set, or it slept"); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

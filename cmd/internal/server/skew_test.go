@@ -52,7 +52,7 @@ jobs:
 `)
 			b, conn := brokerAnd(t, jobs.Places()...)
 			desk := newShelf(t)
-			s, _ := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk, pace: pace{ahead: tt.ahead}})
+			s, _ := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk, pace: pace{ahead: func() time.Duration { return tt.ahead }}})
 			own, err := b.Dial(t.Context(), broker.Options{Inbox: fleet.Inbox("a1"), Log: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)

@@ -57,6 +57,16 @@ func (w *work) takeIn(m arrived, now time.Time) ([]pipeline.Result, error) {
 		w.fold.refused[origin.Agent]++
 		return nil, err
 	}
+	// By the clock of then or of now, the broker's or this one's: it may have been
+	// set since.
+	for _, t := range []time.Time{now, m.at} {
+		if t.Before(w.fold.since) {
+			w.fold.since = t
+		}
+		if t.After(now) {
+			now = t
+		}
+	}
 	return w.fold.take(origin.Agent, message, now)
 }
 

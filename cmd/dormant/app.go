@@ -116,7 +116,8 @@ apart, with evidence.`,
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.SetHelpCommand(newHelp())
+	root.DisableSuggestions = true // they take several lines
 	root.SetIn(a.stdin)
 	root.SetErr(a.stderr)
 	logging.addFlags(root.PersistentFlags())
@@ -144,5 +145,41 @@ apart, with evidence.`,
 		newCompletion(a),
 		newMan(a),
 	)
+	sayWanted(root)
 	return root
+}
+
+// newHelp is what people type who do not know of --help.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND…]", Short: "show the help of a command", Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			asked, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError("help: no command %q: dormant --help lists them", args)
+			}
+			asked.InitDefaultHelpFlag()
+			return asked.Help()
+		},
+	}
+}
+
+// sayWanted lets c and all commands below say how they are called when their
+// arguments are not those that they take.
+func sayWanted(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			err := check(c, args)
+			switch {
+			case err != nil && len(args) == 0:
+				return usageError("an argument is missing: want %s", c.UseLine())
+			case err != nil:
+				return usageError("%w: want %s", err, c.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		sayWanted(sub)
+	}
 }

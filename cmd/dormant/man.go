@@ -22,6 +22,9 @@ func newMan(a *app) *cobra.Command {
 			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true // the same source gives the same page
+			if dir != "" && len(args) > 0 {
+				return usageError("man: --dir writes the pages of all commands: leave out %q", args)
+			}
 			if dir != "" {
 				if err := os.MkdirAll(dir, 0o755); err != nil {
 					return outputFault(err)

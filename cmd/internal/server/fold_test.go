@@ -193,7 +193,7 @@ func TestEveryNumberIsMerged(t *testing.T) {
 	f := newFold(run)
 	_, done := outcomeOf(*run.shard(1, 4, f.shards[0].prefixes, time.Time{}), "a", nil)
 	fill(reflect.ValueOf(&done.Outcome).Elem())
-	done.Outcome.Scan.Complete, done.Finished = true, done.Started.Add(time.Second)
+	done.Finished = done.Started.Add(time.Second)
 	done.Outcome.Scan.Subnets[0].Prefix = netip.MustParsePrefix("10.0.0.0/24")
 	f.shards[0].attempts["a/x"] = &attempt{agent: "a", done: &done}
 	out := f.outcome("")
@@ -208,7 +208,7 @@ func TestEveryNumberIsMerged(t *testing.T) {
 	}
 }
 
-// fill sets every number, also behind pointers and in slices.
+// fill sets everything that has a value, also behind pointers and in slices.
 func fill(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
@@ -231,6 +231,8 @@ func fill(v reflect.Value) {
 		v.SetFloat(0.5)
 	case reflect.String:
 		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
 	default:
 	}
 }

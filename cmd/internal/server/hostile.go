@@ -131,7 +131,7 @@ func (f *fold) checkDone(s *shard, agent string, d *fleet.Done, now time.Time) e
 		return fault("from %v to %v", d.Started, d.Finished)
 	case d.Rate < 0 || math.IsNaN(d.Rate) || math.IsInf(d.Rate, 0):
 		return fault("rate %v", d.Rate)
-	case len(d.Backend) > 64 || len(d.Fault) > 4*maxText:
+	case len(d.Backend) > 64 || max(len(d.Fault), len(d.Outcome.Identify.Fault)) > 4*maxText:
 		return fault("a text that is too long")
 	}
 	spared, err := s.spared(d.Spared)

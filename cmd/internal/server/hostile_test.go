@@ -54,6 +54,7 @@ func TestHostileMessages(t *testing.T) {
 			d.Outcome.Scan.Subnets = []scanner.Subnet{{Prefix: netip.MustParsePrefix("10.9.0.0/24"), Targets: 1}}
 		}, "coverage of 10.9.0.0/24"},
 		{"a novel for a reason", func(_ *fleet.Part, d *fleet.Done) { d.Outcome.Scan.Why = []string{strings.Repeat("x", 5000)} }, "1,000 bytes"},
+		{"a novel for a fault", func(_ *fleet.Part, d *fleet.Done) { d.Outcome.Identify.Fault = strings.Repeat("x", 5000) }, "too long"},
 		{"parts that never came", func(_ *fleet.Part, d *fleet.Done) { d.Parts = 9 }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -115,6 +115,7 @@ func (m *merger) spent(a *attempt) {
 	to.Scan.Probes += from.Scan.Probes
 	to.Scan.Retries += from.Scan.Retries
 	to.Scan.Counters = to.Scan.Counters.Add(from.Scan.Counters)
+	to.Scan.Uncounted = to.Scan.Uncounted || from.Scan.Uncounted
 	to.Scan.MostToHost = max(to.Scan.MostToHost, from.Scan.MostToHost)
 	to.Scan.MostBytesToHost = max(to.Scan.MostBytesToHost, from.Scan.MostBytesToHost)
 	to.Scan.StateBudget = max(to.Scan.StateBudget, from.Scan.StateBudget)
@@ -165,6 +166,7 @@ func (m *merger) done(s *shard, a *attempt) {
 	to.Identify.Budget += from.Identify.Budget
 	to.Identify.Cancelled += from.Identify.Cancelled
 	to.Identify.LocalErrors += from.Identify.LocalErrors
+	to.Identify.Fault = cmp.Or(to.Identify.Fault, reports.Line(from.Identify.Fault))
 	to.Identify.Fragile += from.Identify.Fragile
 	to.Lost += from.Lost
 	m.loss(add.Loss)

@@ -113,7 +113,7 @@ func (c Cron) Next(t time.Time) time.Time {
 	}
 	for {
 		_, change := t.ZoneBounds()
-		if change.IsZero() || !change.Before(next) {
+		if !change.After(t) || !change.Before(next) { // beyond 2037 package time may tell the same change again
 			return next
 		}
 		if c.skippedAt(change) {
@@ -146,11 +146,11 @@ func (c Cron) next(t time.Time) time.Time {
 	for end := t.AddDate(5, 0, 0); t.Before(end); {
 		switch {
 		case c.month&(1<<t.Month()) == 0:
-			t = time.Date(t.Year(), t.Month()+1, 1, 0, 0, 0, 0, t.Location())
+			t = later(t, time.Date(t.Year(), t.Month()+1, 1, 0, 0, 0, 0, t.Location()))
 		case !c.dayMatches(t):
-			t = time.Date(t.Year(), t.Month(), t.Day()+1, 0, 0, 0, 0, t.Location())
+			t = later(t, time.Date(t.Year(), t.Month(), t.Day()+1, 0, 0, 0, 0, t.Location()))
 		case c.hour&(1<<t.Hour()) == 0:
-			t = t.Truncate(time.Hour).Add(time.Hour)
+			t = t.Add(time.Duration(60-t.Minute()) * time.Minute) // not Truncate: in India hours begin at half past, as UTC counts
 		case c.minute&(1<<t.Minute()) == 0:
 			t = t.Add(time.Minute)
 		default:
@@ -158,6 +158,15 @@ func (c Cron) next(t time.Time) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// later is midnight, or an hour after t where clocks pass over that midnight, as
+// in Chile and Egypt: time.Date then takes the hour before it.
+func later(t, midnight time.Time) time.Time {
+	if midnight.After(t) {
+		return midnight
+	}
+	return t.Add(time.Hour)
 }
 
 // dayMatches: if both day fields are set, either is enough (crontab(5)).

@@ -173,3 +173,48 @@ func TestCronInSpring(t *testing.T) {
 		}
 	}
 }
+
+// TestCronInEveryZone: the same times of day come on the same days, whatever the
+// zone's distance from UTC, and also where clocks are changed at midnight.
+func TestCronInEveryZone(t *testing.T) {
+	for _, zone := range []string{
+		"UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Adelaide", "America/St_Johns", "Pacific/Chatham",
+		"America/Santiago", "Africa/Cairo", "America/Havana", "Asia/Beirut", "Atlantic/Azores",
+	} {
+		in, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			cron  string
+			hour  int
+			next  string
+			count int // in the year behind it
+		}{
+			{"15 4 * * *", 4, "2026-01-11 04:15", 365},
+			{"45 4 * * *", 4, "2026-01-11 04:45", 365},
+			{"30 4 1 * *", 4, "2026-02-01 04:30", 12},
+			{"15 4 * * mon-fri", 4, "2026-01-12 04:15", 260},
+			{"0 5 1 1 *", 5, "2027-01-01 05:00", 1},
+		} {
+			c, err := schedule.ParseCron(tt.cron)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Date(2026, 1, 10, 10, 15, 0, 0, in)
+			next := c.Next(start)
+			if got := next.Format("2006-01-02 15:04"); got != tt.next {
+				t.Errorf("%s in %s after %v = %s; want %s", tt.cron, zone, start, got, tt.next)
+			}
+			n := 0
+			for ; !next.IsZero() && next.Before(start.AddDate(1, 0, 0)); next = c.Next(next) {
+				if n++; next.Hour() != tt.hour {
+					t.Errorf("%s in %s: comes at %v", tt.cron, zone, next)
+				}
+			}
+			if n != tt.count {
+				t.Errorf("%s in %s: %d times in a year, want %d", tt.cron, zone, n, tt.count)
+			}
+		}
+	}
+}

@@ -10,7 +10,7 @@ RUNS     ?= 5
 # The race detector needs a C compiler; without one the tests run without it.
 RACE := $(if $(shell command -v $$(go env CC) 2>/dev/null),-race)
 
-.PHONY: help build demo demo-sites test net vet fuzz bench bench-fleet beside-nmap beside-nmap-programs rules golden cover dist dist-again dist-check clean FORCE
+.PHONY: help build demo demo-sites test net vet fuzz bench bench-peers bench-fleet beside-nmap beside-nmap-programs rules golden cover dist dist-again dist-check clean FORCE
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

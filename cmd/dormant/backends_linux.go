@@ -36,8 +36,8 @@ func openAFPacket(o backendOptions) (backend, string, error) {
 }
 
 // openAFXDP opens each link by AF_XDP and, where that does not go, by packet
-// sockets, with the reason in the log. When the user insists on AF_XDP, only
-// interfaces that it is not made for are sent to by packet sockets.
+// sockets, with the reason in the log. When the user insists on AF_XDP, that is
+// only done where no Ethernet is: tunnels, and this host's own addresses.
 func openAFXDP(o backendOptions) (backend, string, error) {
 	var used []string
 	use := func(name string) {
@@ -57,12 +57,12 @@ func openAFXDP(o backendOptions) (backend, string, error) {
 			}
 			return l, nil
 		}
-		if o.insist && !errors.Is(err, afxdp.ErrUnsupported) {
-			return nil, fmt.Errorf("--backend afxdp: %v: %w", err, wire.ErrInterface)
+		if o.insist && spec.Medium == wire.Ethernet {
+			return nil, fmt.Errorf("--backend afxdp: %v; --backend auto sends there by packet sockets: %w", err, wire.ErrInterface)
 		}
 		use("afpacket")
 		say := o.log.Info
-		if errors.Is(err, afxdp.ErrUnsupported) && !o.insist { // nobody expects it there
+		if errors.Is(err, afxdp.ErrUnsupported) { // nobody expects it there
 			say = o.log.Debug
 		}
 		say("sending by packet sockets", "interface", spec.Name, "why", err)

@@ -49,8 +49,10 @@ func Ready() error {
 // Open opens the link that spec describes in the network namespace of the
 // calling thread. It can wait a second for a queue that is in use. The error
 // is ErrUnsupported for an interface that this is not made for, and
-// wire.ErrPrivilege for a missing privilege; whatever it is, afpacket may still
-// work.
+// wire.ErrPrivilege for a missing privilege. Whatever it is, afpacket may still
+// work, so whoever only prefers AF_XDP goes on with that. Whoever insists on it
+// does so on interfaces that carry no Ethernet, and takes any error of another
+// for the end, be it a bridge or a queue that somebody else has.
 func Open(spec wire.LinkSpec, cfg Config) (*Link, error) {
 	if spec.Medium != wire.Ethernet {
 		return nil, fmt.Errorf("%w: %s carries no Ethernet", ErrUnsupported, spec.Name)

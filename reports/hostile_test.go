@@ -56,6 +56,8 @@ func TestCoverageLine(t *testing.T) {
 	full.Scan.Complete, full.Scan.Why = true, nil
 	quiet := reports.Run{}
 	quiet.Scan.Targets, quiet.Scan.Addresses, quiet.Scan.Complete, quiet.Scan.Filtered = 6, 1, true, 6
+	part := quiet
+	part.Shard = "1/2"
 	begun := reports.Run{ScanID: "s_1", Why: []string{"the run has no end"}}
 	cut := full
 	cut.Interrupted, cut.Lost, cut.Identify.Cancelled = true, 2, 1
@@ -71,6 +73,7 @@ func TestCoverageLine(t *testing.T) {
 		{name: "cut short", run: cut, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered, 10 ports open, " +
 			"2 closed, 3,550 filtered, 1 open or filtered, 13 unreachable, 1 not measured. " +
 			"INCOMPLETE: interrupted; 2 findings lost; 1 dialogue cut short."},
+		{name: "a shard", run: part, ok: true, want: "Shard 1/2: 6 targets (1 address) from this host: nobody answered, 6 filtered. Complete."},
 		{name: "only begun", run: begun, want: "INCOMPLETE: the run has no end."},
 		{name: "nothing", want: "nothing was asked"},
 	} {

@@ -114,6 +114,9 @@ func (r *Run) Coverage() string {
 		return "nothing was asked"
 	}
 	var b strings.Builder
+	if r.Shard != "" { // a part, of which complete says nothing about the whole
+		b.WriteString("Shard " + r.Shard + ": ")
+	}
 	fmt.Fprintf(&b, "%s (%s) from %s", plural(s.Targets, "target"), pluralES(s.Addresses, "address"), r.from())
 	if d := s.Finished.Sub(s.Started); d > 0 {
 		fmt.Fprintf(&b, " in %s", duration(d))

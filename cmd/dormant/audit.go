@@ -135,8 +135,12 @@ func (t *audit) sayMissed(ctx context.Context) error {
 	}
 	gap := run.Started.Sub(last.Started)
 	if missed := int((gap - t.every/2) / t.every); missed > 0 { // half an interval late is late, not missed
-		t.found.missed = fmt.Sprintf("%d scheduled runs were missed since %s", missed, last.Started.Local().Format(time.DateTime))
-		t.a.log.Warn("scheduled runs were missed", "missed", missed, "last", last.ID, "at", last.Started.Local().Format(time.DateTime))
+		since := last.Started.Local().Format(time.DateTime + " MST") // who is told may live elsewhere
+		t.found.missed = fmt.Sprintf("%d scheduled runs were missed since %s", missed, since)
+		if missed == 1 {
+			t.found.missed = "1 scheduled run was missed since " + since
+		}
+		t.a.log.Warn("scheduled runs were missed", "missed", missed, "last", last.ID, "at", since)
 	}
 	return nil
 }

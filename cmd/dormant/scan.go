@@ -160,6 +160,11 @@ func (s *scan) prepare(ctx context.Context, args []string) (err error) {
 	if s.ranges, err = readRanges(ctx, s.a, s.o, args, neverScanFile); err != nil {
 		return err
 	}
+	for _, p := range s.ranges.Prefixes() {
+		if err := s.way().oneFamily(p.Addr()); err != nil {
+			return err
+		}
+	}
 	if err := s.o.talk.read(ctx, fragileFile); err != nil {
 		return err
 	}
@@ -221,6 +226,9 @@ func (s *scan) openBackend() (backend, error) {
 		if !slices.Contains(zones, addr.Zone()) {
 			zones = append(zones, addr.Zone())
 		}
+	}
+	if err := s.way().leaves(zones...); err != nil {
+		return nil, err
 	}
 	b, used, err := s.way().open(s.plan.Prefixes(), zones, s.plan.Ports())
 	s.run.Backend, s.meta.Handshakes = used, used == "connect"

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 
 	"golang.org/x/time/rate"
 
 	"dormant/fingerprint"
 	"dormant/registry"
+	"dormant/scanner/connect"
 )
 
 // way is how probes and dialogues leave this host: what a scan and an agent
@@ -19,6 +22,28 @@ type way struct {
 	zeroCopy bool
 	rate     rate.Limit // of the probes, 0: not known
 	log      *slog.Logger
+}
+
+// oneFamily refuses an address that cannot be asked from the source: it would be
+// asked from another one, or not at all. It returns usage errors.
+func (w way) oneFamily(addr netip.Addr) error {
+	if w.source.IsValid() && w.source.Unmap().Is4() != addr.Is4() {
+		return usageError("--source %v cannot send to %v: want one address family, or a scan for each", w.source, addr)
+	}
+	return nil
+}
+
+// leaves refuses interfaces and source addresses that this host has not.
+func (w way) leaves(zones ...string) error {
+	if _, err := connect.New(connect.Config{Source: w.source, Interface: w.iface}); err != nil {
+		return &exitError{exitPrivilege, err}
+	}
+	for _, zone := range zones {
+		if _, err := net.InterfaceByName(zone); zone != "" && err != nil {
+			return &exitError{exitPrivilege, fmt.Errorf("zone %q of a target: this host has no such interface", zone)}
+		}
+	}
+	return nil
 }
 
 // open opens the asked-for backend for the targets and says in one line if it is

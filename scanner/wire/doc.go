@@ -62,8 +62,9 @@
 // Routes are asked for by prefix. In a part of a target prefix in which no
 // routing table and no rule has a prefix of its own all addresses share one
 // route, so one question is enough; a prefix with a more specific one inside is
-// halved until that holds. Policy by anything but the destination is the
-// kernel's to apply, to this process, from the source address that it selects.
+// halved until that holds. The kernel is asked twice, as connect(2) asks, since
+// its rules can go by the source address that it selects; those that go by port or
+// transport are not followed, which is said.
 // A host route, a blackhole or an own address inside a target net is seen. A
 // route that changes during the run is not followed, but told at its end, and
 // makes it incomplete; so do an address that was asked from and is gone, a lost

@@ -39,27 +39,27 @@ func family(v6 bool) int {
 
 // prefixes returns every destination prefix that the routing tables and the
 // routing rules of a family tell apart, sorted. Between two of them all
-// addresses share one route.
-func (k *kernel) prefixes(v6 bool) ([]netip.Prefix, error) {
+// addresses share one route, unless rules go by the port or the transport as well.
+func (k *kernel) prefixes(v6 bool) (all []netip.Prefix, byPort bool, err error) {
 	routes, err := ways.Whole(func() ([]netlink.Route, error) {
 		return k.nl.RouteListFiltered(family(v6), &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	})
 	if err != nil && !unsupported(err) {
-		return nil, fmt.Errorf("wire: list the routes: %w", err)
+		return nil, false, fmt.Errorf("wire: list the routes: %w", err)
 	}
 	rules, err := ways.Whole(func() ([]netlink.Rule, error) { return k.nl.RuleList(family(v6)) })
 	if err != nil && !unsupported(err) {
-		return nil, fmt.Errorf("wire: list the routing rules: %w", err)
+		return nil, false, fmt.Errorf("wire: list the routing rules: %w", err)
 	}
-	var all []netip.Prefix
 	for _, r := range routes {
 		all = appendPrefix(all, r.Dst)
 	}
 	for _, r := range rules {
 		all = appendPrefix(all, r.Dst)
+		byPort = byPort || r.Dport != nil || r.Sport != nil || r.IPProto > 0
 	}
 	slices.SortFunc(all, netip.Prefix.Compare)
-	return slices.Compact(all), nil
+	return slices.Compact(all), byPort, nil
 }
 
 // unsupported reports whether the kernel lacks what was asked about: a whole
@@ -119,7 +119,17 @@ func (k *kernel) hop(addr netip.Addr, index int, src netip.Addr) (hop, error) {
 	if err != nil {
 		return hop{}, err
 	}
-	return hopOf(r, src, addr)
+	h, err := hopOf(r, src, addr)
+	if err != nil || options.SrcAddr != nil || addr.Is6() || h.loopback {
+		return h, err
+	}
+	// As connect(2) does for IPv4, whose routing rules may go by the source: once to
+	// select that, and again with it.
+	options.SrcAddr = h.src.AsSlice()
+	if r, err = k.get(addr, options); err != nil {
+		return hop{}, err
+	}
+	return hopOf(r, h.src, addr)
 }
 
 func (k *kernel) get(addr netip.Addr, options *netlink.RouteGetOptions) (netlink.Route, error) {

@@ -113,9 +113,13 @@ func (m *mapper) mapAll(prefixes []netip.Prefix) (*routes, error) {
 			continue
 		}
 		slices.SortFunc(mine, netip.Prefix.Compare)
+		var byPort bool
 		var err error
-		if m.cuts, err = m.kernel.prefixes(v6); err != nil {
+		if m.cuts, byPort, err = m.kernel.prefixes(v6); err != nil {
 			return nil, err
+		}
+		if byPort {
+			m.log.Warn("routing rules by port or transport are not followed by raw frames: --backend connect follows them")
 		}
 		m.region = netip.Prefix{}
 		for _, p := range mine {

@@ -5,11 +5,14 @@ package wire_test
 import (
 	"bytes"
 	"log/slog"
+	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"dormant/registry"
 	"dormant/scanner"
@@ -45,6 +48,45 @@ func TestAnswerByAnotherWay(t *testing.T) {
 	}
 	if len(back.Frames()) < len(targets) {
 		t.Errorf("%d frames came in on the other interface: the answers did not take it", len(back.Frames()))
+	}
+}
+
+// TestRules has routing rules that go by more than the destination. The one by
+// source is followed as connect(2) does, the one by port is told of.
+func TestRules(t *testing.T) {
+	scan, near := netlab.Pair(t, "a0", "in0")
+	far := netlab.New(t)
+	netlab.Join(scan, "b0", far, "in0")
+	scan.Addr("a0", "10.1.0.1/24")
+	scan.Addr("b0", "10.2.0.1/24")
+	near.Addr("in0", "10.1.0.2/24")
+	far.Addr("in0", "10.2.0.2/24")
+	far.Addr("lo", "10.3.0.9/32")
+	far.Route(netlab.Route{Dst: "10.1.0.0/24", Via: "10.2.0.1"})
+	far.Listen(at("10.3.0.9", openPort))
+	scan.Route(netlab.Route{Dst: "10.3.0.0/24", Via: "10.1.0.2"}, netlab.Route{Dst: "10.3.0.0/24", Via: "10.2.0.2", Table: 77})
+	bySource := netlink.NewRule()
+	bySource.Src, bySource.Table = &net.IPNet{IP: net.IPv4(10, 1, 0, 1), Mask: net.CIDRMask(32, 32)}, 77
+	if err := scan.Netlink.RuleAdd(bySource); err != nil {
+		t.Skipf("this kernel has no routing rules: %v", err)
+	}
+	asked := target("10.3.0.9", openPort, registry.TCP)
+	var log bytes.Buffer
+	cfg := wire.Config{Prefixes: prefixes("10.3.0.0/24"), Log: slog.New(slog.NewTextHandler(&log, nil))}
+	if o := ask(t, open(t, scan, cfg), 300*time.Millisecond, asked)[asked]; o.State != scanner.Open {
+		t.Errorf("%v: %v, %v; want open, by the rule for 10.1.0.1", asked, o.State, o.Reason)
+	}
+	if strings.Contains(log.String(), "not followed") {
+		t.Errorf("a rule by source is said not to be followed:\n%s", log.String())
+	}
+	byPort := netlink.NewRule()
+	byPort.Dport, byPort.Table, byPort.IPProto = netlink.NewRulePortRange(openPort, openPort), 77, unix.IPPROTO_TCP
+	if err := scan.Netlink.RuleAdd(byPort); err != nil {
+		t.Skipf("this kernel has no routing rules by port: %v", err)
+	}
+	open(t, scan, cfg)
+	if strings.Count(log.String(), "not followed") != 1 {
+		t.Errorf("a rule by port, want it said once that it is not followed:\n%s", log.String())
 	}
 }
 

@@ -126,6 +126,12 @@ func TestFleetHostile(t *testing.T) {
 	newFleetRig(t).goThrough(
 		scenario{"shard that kills its agents", deadlyShard},
 		scenario{"credential stolen", credentialStolen},
+	)
+}
+
+// TestFleetDisksFull is a third, beside the others.
+func TestFleetDisksFull(t *testing.T) {
+	newFleetRig(t).goThrough(
 		scenario{"disk of the agent full", agentDiskFull},
 		scenario{"disk of the server full", serverDiskFull},
 	)

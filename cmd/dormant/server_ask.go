@@ -220,6 +220,9 @@ func writeStatus(w io.Writer, st *fleet.Status) error {
 		if at == "" && g.Last.Run != "" && !over[g.Last.Run] {
 			at = fmt.Sprintf("%s shard %d", reports.Line(g.Last.Run), g.Last.Shard)
 		}
+		if g.EndsSoon(st.Now) {
+			at = strings.TrimPrefix(at+"; its certificate was not renewed and ends "+moment(g.Ends), "; ")
+		}
 		agents = append(agents, []string{g.ID, g.Site, strings.Join(g.Vantages, " "), state, moment(g.LastSeen), reports.Line(g.Last.Program), at})
 	}
 	for _, j := range st.Jobs {

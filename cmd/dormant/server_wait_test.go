@@ -76,3 +76,34 @@ func TestJobWaitTells(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusOfAgents: an agent whose certificate was not renewed is told of while
+// there is time.
+func TestStatusOfAgents(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	ends := func(left time.Duration) fleet.AgentStatus {
+		return fleet.AgentStatus{ID: "hq-1", Site: "hq", Ends: now.Add(left)}
+	}
+	gone := ends(-time.Hour)
+	gone.Revoked = true
+	for _, tt := range []struct {
+		name  string
+		agent fleet.AgentStatus
+		want  bool
+	}{
+		{"renewed", ends(40 * 24 * time.Hour), false},
+		{"to be renewed", ends(20 * 24 * time.Hour), false},
+		{"not renewed", ends(10 * 24 * time.Hour), true},
+		{"ended", ends(-time.Hour), true},
+		{"revoked", gone, false},
+		{"of a cluster", fleet.AgentStatus{ID: "hq-1"}, false},
+	} {
+		var b strings.Builder
+		if err := writeStatus(&b, &fleet.Status{Now: now, Agents: []fleet.AgentStatus{tt.agent}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(b.String(), "its certificate was not renewed and ends "+moment(tt.agent.Ends)); got != tt.want {
+			t.Errorf("%s: said %t, want %t:\n%s", tt.name, got, tt.want, b.String())
+		}
+	}
+}

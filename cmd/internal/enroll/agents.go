@@ -39,7 +39,7 @@ func (a *Agent) Places() []fleet.Place {
 
 // Status is what is known of the agent without having heard from it.
 func (a *Agent) Status() fleet.AgentStatus {
-	return fleet.AgentStatus{ID: a.ID, Site: a.Site, Vantages: a.Vantages, Enrolled: a.Enrolled, Revoked: !a.Revoked.IsZero()}
+	return fleet.AgentStatus{ID: a.ID, Site: a.Site, Vantages: a.Vantages, Enrolled: a.Enrolled, Ends: a.Ends, Revoked: !a.Revoked.IsZero()}
 }
 
 // record is an agent as its file has it.

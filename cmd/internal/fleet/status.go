@@ -25,10 +25,22 @@ type AgentStatus struct {
 	Site     string    `json:"site"`
 	Vantages []string  `json:"vantages"`
 	Enrolled time.Time `json:"enrolled"`
+	// Ends is when its certificate runs out, zero where the server has no part in it.
+	Ends     time.Time `json:"certificate_ends,omitzero"`
 	Revoked  bool      `json:"revoked"`
 	LastSeen time.Time `json:"last_seen,omitzero"`
 	Online   bool      `json:"online"`
 	Last     Beat      `json:"last"`
+}
+
+// endsSoon is half of the time in which an agent that is there renews its
+// certificate by itself: one that has less left does not succeed.
+const endsSoon = 15 * 24 * time.Hour
+
+// EndsSoon reports whether the agent will be locked out within days, or is, if
+// nobody looks after it.
+func (a *AgentStatus) EndsSoon(now time.Time) bool {
+	return !a.Revoked && !a.Ends.IsZero() && a.Ends.Sub(now) < endsSoon
 }
 
 // JobStatus is one job of the configuration.

@@ -41,8 +41,8 @@ type fleetCollector struct {
 	status  func() fleet.Status
 	version string
 
-	build, agents, agentSeen, agentSkew, agentSpool, shards, runs, targets, asked, open, lag *prometheus.Desc
-	dead, faults, jobLast, jobNext, jobRunning                                               *prometheus.Desc
+	build, agents, agentSeen, agentEnds, agentSkew, agentSpool, shards, runs, targets, asked, open, lag *prometheus.Desc
+	dead, faults, jobLast, jobNext, jobRunning                                                          *prometheus.Desc
 }
 
 func newFleetCollector(c *Config) *fleetCollector {
@@ -51,6 +51,7 @@ func newFleetCollector(c *Config) *fleetCollector {
 		build:      family("build_info", "Version of the program; always 1.", "version", "goversion"),
 		agents:     family("agents", "Enrolled agents by what they are: online, away or revoked.", "site", "state"),
 		agentSeen:  family("agent_last_seen_timestamp_seconds", "When the server last heard of the agent.", "site", "agent"),
+		agentEnds:  family("agent_certificate_expiry_timestamp_seconds", "When the agent's certificate runs out; it is renewed 30 days before.", "site", "agent"),
 		agentSkew:  family("agent_clock_skew_seconds", "How far the agent's clock is ahead of the server's.", "site", "agent"),
 		agentSpool: family("agent_spooled_results", "Results on the agent's disk that the server does not have yet.", "site", "agent"),
 		shards:     family("shards", "Shards of the runs under way by how far they are.", "site", "vantage", "state"),
@@ -70,7 +71,7 @@ func newFleetCollector(c *Config) *fleetCollector {
 // Describe names the families.
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.build, c.agents, c.agentSeen, c.agentSkew, c.agentSpool, c.shards, c.runs, c.targets, c.asked, c.open, c.lag,
+		c.build, c.agents, c.agentSeen, c.agentEnds, c.agentSkew, c.agentSpool, c.shards, c.runs, c.targets, c.asked, c.open, c.lag,
 		c.dead, c.faults, c.jobLast, c.jobNext, c.jobRunning,
 	} {
 		ch <- d
@@ -128,6 +129,9 @@ func (c *fleetCollector) collectAgents(ch chan<- prometheus.Metric, st *fleet.St
 			counts[key{a.Site, "online"}]++
 		default:
 			counts[key{a.Site, "away"}]++
+		}
+		if !a.Ends.IsZero() {
+			gauge(ch, c.agentEnds, moment(a.Ends), a.Site, a.ID)
 		}
 		if !a.LastSeen.IsZero() {
 			gauge(ch, c.agentSeen, moment(a.LastSeen), a.Site, a.ID)

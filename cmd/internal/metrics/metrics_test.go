@@ -39,9 +39,9 @@ func status() fleet.Status {
 	return fleet.Status{
 		Now: now(),
 		Agents: []fleet.AgentStatus{
-			{ID: "one", Site: "hq", Online: true, LastSeen: now(), Last: fleet.Beat{Skew: -1500 * time.Millisecond, Waits: 7}},
+			{ID: "one", Site: "hq", Online: true, Ends: now().Add(time.Hour), LastSeen: now(), Last: fleet.Beat{Skew: -1500 * time.Millisecond, Waits: 7}},
 			{ID: "two", Site: "hq"},
-			{ID: "old", Site: "hq", Revoked: true, Online: true},
+			{ID: "old", Site: "hq", Revoked: true, Online: true, Ends: now()},
 		},
 		Jobs: []fleet.JobStatus{{Name: "monthly", Places: []fleet.Place{lan, dmz, {Site: "lab", Vantage: "bench"}}, Next: now().Add(time.Hour), Running: true}},
 		Runs: []fleet.RunStatus{
@@ -124,6 +124,7 @@ func TestMetrics(t *testing.T) {
 	const job = `job="a\\x1b[31m\"job",site="hq"`
 	want := []string{
 		`dormant_agent_clock_skew_seconds{agent="one",site="hq"} -1.5`,
+		`dormant_agent_certificate_expiry_timestamp_seconds{agent="one",site="hq"} 1.7953452e+09`,
 		`dormant_agent_last_seen_timestamp_seconds{agent="one",site="hq"} 1.7953416e+09`,
 		`dormant_agent_spooled_results{agent="one",site="hq"} 7`,
 		`dormant_agents{site="hq",state="away"} 1`,

@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 			"Open shell or debug console - needs a person", "10.0.1.21 3588/tcp", "against the policy, open shell", "owner K. Brandt",
 			"Possible command-and-control listener", "Under way", "995,328", "of 2,359,296 targets", "branch/lan", "incomplete", "no agent could do 192.168.7.0/24"}},
 		{name: "sites", path: "/sites", code: 200, want: []string{"branch", "0 of 1 agent online", "probe-branch", "away", "no space left on device", "1,200 results",
-			"3 h behind", "hq", "1 of 1 agent online", "probe-hq", "online", "shard 7 of run", "8,123 of 36,864 probes, 12 open", "sends by afpacket", "right", "Revoke probe-hq",
+			"3 h behind", "until 2026-12-01 10:00:00: it was not renewed", "hq", "1 of 1 agent online", "probe-hq", "online", "shard 7 of run", "8,123 of 36,864 probes, 12 open", "sends by afpacket", "right", "Certificate until 2027-01-22", "Revoke probe-hq",
 			"probe-old", "revoked", "lab", "no agent is enrolled"}, not: []string{"Revoke probe-old"}},
 		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "running", "0 3 1 * *", "nightly-branch", "Start now", "in 17 h", "by-hand", "by hand –"}},
 		{name: "runs", path: "/runs", code: 200, want: []string{"hq/lan", "running", "26 of 64 done, 1 failed", "hq/dmz", "waiting", "Stored", "2026-11-22 03:00:00", "branch/lan", "nightly-branch", "monthly-hq"}},

@@ -89,10 +89,10 @@ func status() fleet.Status {
 	return fleet.Status{
 		Now: at,
 		Agents: []fleet.AgentStatus{
-			{ID: "probe-branch", Site: "branch", Vantages: []string{"lan"}, Enrolled: at.AddDate(0, -2, 0), LastSeen: at.Add(-47 * time.Minute),
+			{ID: "probe-branch", Site: "branch", Vantages: []string{"lan"}, Enrolled: at.AddDate(0, -2, 0), Ends: at.AddDate(0, 0, 9), LastSeen: at.Add(-47 * time.Minute),
 				Last: fleet.Beat{Program: "1.4.0", Host: "pi4", Backend: "connect", Now: at.Add(-47 * time.Minute), Skew: -3 * time.Hour, Waits: 1200,
 					Fault: "no space left on device"}},
-			{ID: "probe-hq", Site: "hq", Vantages: []string{"lan", "dmz"}, Enrolled: at.AddDate(0, -3, 0), LastSeen: at.Add(-4 * time.Second), Online: true,
+			{ID: "probe-hq", Site: "hq", Vantages: []string{"lan", "dmz"}, Enrolled: at.AddDate(0, -3, 0), Ends: at.AddDate(0, 2, 0), LastSeen: at.Add(-4 * time.Second), Online: true,
 				Last: fleet.Beat{Program: "1.5.0", Host: "scan01.hq.example", Backend: "afpacket", Now: at, Skew: 40 * time.Millisecond,
 					Run: id(900), Shard: 7, Sent: 8123, Total: 36864, Open: 12}},
 			{ID: "probe-old", Site: "hq", Vantages: []string{"lan"}, Enrolled: at.AddDate(-1, 0, 0), LastSeen: at.AddDate(0, -1, 0), Revoked: true},

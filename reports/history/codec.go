@@ -30,8 +30,12 @@ const EvidenceCut = "evidence_cut"
 // concurrent use.
 type packer struct{ buf bytes.Buffer }
 
-// pack returns the deflated text. The caller owns it.
+// pack returns the deflated text. The caller owns it. What unpack would refuse is
+// not packed: no peer can say that much, but the file of an import can.
 func (p *packer) pack(text []byte) ([]byte, error) {
+	if len(text) > maxInflated {
+		return nil, errTooLong
+	}
 	p.buf.Reset()
 	if err := flate.StatelessDeflate(&p.buf, text, true, []byte(dictionary)); err != nil {
 		return nil, fmt.Errorf("history: pack: %w", err)
@@ -39,7 +43,7 @@ func (p *packer) pack(text []byte) ([]byte, error) {
 	return bytes.Clone(p.buf.Bytes()), nil
 }
 
-var errTooLong = errors.New("history: a stored text is longer than any that this program stores")
+var errTooLong = errors.New("history: a text is longer than any that this program stores")
 
 // unpacker inflates texts one by one; making the tables for each would cost more
 // than the text. The zero value is ready; it is not safe for concurrent use.

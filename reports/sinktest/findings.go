@@ -156,8 +156,8 @@ func Attacks() []string {
 		"<!--", "-->", "]]>", "&lt;&#x3c;", "javascript:alert(1)", "{{.}}", "${jndi:ldap://x}",
 		"line\nbreak\r\nand\vmore\u2028and\u2029", "invalid\xff\xfe\xc3(utf8",
 		"a|b", "| cell | cell |", "`code` *bold* [link](javascript:alert(1)) ![i](http://x)", "# head", "1. list",
-		`quote " and ' and \`, "trailing space ", "\u202egnirts desrever\u202c", "\ufeffbom", "nul\x00nul",
-		"e\u0301\u4e2d\U0001f600", strings.Repeat("A", 70_000), strings.Repeat("\xff", 5_000), strings.Repeat("\"", 3000), "",
+		`quote " and ' and \`, "trailing space ", "\u202egnirts desrever\u202c", "\u2066isolate\u2069", "zero\u200b\u200d\u2060width", "\ufeffbom", "nul\x00nul", "\ufffe\uffff\x01\x1f",
+		"e\u0301\u4e2d\U0001f600", strings.Repeat("A", 1<<18), strings.Repeat("\xff", 5_000), strings.Repeat("\"", 3000), "",
 	}
 }
 

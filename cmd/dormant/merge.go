@@ -106,9 +106,15 @@ func merge(parts []part) (missing []string, err error) {
 			missing = append(missing, fmt.Sprintf("%s is incomplete (%s)", p.name, strings.Join(p.why, "; ")))
 		}
 	}
-	for i := range first.shard.Count {
-		if _, ok := seen[i+1]; !ok {
-			missing = append(missing, fmt.Sprintf("shard %d/%d is missing", i+1, first.shard.Count))
+	for i := uint64(1); i <= first.shard.Count; i++ {
+		from := i
+		for ; i <= first.shard.Count && seen[i] == ""; i++ {
+		}
+		switch last := i - 1; {
+		case last == from:
+			missing = append(missing, fmt.Sprintf("shard %d/%d is missing", from, first.shard.Count))
+		case last > from:
+			missing = append(missing, fmt.Sprintf("shards %d to %d of %d are missing", from, last, first.shard.Count))
 		}
 	}
 	if len(missing) == 0 && targets != first.whole { // cannot be, by the checks above

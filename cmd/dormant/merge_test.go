@@ -69,8 +69,9 @@ func TestMergeSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"whole", []part{shard(2, 3), shard(1, 3), shard(3, 3)}, false, ""},
 		{"one is all", []part{shard(1, 1)}, false, ""},
-		{"more shards than targets", []part{shard(12, 12)}, false, "shard 1/12 is missing"},
+		{"more shards than targets", []part{shard(12, 12)}, false, "shards 1 to 11 of 12 are missing"},
 		{"missing", []part{shard(1, 3), shard(2, 3)}, false, "shard 3/3 is missing"},
+		{"missing here and there", []part{shard(2, 7), shard(4, 7)}, false, "shard 1/7 is missing; shard 3/7 is missing; shards 5 to 7 of 7 are missing"},
 		{"incomplete", []part{shard(1, 2), with(shard(2, 2), func(p *part) { p.complete, p.why = false, []string{"interrupted"} })}, false, "incomplete (interrupted)"},
 		{"twice", []part{shard(1, 2), shard(1, 2)}, true, "both shard 1/2"},
 		{"other plan", []part{shard(1, 2), with(shard(2, 2), func(p *part) { p.plan = "q" })}, true, "another plan"},

@@ -117,7 +117,7 @@ func (r *Run) Coverage() string {
 	if r.Shard != "" { // a part, of which complete says nothing about the whole
 		b.WriteString("Shard " + r.Shard + ": ")
 	}
-	fmt.Fprintf(&b, "%s (%s) from %s", plural(s.Targets, "target"), pluralES(s.Addresses, "address"), r.from())
+	fmt.Fprintf(&b, "%s (%s) from %s", plural(s.Targets, "target"), pluralES(s.Addresses, "address"), r.From())
 	if d := s.Finished.Sub(s.Started); d > 0 {
 		fmt.Fprintf(&b, " in %s", duration(d))
 	}
@@ -201,9 +201,9 @@ func percent(share float64) string {
 	}
 }
 
-// from names the vantage and, where there is one, the site: the same addresses
+// From names the vantage and, where there is one, the site: the same addresses
 // at two sites are two networks.
-func (r *Run) from() string {
+func (r *Run) From() string {
 	from := cmp.Or(r.Vantage, "this host")
 	if r.Site != "" {
 		from += " at site " + r.Site

@@ -121,7 +121,7 @@ func writeExplanation(w io.Writer, r history.Run, f *reports.Finding, format str
 		head += "  " + reports.Line(f.Hostname)
 	}
 	fmt.Fprintf(&b, "%s\n%s\n\n", head, e.Title)
-	fmt.Fprintf(&b, "run %s of %s from %s: %v, %v\n", r.ID, r.Started.Format(time.RFC3339), reports.Line(r.Vantage), f.State, f.Reason)
+	fmt.Fprintf(&b, "run %s of %s from %s: %v, %v\n", r.ID, r.Started.Format(time.RFC3339), reports.Line(r.Facts.From()), f.State, f.Reason)
 	if f.Full == nil {
 		b.WriteString("No dialogue was held with it, so nothing was judged. Scan again without --no-identify.\n")
 	} else {

@@ -13,7 +13,7 @@ import (
 // TestExplainHostile: a stored finding, be it from another program's history,
 // cannot steer the terminal that it is explained on.
 func TestExplainHostile(t *testing.T) {
-	run := history.Run{ID: "s_1", Vantage: "\x1b[2Jlan"}
+	run := history.Run{ID: "s_1", Facts: reports.Run{Vantage: "\x1b[2Jlan"}}
 	for _, f := range sinktest.Hostile() {
 		var out bytes.Buffer
 		if err := writeExplanation(&out, run, &f, "text", true); err != nil {

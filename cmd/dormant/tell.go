@@ -176,7 +176,7 @@ func newMessage(r reports.Run, o *outcome) message {
 	if len(where) > 80 {
 		where = where[:77] + "..."
 	}
-	m.Text = fmt.Sprintf("dormant: %s in %s from %s\n%s\n", m.Summary, where, r.Vantage, strings.Join(m.Lines, "\n"))
+	m.Text = fmt.Sprintf("dormant: %s in %s from %s\n%s\n", m.Summary, where, r.From(), strings.Join(m.Lines, "\n"))
 	if rest := o.breaches + o.exposed - o.both + o.changed() - len(m.Lines); rest > 0 {
 		m.Text += fmt.Sprintf("and %d more\n", rest)
 	}

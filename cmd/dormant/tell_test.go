@@ -58,7 +58,7 @@ func TestNotify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := reports.Run{ScanID: "s_1", Vantage: "probe", Targets: []string{"10.0.0.0/24"}}
+	r := reports.Run{ScanID: "s_1", Site: "hq", Vantage: "probe", Targets: []string{"10.0.0.0/24"}}
 	if err := tell.begin(r); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestNotify(t *testing.T) {
 	if err := tell.end(cancelled, r, outcomeOf(t, f, breach), false); err != nil || len(got) != 1 {
 		t.Fatalf("end = %v, %d messages; want one", err, len(got))
 	}
-	want := "dormant: 1 against the policy, 1 new in 10.0.0.0/24 from probe\nbreach: 10.0.0.1 3588/tcp Vite\\x1b[2J\nnew: 10.0.0.1 3588/tcp Vite\\x1b[2J\ndormant runs diff s_1"
+	want := "dormant: 1 against the policy, 1 new in 10.0.0.0/24 from probe at site hq\nbreach: 10.0.0.1 3588/tcp Vite\\x1b[2J\nnew: 10.0.0.1 3588/tcp Vite\\x1b[2J\ndormant runs diff s_1"
 	if got[0].Text != want {
 		t.Errorf("message %q, want %q", got[0].Text, want)
 	}

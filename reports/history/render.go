@@ -97,11 +97,7 @@ func (d *Difference) writeText(w io.Writer) error {
 }
 
 func runLine(r *Run) string {
-	from := cmp.Or(r.Vantage, "an unnamed vantage")
-	if r.Site != "" {
-		from += " at site " + r.Site
-	}
-	return fmt.Sprintf("%s  %s  from %s  %s", r.ID, r.Started.UTC().Format(time.RFC3339), reports.Line(from), r.Status)
+	return fmt.Sprintf("%s  %s  from %s  %s", r.ID, r.Started.UTC().Format(time.RFC3339), reports.Line(r.Facts.From()), r.Status)
 }
 
 func hostName(c *Change) string {

@@ -63,7 +63,10 @@ func newServer(a *app) *cobra.Command {
 		Short: "scheduled audits of several sites, carried out by agents",
 		Long: `Reads jobs from a file, cuts each run into shards, gives them to the agents of
 each site over NATS JetStream, and judges, stores, compares and reports what comes
-back. What is not over when it ends goes on at the next start.
+back. What is not over when it ends goes on at the next start. The jobs file is read
+at the start: a change of it holds from the next one, and what a run asks does not
+change once it has begun. The policies, rules and registries that it names are read
+anew for each run.
 
 Without --listen no port is opened, and only agents on --nats can come. The broker
 inside keeps everything in the state folder; so does the history, unless --db says
@@ -97,7 +100,7 @@ the policy, 3 incomplete.`,
 	flags.StringVar(&o.webHeader, "web-proxy-header", "", "believe in this `HEADER` of a proxy, such as X-Forwarded-User, who asks for the page")
 	flags.StringSliceVar(&o.webFrom, "web-proxy-from", nil, "the addresses or `NETWORKS` of that proxy (repeatable)")
 	flags.StringVar(&o.webURL, "web-url", "", "the `URL` that people type where a proxy in front speaks TLS, such as https://audit.example.net: cookies are then for TLS only")
-	flags.StringVar(&o.webCert, "web-tls-cert", "", "serve the page with the certificate in `FILE`")
+	flags.StringVar(&o.webCert, "web-tls-cert", "", "serve the page with the certificate in `FILE`, which is read again when it changes")
 	flags.StringVar(&o.webKey, "web-tls-key", "", "and its key in `FILE`")
 	flags.StringVar(&o.metrics, "metrics", "", "serve /metrics, /healthz and /readyz at this `ADDRESS` (default: none)")
 	flags.BoolVar(&o.once, "once", false, "run the jobs now, once, and end")

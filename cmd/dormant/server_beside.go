@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"path/filepath"
@@ -59,11 +58,9 @@ func (f *fleetServer) page(s *server.Server) (*web.Server, error) {
 		f.a.log.Info("the token that lets into the page is in a file", "file", path, "new", made)
 	}
 	if f.o.webCert != "" {
-		pair, err := tls.LoadX509KeyPair(f.o.webCert, f.o.webKey)
-		if err != nil {
+		if c.TLS, err = web.TLSFiles(f.o.webCert, f.o.webKey, f.a.log); err != nil {
 			return nil, usageError("--web-tls-cert: %w", err)
 		}
-		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	}
 	page, err := web.New(c)
 	if err != nil {

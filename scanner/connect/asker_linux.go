@@ -6,10 +6,13 @@ import (
 )
 
 func newAsker(cfg Config) (asker, error) {
+	index := 0
 	if cfg.Interface != "" {
-		if _, err := net.InterfaceByName(cfg.Interface); err != nil {
+		device, err := net.InterfaceByName(cfg.Interface)
+		if err != nil {
 			return nil, fmt.Errorf("connect: interface %s: %w", cfg.Interface, err)
 		}
+		index = device.Index
 	}
-	return newSockets(cfg.Source, cfg.Interface), nil
+	return newSockets(cfg.Source, cfg.Interface, index), nil
 }

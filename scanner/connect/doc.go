@@ -20,8 +20,8 @@
 //     error queue (Linux; ip(7), IP_RECVERR). "Port unreachable" from the target
 //     is closed; from somebody else it is a filter.
 //   - an ICMP error that this host sent to itself: "host unreachable" is a
-//     neighbour who did not answer, anything else is this host's own firewall or
-//     route, and so a local-error.
+//     neighbour who did not answer, unless that is a gateway; anything else is this
+//     host's own firewall or route, and so a local-error.
 //   - silence: nothing. The engine knows what it asked for.
 //   - no descriptor, no buffer, no source port: wait, for five seconds at most,
 //     then local-error. No route, no permission: local-error at once. Never
@@ -51,10 +51,11 @@
 // so that a path slower than the first patience is still heard; from the first
 // retry on the kernel may add a SYN of its own.
 //
-// While the kernel still asks for the neighbour, nothing has left this host, and
-// the end of a try's patience is no silence. Such a try goes on until the kernel
-// has found the neighbour or given up, three seconds after it began to ask; the
-// engine is told to wait for that (scanner.Router).
+// While the kernel still asks for the neighbour, the target or the gateway to it,
+// nothing has left this host, and the end of a try's patience is no silence. Such a
+// try goes on until the kernel has found the neighbour or given up, three seconds
+// after it began to ask; the engine is told to wait for that (scanner.Router). A
+// gateway that does not answer is a fault of this side: local-error.
 //
 // A cable that is pulled makes every target silent. So what the probes leave by,
 // interface, source address and route, is watched from the first probe on

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"dormant/scanner"
 	"dormant/scanner/ways"
 )
 
@@ -22,43 +24,71 @@ const (
 )
 
 // neighbours are those that the kernel is still asking for, or has asked for in
-// vain. The zero value is ready; several goroutines may use it.
+// vain: targets on the link, and gateways to others. Several goroutines may use it.
 type neighbours struct {
+	route func(addr netip.Addr) (ways.Way, error) // to a target
+
 	mu     sync.Mutex // guards what follows
 	read   time.Time
-	states map[netip.Addr]int // NUD_INCOMPLETE or NUD_FAILED
+	states map[neighbour]int // NUD_INCOMPLETE or NUD_FAILED
 }
 
-// awaits reports whether the kernel is asking for addr: what was sent to it
-// waits on this host.
+// neighbour is an address on a link, without a zone, and the interface.
+type neighbour struct {
+	addr  netip.Addr
+	index int
+}
+
+// awaits reports whether the kernel is asking for addr or its gateway: what was
+// sent to it waits on this host.
 func (n *neighbours) awaits(addr netip.Addr) bool {
 	return n.of(addr) == netlink.NUD_INCOMPLETE
 }
 
-// lacks reports whether the kernel has asked for addr in vain.
+// lacks reports whether the kernel has asked for addr or its gateway in vain.
 func (n *neighbours) lacks(addr netip.Addr) bool { return n.of(addr) == netlink.NUD_FAILED }
 
 func (n *neighbours) of(addr netip.Addr) int {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	if n.states == nil || time.Since(n.read) > neighboursFresh {
 		n.states, n.read = missing(), time.Now()
 	}
-	return n.states[addr.WithZone("")]
+	states := n.states // never written to
+	n.mu.Unlock()
+	if len(states) == 0 {
+		return 0 // as on most hosts at most times: the route need not be asked for
+	}
+	to, err := n.route(addr)
+	if err != nil {
+		return 0
+	}
+	if !to.Gateway.IsValid() {
+		to.Gateway = addr.WithZone("")
+	}
+	return states[neighbour{to.Gateway, to.Index}]
+}
+
+// absent is what it means that the kernel found no neighbour for addr: nobody has
+// it, or when it was the gateway that was looked for, a fault of this side.
+func (n *neighbours) absent(addr netip.Addr) (answer, error) {
+	if to, err := n.route(addr); err == nil && to.Gateway.IsValid() {
+		return answer{}, fmt.Errorf("the gateway %v does not answer", to.Gateway)
+	}
+	return answer{reason: scanner.ARPNoReply, at: time.Now()}, nil
 }
 
 // missing returns the neighbours that the kernel asks for, or asked for in vain;
 // none where the table cannot be read: then silence is silence.
-func missing() map[netip.Addr]int {
-	all := map[netip.Addr]int{}
+func missing() map[neighbour]int {
+	all := map[neighbour]int{}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		list, err := ways.Whole(func() ([]netlink.Neigh, error) { return netlink.NeighList(0, family) })
 		if err != nil {
 			continue
 		}
-		for _, neighbour := range list {
-			if addr, ok := netip.AddrFromSlice(neighbour.IP); ok && neighbour.State&(netlink.NUD_INCOMPLETE|netlink.NUD_FAILED) != 0 {
-				all[addr.Unmap()] = neighbour.State
+		for _, n := range list {
+			if addr, ok := netip.AddrFromSlice(n.IP); ok && n.State&(netlink.NUD_INCOMPLETE|netlink.NUD_FAILED) != 0 {
+				all[neighbour{addr.Unmap(), n.LinkIndex}] = n.State
 			}
 		}
 	}
@@ -78,5 +108,10 @@ func isBroadcast(addr netip.Addr) bool {
 // NoNeighbour reports whether addr is on-link and the kernel asks for it, or
 // asked lately, in vain.
 func NoNeighbour(addr netip.Addr) bool {
-	return missing()[addr.Unmap().WithZone("")] != 0
+	for n := range missing() {
+		if n.addr == addr.Unmap().WithZone("") {
+			return true
+		}
+	}
+	return false
 }

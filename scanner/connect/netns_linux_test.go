@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -114,6 +115,8 @@ func build(t *testing.T) world {
 	}
 	route(local, "10.88.0.0/16", netlink.Route{LinkIndex: a0, Gw: net.ParseIP("10.77.0.2")})
 	route(local, "fd88::/16", netlink.Route{LinkIndex: a0, Gw: net.ParseIP("fd77::2")})
+	route(local, "10.89.0.0/16", netlink.Route{LinkIndex: a0, Gw: net.ParseIP("10.77.0.200")}) // a gateway that is not there
+	route(local, "fd89::/16", netlink.Route{LinkIndex: a0, Gw: net.ParseIP("fd77::200")})
 	route(local, "10.66.0.0/16", netlink.Route{Type: unix.RTN_PROHIBIT})
 	for dst, kind := range map[string]int{
 		"10.88.1.0/24": unix.RTN_PROHIBIT, "10.88.2.0/24": unix.RTN_UNREACHABLE, "10.88.3.0/24": unix.RTN_BLACKHOLE,
@@ -203,6 +206,7 @@ func TestInside(t *testing.T) {
 		t.Errorf("outcomes (-want +got):\n%s", d)
 	}
 	t.Run("neighbour", testNeighbour)
+	t.Run("gateway", testGateway)
 	t.Run("interface", func(t *testing.T) { testInterface(t, w) })
 	t.Run("self", testSelf)
 	t.Run("descriptors", func(t *testing.T) { testDescriptors(t, w.open4) })
@@ -291,6 +295,23 @@ func testNeighbour(t *testing.T) {
 	}
 	if !NoNeighbour(netip.MustParseAddr("10.77.0.40")) || NoNeighbour(netip.MustParseAddr("10.77.0.2")) || NoNeighbour(netip.MustParseAddr("10.88.3.1")) {
 		t.Error("NoNeighbour: want 10.77.0.40 only")
+	}
+}
+
+// A gateway that is not there is a fault of this side, and makes no target filtered.
+func testGateway(t *testing.T) {
+	engine, err := scanner.New(fresh(t, Config{Timeout: 100 * time.Millisecond}), scanner.Config{Rate: 1000, Retries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefixes := []netip.Prefix{netip.MustParsePrefix("10.77.0.2/32"), netip.MustParsePrefix("10.89.0.0/31"), netip.MustParsePrefix("fd89::/127")}
+	plan, err := scanner.NewPlan(prefixes, []registry.Port{{Number: 1947, Proto: registry.TCP}, {Number: 1947, Proto: registry.UDP}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := engine.Run(t.Context(), plan, func(scanner.Observation) {})
+	if err != nil || s.Unknown != 8 || s.Closed != 2 || s.Complete || !strings.Contains(strings.Join(s.Why, "; "), "does not answer") {
+		t.Errorf("Run: %v, %d unknown and %d closed, why %q; want 8, 2, and the gateway", err, s.Unknown, s.Closed, s.Why)
 	}
 }
 

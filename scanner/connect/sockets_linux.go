@@ -16,6 +16,7 @@ import (
 
 	"dormant/registry"
 	"dormant/scanner"
+	"dormant/scanner/ways"
 )
 
 // sockets asks with sockets of its own, waits in the runtime's poller and
@@ -28,8 +29,10 @@ type sockets struct {
 	neighbours neighbours
 }
 
-func newSockets(source netip.Addr, device string) *sockets {
-	return &sockets{source: source, device: device, buffer: sync.Pool{New: newBuffer}}
+// newSockets returns an asker; index is that of the device, 0 without one.
+func newSockets(source netip.Addr, device string, index int) *sockets {
+	route := func(addr netip.Addr) (ways.Way, error) { return way(addr, source, index) }
+	return &sockets{source: source, device: device, buffer: sync.Pool{New: newBuffer}, neighbours: neighbours{route: route}}
 }
 
 func (s *sockets) ask(ctx context.Context, p scanner.Probe, wait time.Duration) (answer, error) {
@@ -94,13 +97,14 @@ func (s *sockets) hearNeighbour(ctx context.Context, t *try, f *os.File, hear fu
 			return answer{}, nil
 		}
 		if a, err = hear(); a.reason == 0 && err == nil && s.neighbours.lacks(t.probe.Addr) {
-			return answer{reason: scanner.ARPNoReply, at: time.Now()}, nil
+			return s.neighbours.absent(t.probe.Addr)
 		}
 	}
 	return a, err
 }
 
-// awaits reports whether tries to addr wait for the kernel to find it.
+// awaits reports whether tries to addr wait for the kernel to find it or its
+// gateway.
 func (s *sockets) awaits(addr netip.Addr) bool { return s.neighbours.awaits(addr) }
 
 // open returns a socket towards addr that tells ICMP errors and TTLs, bound to
@@ -278,7 +282,7 @@ func (t *try) explain(fd int, cause error) (answer, error) {
 		if reason != scanner.ICMPHostUnreachable {
 			return answer{}, fmt.Errorf("connect: this host's own firewall or route (%v): %w", reason, cause)
 		}
-		return t.answer(scanner.ARPNoReply, netip.Addr{}), nil // our kernel found no neighbour
+		return t.neighbours.absent(t.probe.Addr)
 	}
 	a := t.answer(reason, c.offender)
 	a.ttl = c.ttl

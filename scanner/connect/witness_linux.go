@@ -89,6 +89,11 @@ func way(addr, source netip.Addr, oif int) (ways.Way, error) {
 		return ways.Way{}, nil
 	}
 	to := ways.Way{Index: routes[0].LinkIndex, Source: source.WithZone("")}
+	if gateway, ok := netip.AddrFromSlice(routes[0].Gw); ok {
+		to.Gateway = gateway.Unmap()
+	} else if via, ok := routes[0].Via.(*netlink.Via); ok && via != nil { // an IPv4 route with an IPv6 gateway
+		to.Gateway, _ = netip.AddrFromSlice(via.Addr)
+	}
 	if src, ok := netip.AddrFromSlice(routes[0].Src); ok && !to.Source.IsValid() {
 		to.Source = src.Unmap()
 	}

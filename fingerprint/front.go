@@ -85,7 +85,8 @@ func greetings(data []byte) []string {
 }
 
 // blockPage: the same HTTP page for a GET and for bytes that are no HTTP at
-// all, as a ClientHello is to a plain port.
+// all, as a ClientHello is to a plain port. A 400 is none: that is the honest
+// answer to a ClientHello, and a server that knows no such Host says it, too.
 func blockPage(_ Evidence, list []*subject, _ []hit) (Sign, bool) {
 	var garbage, get *subject
 	for _, s := range list {
@@ -97,7 +98,8 @@ func blockPage(_ Evidence, list []*subject, _ []hit) (Sign, bool) {
 			get = s
 		}
 	}
-	if garbage == nil || get == nil || garbage.http.code != get.http.code || len(get.http.body) == 0 ||
+	if garbage == nil || get == nil || get.http.code == 400 ||
+		garbage.http.code != get.http.code || len(get.http.body) == 0 ||
 		!bytes.Equal(garbage.http.body, get.http.body) {
 		return Sign{}, false
 	}

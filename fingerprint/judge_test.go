@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"math/big"
 	"net/netip"
 	"slices"
@@ -73,11 +74,12 @@ func judge(rules *Rules, port uint16, host HostContext, exchanges ...Exchange) V
 }
 
 const (
-	openACC   = "HTTP/1.0 302 Moved\r\nServer: HASP LM/18.00\r\nLocation: /_int_/index.html\r\n\r\n"
-	closedACC = "HTTP/1.0 403 Forbidden\r\nServer: HASP LM/25.02\r\nContent-Length: 137\r\n\r\n<title>403 Forbidden</title>\n"
-	plainPage = "HTTP/1.1 200 OK\r\nX-Some: thing\r\nContent-Length: 2\r\n\r\nhi"
-	havoc     = "HTTP/1.1 404 Not Found\r\nServer: nginx\r\nX-Havoc: true\r\n\r\n"
-	quiet     = 3 * time.Second
+	openACC    = "HTTP/1.0 302 Moved\r\nServer: HASP LM/18.00\r\nLocation: /_int_/index.html\r\n\r\n"
+	closedACC  = "HTTP/1.0 403 Forbidden\r\nServer: HASP LM/25.02\r\nContent-Length: 137\r\n\r\n<title>403 Forbidden</title>\n"
+	plainPage  = "HTTP/1.1 200 OK\r\nX-Some: thing\r\nContent-Length: 2\r\n\r\nhi"
+	badRequest = "HTTP/1.1 400 Bad Request\r\nContent-Length: 12\r\n\r\nBad Request\n"
+	havoc      = "HTTP/1.1 404 Not Found\r\nServer: nginx\r\nX-Havoc: true\r\n\r\n"
+	quiet      = 3 * time.Second
 )
 
 func TestJudge(t *testing.T) {
@@ -121,6 +123,8 @@ func TestJudge(t *testing.T) {
 			want: "unidentified/silent 0 ", severity: "low"},
 		{name: "the same page for garbage", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, plainPage), answer(2, ProbeTLS, plainPage)},
 			want: "middlebox/block_page 70 behaviour-block-page", severity: "info"},
+		{name: "a bad request, whatever is said", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, badRequest), answer(2, ProbeTLS, badRequest)},
+			want: "known_service/generic_http 50 generic-http", severity: "info"},
 		{name: "two greetings in one answer", host: clean(), exchanges: []Exchange{answer(1, ProbeSilence, "SSH-2.0-OpenSSH_9.2\r\n+OK POP3 ready\r\n")},
 			want: "middlebox/multi_protocol 70 behaviour-multi-protocol", severity: "info"},
 		{name: "a page that quotes a greeting", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, plainPage+"\r\nSSH-2.0-x\r\n+OK x\r\n")},
@@ -177,6 +181,11 @@ func TestJudge(t *testing.T) {
 			answer(1, ProbeGet10, "HTTP/1.1 404 Not Found\r\nCache-Control: no-store, no-cache, must-revalidate\r\nDate: x GMT\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n"),
 			later(answer(2, ProbeGet10, "HTTP/1.1 404 Not Found\r\nCache-Control: no-store, no-cache, must-revalidate\r\nDate: x GMT\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n"))},
 			want: "known_service/generic_http 50 generic-http", severity: "info"},
+		{name: "a certificate by the words of a tutorial, twice", host: clean(), exchanges: []Exchange{silence, shook(t, 2, tutorial(), 7), later(shook(t, 3, tutorial(), 7))},
+			want: "known_service/generic_tls 45 generic-tls", severity: "medium"},
+		{name: "a frame that begins with a popular number, twice", host: clean(), exchanges: []Exchange{
+			answer(1, ProbeSilence, "\x00\x00\x00\x0c\xca\xfe\xba\xbe\x00\x00\x00\x01\x00\x00\x00\x04"), later(answer(2, ProbeSilence, "\x00\x00\x00\x0c\xca\xfe\xba\xbe\x00\x00\x00\x01\x00\x00\x00\x04"))},
+			want: "unidentified/needs_opener 0 ", severity: "low"},
 		{name: "shell before C2", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, "/bin/sh: 1: GET: not found\n"), shook(t, 2, strike, 146473198), later(shook(t, 3, strike, 146473198))},
 			want: "open_shell/posix 60 shell-posix-error", severity: "high"},
 		{name: "shell text twice", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, "/bin/sh: 1: GET: not found\n"), answer(2, ProbeGet11, "/bin/sh: 1: GET: not found\n")},
@@ -216,6 +225,17 @@ func TestJudge(t *testing.T) {
 			checkInvariants(t, v)
 		})
 	}
+}
+
+// tutorial is the subject that guides to openssl req print, in their order.
+func tutorial() (name pkix.Name) {
+	for _, a := range []struct {
+		last  int
+		value string
+	}{{6, "CN"}, {8, "myprovince"}, {7, "mycity"}, {10, "myorganization"}, {11, "mygroup"}, {3, "myServer"}} {
+		name.ExtraNames = append(name.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, a.last}, Value: a.value})
+	}
+	return name
 }
 
 func jarm(ex Exchange) Exchange {

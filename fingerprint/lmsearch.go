@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"time"
 )
 
@@ -45,7 +46,9 @@ func (s LMSearch) Encode() []byte {
 }
 
 // DecodeLMSearch reads a datagram of that layout and nothing else: 40
-// characters of Base64, 30 bytes, and the filler intact behind the host name.
+// characters of Base64, 30 bytes, what may be a host name, and the filler
+// intact behind it. A name of full length leaves no filler: without a look at
+// its characters, any bytes that end in a zero would pass for one.
 // It means that the sender runs a license manager that searches, client or
 // server; it does not make the sender a license server.
 func DecodeLMSearch(datagram []byte) (LMSearch, bool) {
@@ -58,7 +61,7 @@ func DecodeLMSearch(datagram []byte) (LMSearch, bool) {
 	}
 	buffer := raw[lmHostAt:]
 	end := bytes.IndexByte(buffer, 0)
-	if end < 0 || string(buffer[end+1:]) != lmFiller[end+1:] {
+	if end < 0 || string(buffer[end+1:]) != lmFiller[end+1:] || !isHostName(buffer[:end]) {
 		return LMSearch{}, false
 	}
 	return LMSearch{
@@ -66,4 +69,13 @@ func DecodeLMSearch(datagram []byte) (LMSearch, bool) {
 		Number:  binary.LittleEndian.Uint32(raw[4:]),
 		Host:    string(buffer[:end]),
 	}, true
+}
+
+// isHostName reports whether a computer may be called so: no spaces, no control
+// characters, and letters beyond ASCII only where enough filler is left behind
+// the name to prove the layout.
+func isHostName(name []byte) bool {
+	const proof = 4 // bytes of filler
+	ascii := len(name) > lmSearchSize-lmHostAt-1-proof
+	return !slices.ContainsFunc(name, func(b byte) bool { return b <= 0x20 || b == 0x7f || ascii && b > 0x7f })
 }

@@ -1,6 +1,7 @@
 package fingerprint
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,9 @@ func TestDecodeLMSearch(t *testing.T) {
 	}{
 		{name: "recorded", datagram: real, want: LMSearch{Created: time.Unix(0x55a8ed4a, 0).UTC(), Number: 30763, Host: "Gentrice_APC_guest"}, ok: true},
 		{name: "no host name", datagram: string(LMSearch{Created: time.Unix(7, 0), Number: 1}.Encode()), want: LMSearch{Created: time.Unix(7, 0).UTC(), Number: 1}, ok: true},
+		{name: "a name that no computer has", datagram: base64.StdEncoding.EncodeToString([]byte("\x01\x02\x03\x04\x05\x06\x07\x08any bytes\x01that end so\x00"))},
+		{name: "control character before the filler", datagram: string(LMSearch{Host: "a\x1bb"}.Encode())},
+		{name: "a name beyond ASCII", datagram: string(LMSearch{Created: time.Unix(7, 0), Host: "B\xdcRO-PC"}.Encode()), want: LMSearch{Created: time.Unix(7, 0).UTC(), Host: "B\xdcRO-PC"}, ok: true},
 		{name: "filler broken", datagram: "Su2oVSt4AABHZW50cmljZV9BUENfZ3Vlc3QAeHgA"},
 		{name: "last byte not zero", datagram: "Su2oVSt4AABHZW50cmljZV9BUENfZ3Vlc3QAbWUB"},
 		{name: "short", datagram: real[:36]},

@@ -100,7 +100,10 @@ func runImpact(ctx context.Context, a *app, o *impactOptions) error {
 	if err != nil {
 		return err
 	}
-	m, err := firewall.NewImpact(q)
+	m, err := firewall.NewImpact(ctx, q)
+	if ctx.Err() != nil {
+		return &exitError{exitInterrupted, errors.New("interrupted: nothing was judged or written")}
+	}
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 )
 
@@ -16,12 +17,18 @@ func newCondition() *condition { return &condition{boxes: []Box{Everything()}, p
 
 // only keeps the packets that are in one of the boxes, or in none of them.
 func (c *condition) only(not bool, boxes ...Box) {
-	if not {
+	switch {
+	case len(c.boxes)*len(boxes) > maxProduct:
+		c.doubt(fmt.Sprintf("sets with %d and %d members of several parts at once", len(c.boxes), len(boxes)))
+	case not:
 		c.boxes = subtractAll(c.boxes, boxes)
-	} else {
+	default:
 		c.boxes = intersectAll(c.boxes, boxes)
 	}
 }
+
+// maxProduct bounds the pairs of boxes that are intersected for one condition.
+const maxProduct = 1 << 22
 
 // during keeps moments, or the others.
 func (c *condition) during(not bool, phases Phases) {

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -128,8 +129,9 @@ type Doubt struct {
 	Services []string `json:"services"`
 }
 
-// NewImpact works out what the change does.
-func NewImpact(q Question) (*Impact, error) {
+// NewImpact works out what the change does. Its errors are those of the
+// question, and that of ctx when it ends before the work does.
+func NewImpact(ctx context.Context, q Question) (*Impact, error) {
 	if err := q.settlePlace(); err != nil {
 		return nil, err
 	}
@@ -145,6 +147,9 @@ func NewImpact(q Question) (*Impact, error) {
 		f := &q.Findings[i]
 		if f.State != scanner.Open {
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("firewall: after %d services: %w", len(m.Services), err)
 		}
 		s := Service{target: targetOfFinding(f), finding: i, Product: nameOf(f), Verdict: f.Verdict.String(), Confidence: f.Confidence,
 			Seen: f.ObservedAt, Vantage: f.Vantage}

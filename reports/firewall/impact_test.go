@@ -135,7 +135,7 @@ func TestImpact(t *testing.T) {
 			if tt.current != "" {
 				q.Current = parsed(t, "old.yaml", tt.current, Options{})
 			}
-			m, err := NewImpact(q)
+			m, err := NewImpact(t.Context(), q)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -160,7 +160,7 @@ func TestHostileImpact(t *testing.T) {
 	findings[0].Product = evil
 	clients := seen(t, "10.2.0.5 10.0.1.20:1947/tcp")
 	clients[0].Source = evil
-	m, err := NewImpact(Question{Proposed: parsed(t, "<new>.yaml", rules, Options{}), Findings: findings, Clients: clients, Asked: true, Now: now()})
+	m, err := NewImpact(t.Context(), Question{Proposed: parsed(t, "<new>.yaml", rules, Options{}), Findings: findings, Clients: clients, Asked: true, Now: now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	current := parsed(t, "old.v4", "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -s 10.9.0.0/16 -j DROP\nCOMMIT\n", o)
-	m, err := NewImpact(Question{Proposed: proposed, Current: current, Place: Router, Asked: true, Now: now(),
+	m, err := NewImpact(t.Context(), Question{Proposed: proposed, Current: current, Place: Router, Asked: true, Now: now(),
 		Findings: found(t, "10.0.1.20:1947/tcp license_manager", "10.0.1.20:1947/udp license_manager", "10.0.1.20:475/tcp license_manager", "10.0.1.21:3588/tcp dev_server"),
 		Clients:  seen(t, "10.2.0.5 10.0.1.20:1947/tcp", "10.2.9.5 10.0.1.20:1947/tcp", "10.3.0.5 10.0.1.20:1947/tcp", "10.2.0.5 10.0.1.20:1947/udp", "10.2.0.5 10.0.1.77:1947/tcp")})
 	if err != nil {
@@ -234,7 +234,7 @@ func TestExceptions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			rs := parsed(t, tt.name, tt.text, Options{})
 			clients := seen(t, "10.2.0.4 10.0.1.20:1947/tcp", "10.2.0.5 10.0.1.20:1947/tcp", "10.2.0.9 10.0.1.20:1947/tcp")
-			m, err := NewImpact(Question{Proposed: rs, Place: Router, Findings: found(t, server.String()+" license_manager"), Clients: clients, Asked: true, Now: now()})
+			m, err := NewImpact(t.Context(), Question{Proposed: rs, Place: Router, Findings: found(t, server.String()+" license_manager"), Clients: clients, Asked: true, Now: now()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -302,7 +302,7 @@ COMMIT
 
 // TestJSONComesBack: verify reads what impact writes.
 func TestJSONComesBack(t *testing.T) {
-	m, err := NewImpact(Question{Proposed: parsed(t, "a.yaml", "default: deny\nrules: []\n", Options{}), Findings: found(t, "10.0.1.20:1947/tcp license_manager"), Now: now()})
+	m, err := NewImpact(t.Context(), Question{Proposed: parsed(t, "a.yaml", "default: deny\nrules: []\n", Options{}), Findings: found(t, "10.0.1.20:1947/tcp license_manager"), Now: now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,10 +327,10 @@ func TestJSONComesBack(t *testing.T) {
 func TestPlace(t *testing.T) {
 	both := parsed(t, "r.v4", "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n", Options{})
 	host := parsed(t, "r.v4", "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n", Options{})
-	if _, err := NewImpact(Question{Proposed: both, Now: now()}); err == nil || !strings.Contains(err.Error(), "--place router or --place server") {
+	if _, err := NewImpact(t.Context(), Question{Proposed: both, Now: now()}); err == nil || !strings.Contains(err.Error(), "--place router or --place server") {
 		t.Errorf("error %v, want the flag that settles it", err)
 	}
-	m, err := NewImpact(Question{Proposed: host, Findings: found(t, "10.0.1.20:1947/tcp license_manager"), Now: now()})
+	m, err := NewImpact(t.Context(), Question{Proposed: host, Findings: found(t, "10.0.1.20:1947/tcp license_manager"), Now: now()})
 	if err != nil || m.Place != Server.String() || !m.InUse() {
 		t.Errorf("place %q, cut %t, error %v; want the server's, where the port is cut", m.Place, m.InUse(), err)
 	}

@@ -116,9 +116,52 @@ func (s *side) near(addrs Addrs) (rules []int32, ok bool) {
 	return slices.Compact(rules), true
 }
 
+// near is a rule with those of its boxes that hold some packets.
+type near struct {
+	*Rule
+	boxes []Box
+}
+
+// maxOffHand is how many boxes of a rule are asked without an index.
+const maxOffHand = 64
+
+// split makes the index of the boxes of a rule with many of them, as that of a
+// chain with a rule for each.
+func (r *Rule) split() {
+	if len(r.Boxes) <= maxOffHand || r.parts != nil {
+		return
+	}
+	one := make([]Rule, len(r.Boxes))
+	r.parts = &Chain{Rules: make([]*Rule, len(r.Boxes))}
+	for i := range r.Boxes {
+		one[i].Boxes = r.Boxes[i : i+1]
+		r.parts.Rules[i] = &one[i]
+	}
+	r.parts.index = newIndex(r.parts.Rules)
+}
+
 // near returns the rules of a chain that may match some of the packets in box,
-// in their order.
-func (c *Chain) near(box Box) []*Rule {
+// in their order, and how many boxes it asked for that.
+func (c *Chain) near(box Box) (out []near, asked int) {
+	for _, r := range c.concerned(box) {
+		boxes := r.Boxes
+		if r.parts != nil {
+			some := r.parts.concerned(box)
+			asked += len(some)
+			boxes = nil
+			for _, part := range some {
+				if b := part.Boxes[0]; !b.Intersect(box).Empty() {
+					boxes = append(boxes, b)
+				}
+			}
+		}
+		out = append(out, near{r, boxes})
+	}
+	return out, asked
+}
+
+// concerned asks the index.
+func (c *Chain) concerned(box Box) []*Rule {
 	if c.index == nil {
 		return c.Rules
 	}

@@ -105,7 +105,7 @@ func TestShadowsSayWhatIsLeft(t *testing.T) {
 	if left == 0 || left >= 100 || len(some) >= 50 {
 		t.Errorf("with an early end: %d rules are shadowed, %d not looked at", len(some), left)
 	}
-	m, err := NewImpact(Question{Proposed: rs, Place: Router})
+	m, err := NewImpact(t.Context(), Question{Proposed: rs, Place: Router})
 	if err != nil {
 		t.Fatal(err)
 	}

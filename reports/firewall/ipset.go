@@ -17,6 +17,12 @@ type ipset struct {
 	members []ipsetMember
 	netmask int // -1: none
 	unclear string
+	built   map[string]ipsetBoxes // by the sides that rules name
+}
+
+type ipsetBoxes struct {
+	boxes []Box
+	why   string
 }
 
 type ipsetMember struct {
@@ -178,7 +184,20 @@ func ipsetPorts(word string) (Protos, Ports, bool) {
 
 // boxes returns the packets that are in the set by the given sides, or why that
 // cannot be said.
-func (s *ipset) boxes(sides []string, sets map[string]*ipset) (out []Box, why string) {
+func (s *ipset) boxes(sides []string, sets map[string]*ipset) ([]Box, string) {
+	key := strings.Join(sides, ",")
+	built, ok := s.built[key]
+	if !ok {
+		built.boxes, built.why = s.build(sides, sets)
+		if s.built == nil {
+			s.built = map[string]ipsetBoxes{}
+		}
+		s.built[key] = built
+	}
+	return built.boxes, built.why
+}
+
+func (s *ipset) build(sides []string, sets map[string]*ipset) (out []Box, why string) {
 	switch {
 	case s.unclear != "":
 		return nil, s.unclear

@@ -48,8 +48,11 @@ type verdict struct {
 
 // The bounds of one evaluation. What lies beyond is unknown, and said to be so.
 const (
-	maxSteps  = 4_000_000 // pieces × rules
+	maxSteps  = 4_000_000 // pieces × boxes of rules
 	maxPieces = 20_000    // held at one time
+	// asksInStep is how many boxes are passed over, most of them by their ports,
+	// in the time of a step.
+	asksInStep = 16
 )
 
 // walker goes through chains with pieces at one moment of their flow.
@@ -65,7 +68,7 @@ type walker struct {
 	// walk by returning true.
 	visit func(r *Rule, box Box) (enough bool)
 	ended bool
-	near  map[*Chain][]*Rule // those that may match what is on its way
+	near  map[*Chain][]near // what may match what is on its way
 }
 
 // Judge says what becomes of the packets in box at the moment phase on their
@@ -176,7 +179,7 @@ func (d *doubt) reasons() []Reason {
 
 // base takes packets through a base chain, its policy included.
 func (w *walker) base(c *Chain, box Box) []verdict {
-	w.done, w.near = nil, map[*Chain][]*Rule{}
+	w.done, w.near = nil, map[*Chain][]near{}
 	w.box = box
 	for _, p := range w.chain(c, []piece{{box: box}}) {
 		w.done = append(w.done, verdict{piece: p, effect: c.Policy})
@@ -189,8 +192,10 @@ func (w *walker) base(c *Chain, box Box) []verdict {
 func (w *walker) chain(c *Chain, in []piece) (out []piece) {
 	rules, ok := w.near[c]
 	if !ok {
-		rules = c.near(w.box)
+		var asked int
+		rules, asked = c.near(w.box)
 		w.near[c] = rules
+		w.steps += asked / asksInStep
 	}
 	for _, r := range rules {
 		if len(in) == 0 || w.ended {
@@ -199,14 +204,14 @@ func (w *walker) chain(c *Chain, in []piece) (out []piece) {
 		if r.Action == Pass || r.Phases&w.phase == 0 {
 			continue
 		}
-		if w.steps += len(in); w.steps > maxSteps || len(in)+len(w.done) > maxPieces {
-			w.giveUp(r, in)
+		if w.steps += len(in) * max(len(r.boxes), 1); w.steps > maxSteps || len(in)+len(w.done) > maxPieces {
+			w.giveUp(r.Rule, in)
 			return out
 		}
 		var rest []piece
 		for _, p := range in {
 			left := []Box{p.box}
-			for _, box := range r.Boxes {
+			for _, box := range r.boxes {
 				if m := p.box.Intersect(box); m.Empty() {
 					continue
 				}
@@ -218,7 +223,7 @@ func (w *walker) chain(c *Chain, in []piece) (out []piece) {
 						continue
 					}
 					after = append(after, l.Subtract(box)...)
-					stay, leave := w.act(r, piece{m, p.doubt})
+					stay, leave := w.act(r.Rule, piece{m, p.doubt})
 					rest, out = append(rest, stay...), append(out, leave...)
 				}
 				left = after

@@ -379,6 +379,10 @@ func (n *nft) rule(l *nftRule, at map[*Chain]hooks) error {
 	if len(m.branches) == 0 {
 		m.branches = []nftBranch{{boxes: []Box{Everything()}, phases: AllPhases, action: r.Action, target: r.Target}}
 	}
+	if len(m.boxes)*len(m.branches) > maxProduct {
+		m.doubt(fmt.Sprintf("a set with %d members of several parts before a map with %d elements", len(m.boxes), len(m.branches)))
+		m.boxes = []Box{Everything()}
+	}
 	for _, b := range m.branches {
 		branch := r
 		branch.Boxes, branch.Phases = intersectAll(m.boxes, b.boxes), m.phases&b.phases

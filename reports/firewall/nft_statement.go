@@ -275,6 +275,10 @@ func (m *nftMatch) vmap(v any) error {
 		}
 		m.branches = append(m.branches, b)
 	}
+	if others = joinSides(key, others); len(rest) > 0 && len(others) > maxNegated {
+		unsureRest = append(unsureRest, fmt.Sprintf("the rest of a map with %d elements of several parts", len(others)))
+		others = nil
+	}
 	for _, b := range rest { // what no other key holds
 		b.doubts = append(b.doubts, unsureRest...)
 		if key.kind == nftState || key.kind == nftDirection {

@@ -87,6 +87,9 @@ func Parse(name string, text []byte, o Options) (*RuleSet, error) {
 			if c.index == nil {
 				c.index = newIndex(c.Rules)
 			}
+			for _, r := range c.Rules {
+				r.split()
+			}
 		}
 	}
 	return p.set, nil

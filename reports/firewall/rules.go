@@ -73,7 +73,8 @@ type Rule struct {
 	// evidence: counters start anew at a reboot or a reload.
 	Hits *uint64
 
-	translates bool // the source, after which the packet goes on
+	translates bool   // the source, after which the packet goes on
+	parts      *Chain // with a rule for each of many boxes
 }
 
 // Chain is a list of rules, the first match decides.

@@ -54,8 +54,12 @@ func shadows(rs *RuleSet, place Place, steps int) (out []Shadow, left int) {
 			left = len(order) - i
 			break
 		}
-		if s, dead := shadow(path, home[key], parts[key], &steps); dead {
+		s, dead := shadow(path, home[key], parts[key], &steps)
+		if dead {
 			out = append(out, s)
+		} else if steps <= 0 { // perhaps not to its end
+			left = len(order) - i
+			break
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Shadow) int { return a.Line - b.Line })
@@ -74,7 +78,7 @@ func (p Path) chains() []*Chain {
 }
 
 // shadow says what takes the packets of a rule, and whether all of them. home is
-// its chain. It takes what it costs from steps.
+// its chain. It takes what it costs from steps, and says no when none is left.
 func shadow(path Path, home *Chain, parts []*Rule, steps *int) (s Shadow, dead bool) {
 	r := parts[0]
 	s = Shadow{Rule: r.ID, Line: r.Line, Text: r.Text, By: []string{}}
@@ -95,7 +99,7 @@ func shadow(path Path, home *Chain, parts []*Rule, steps *int) (s Shadow, dead b
 				}}
 				outcomes := w.through(chains, box)
 				*steps -= w.steps + 1
-				if reached || w.lost {
+				if reached || w.lost || *steps <= 0 {
 					return s, false
 				}
 				s.takenBy(outcomes, part, home)

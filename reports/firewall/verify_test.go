@@ -16,7 +16,7 @@ import (
 func testImpact(t *testing.T) *Impact {
 	t.Helper()
 	rules := parsed(t, "new.v4", "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -d 10.0.1.21 -j DROP\n-A FORWARD -d 10.0.1.22 -m time --timestart 08:00 -j DROP\nCOMMIT\n", Options{})
-	m, err := NewImpact(Question{Proposed: rules, Now: now(),
+	m, err := NewImpact(t.Context(), Question{Proposed: rules, Now: now(),
 		Findings: found(t, "10.0.1.20:1947/tcp license_manager", "10.0.1.21:1947/tcp license_manager", "10.0.1.22:5093/udp license_manager")})
 	if err != nil {
 		t.Fatal(err)

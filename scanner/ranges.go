@@ -129,7 +129,7 @@ func (r *Ranges) Plan(ports []registry.Port, seed uint64) (*Plan, error) {
 	return newPlan(spans, ports, seed)
 }
 
-// Guard returns a guard that holds exactly these addresses. The caller closes it.
+// Guard returns a guard that holds exactly these addresses.
 func (r *Ranges) Guard() (*Guard, error) {
 	all := r.set.Prefixes()
 	for _, addr := range r.zoned {

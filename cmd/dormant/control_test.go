@@ -70,6 +70,9 @@ func TestHoldWaitsForTheWindowAndForTheUser(t *testing.T) {
 		if err := h.wait(ctx); !errors.Is(err, stop) {
 			t.Errorf("wait = %v, want the cause of the end", err)
 		}
+		if n := h.notes(); len(n) != 1 || n[0] != "paused 2 times, for 2m0s together" {
+			t.Errorf("notes of a run that ended in a pause = %q", n)
+		}
 	})
 }
 

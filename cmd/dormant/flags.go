@@ -28,11 +28,16 @@ func (w *word) String() string {
 	return *w.value
 }
 
-func (w *word) Type() string { return strings.Join(w.allowed, "|") }
+func (w *word) Type() string { return strings.Join(w.named(), "|") }
+
+// named is the allowed words without the empty one, which nobody types.
+func (w *word) named() []string {
+	return slices.DeleteFunc(slices.Clone(w.allowed), func(s string) bool { return s == "" })
+}
 
 func (w *word) Set(s string) error {
 	if !slices.Contains(w.allowed, s) {
-		return fmt.Errorf("want %s", orList(w.allowed))
+		return fmt.Errorf("want %s", orList(w.named()))
 	}
 	*w.value = s
 	return nil

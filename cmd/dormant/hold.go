@@ -93,7 +93,11 @@ func (h *hold) notes() []string {
 	if h.pauses == 0 {
 		return nil
 	}
-	lost := h.lost.Round(time.Second)
+	lost := h.lost
+	if h.paused != nil { // the run ended in a pause
+		lost += time.Since(h.since)
+	}
+	lost = lost.Round(time.Second)
 	if h.pauses == 1 {
 		return []string{fmt.Sprintf("paused once, for %v", lost)}
 	}

@@ -126,20 +126,17 @@ func title(body []byte) string {
 	if len(body) > maxHead {
 		body = body[:maxHead]
 	}
-	lower := bytes.ToLower(body)
-	if len(lower) != len(body) { // a byte order of a foreign charset: no title to trust
-		return ""
-	}
-	start := bytes.Index(lower, []byte("<title"))
+	lower := lowerASCII(string(body)) // the page may be of any charset, and may be cut in a letter
+	start := strings.Index(lower, "<title")
 	if start < 0 {
 		return ""
 	}
-	open := bytes.IndexByte(lower[start:], '>')
+	open := strings.IndexByte(lower[start:], '>')
 	if open < 0 {
 		return ""
 	}
 	from := start + open + 1
-	end := bytes.Index(lower[from:], []byte("</title"))
+	end := strings.Index(lower[from:], "</title")
 	if end < 0 {
 		return ""
 	}

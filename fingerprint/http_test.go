@@ -53,6 +53,9 @@ func TestTitle(t *testing.T) {
 	for _, tt := range []struct{ name, body, want string }{
 		{"usual", "<html><head><title>Hello</title>", "Hello"},
 		{"attributes, case, white space, entities", "<TITLE lang=en>\n  a &amp;\tb </Title>", "a & b"},
+		{"on a page in Latin-1", "<TITLE>Kyocera</TITLE><p>Ger\xe4t", "Kyocera"},
+		{"in Latin-1", "<title>Ger\xe4t</title>", "Ger\xe4t"},
+		{"on a long page in UTF-8", "<title>ok</title>" + strings.Repeat("ä", maxHead), "ok"},
 		{"none", "<h1>x</h1>", ""},
 		{"without end", "<title>x", ""},
 		{"cut at 200 characters", "<title>" + strings.Repeat("ä", 300) + "</title>", strings.Repeat("ä", 200)},

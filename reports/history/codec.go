@@ -19,7 +19,7 @@ import (
 const (
 	maxEvidence = 256 << 10 // deflated; beyond it, answers are cut to cutAnswer
 	cutAnswer   = 4 << 10
-	maxInflated = 16 << 20 // what a stored text may unpack to, against a damaged or hostile file
+	maxInflated = 64 << 20 // what a stored text may unpack to, against a damaged or hostile file; the plan of 4 million lone addresses
 )
 
 // EvidenceCut is the flag of a finding whose evidence was too long to be kept

@@ -61,7 +61,7 @@ func testExportAndImport(t *testing.T, fresh maker) {
 		{"newer", `{"run":{"dormant_export":2}}`, "export version 2"},
 		{"cut", strings.ReplaceAll(text[:len(text)-40], "s_", "s_x"), "in the middle of a run"},
 		{"a finding less", strings.ReplaceAll(strings.Replace(text, `"findings":1`, `"findings":7`, 1), "s_", "s_y"), "its end says 7"},
-		{"longer than can be read again", strings.ReplaceAll(strings.Replace(text, `"Product":"`, `"Product":"`+strings.Repeat("x", 17<<20), 1), "s_", "s_z"), "a text is longer than any"},
+		{"longer than can be read again", strings.ReplaceAll(strings.Replace(text, `"Product":"`, `"Product":"`+strings.Repeat("x", 65<<20), 1), "s_", "s_z"), "a text is longer than any"},
 	} {
 		if _, err := b.Import(t.Context(), strings.NewReader(tt.in)); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Import = %v; want %q", tt.name, err, tt.want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,5 +134,25 @@ func TestDamagedInTheMiddle(t *testing.T) {
 func TestOpenExisting(t *testing.T) {
 	if _, err := history.OpenExisting(t.Context(), filepath.Join(t.TempDir(), "none.db")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("OpenExisting = %v, want fs.ErrNotExist", err)
+	}
+}
+
+// TestLargePlan: a scan of a million lone addresses can be read again, and does
+// not take the other runs with it.
+func TestLargePlan(t *testing.T) {
+	if testing.Short() {
+		t.Skip("seconds")
+	}
+	s := open(t, newFile(t))
+	large := plan()
+	for a := netip.MustParseAddr("10.0.0.0"); len(large.Prefixes) < 1_100_000; a = a.Next().Next() {
+		large.Prefixes = append(large.Prefixes, netip.PrefixFrom(a, 32))
+	}
+	run := record(t, s, "s_1", day(1), large, true, service{at: "10.0.0.2:1947/tcp"})
+	if len(run.Plan().Prefixes) != len(large.Prefixes) {
+		t.Errorf("the plan has %d ranges, want %d", len(run.Plan().Prefixes), len(large.Prefixes))
+	}
+	if runs, err := s.Runs(t.Context()); err != nil || len(runs) != 1 {
+		t.Errorf("Runs = %d, %v; want one", len(runs), err)
 	}
 }

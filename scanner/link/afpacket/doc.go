@@ -11,7 +11,7 @@
 //
 // The filter is a classic BPF program, which needs no further privilege. It lets
 // pass what can be an answer: SYN or RST and UDP to the block of source ports,
-// ICMP errors, answers of neighbours.
+// ICMP errors, answers of neighbours; and nothing that is another host's.
 //
 // Sending does not block. A full queue is told as wire.ErrBusy, so that whoever
 // paces the probes hears of it and the wait ends with the context. The send

@@ -57,6 +57,16 @@ func assemble(program []bpf.Instruction) ([]unix.SockFilter, error) {
 	return filter, nil
 }
 
+// forUs drops what the kernel itself takes for another host's: frames to another
+// MAC, and those of a VLAN that this host has no interface of, where a machine of
+// another network may have the address that is asked for. Their tag is gone by now.
+func forUs(program []bpf.Instruction) []bpf.Instruction {
+	return append([]bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OTHERHOST, SkipTrue: drop},
+	}, program...)
+}
+
 // filterARP passes ARP replies.
 func filterARP() []bpf.Instruction {
 	const ethernet, operation, reply = 14, 6, 2

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"dormant/scanner/wire"
@@ -61,7 +62,8 @@ func (l *Link) openRings(spec wire.LinkSpec) error {
 	if spec.Medium == wire.Ethernet {
 		sockType, ip = unix.SOCK_RAW, 14
 	}
-	add := func(r *ring, err error) error {
+	add := func(protocol uint16, filter []bpf.Instruction, room size) error {
+		r, err := openRing(spec.Index, sockType, protocol, forUs(filter), room)
 		if err == nil {
 			l.rings = append(l.rings, r)
 		}
@@ -72,17 +74,17 @@ func (l *Link) openRings(spec wire.LinkSpec) error {
 		room = small()
 	}
 	if spec.IPv4 {
-		if err := add(openRing(spec.Index, sockType, unix.ETH_P_IP, filterIPv4(ip, spec.Ports), room)); err != nil {
+		if err := add(unix.ETH_P_IP, filterIPv4(ip, spec.Ports), room); err != nil {
 			return err
 		}
 	}
 	if spec.IPv4 && spec.Medium == wire.Ethernet && !spec.ListenOnly {
-		if err := add(openRing(spec.Index, sockType, unix.ETH_P_ARP, filterARP(), small())); err != nil {
+		if err := add(unix.ETH_P_ARP, filterARP(), small()); err != nil {
 			return err
 		}
 	}
 	if spec.IPv6 {
-		return add(openRing(spec.Index, sockType, unix.ETH_P_IPV6, filterIPv6(ip, spec.Ports), room))
+		return add(unix.ETH_P_IPV6, filterIPv6(ip, spec.Ports), room)
 	}
 	return nil
 }

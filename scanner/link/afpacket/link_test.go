@@ -6,11 +6,14 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
@@ -114,6 +117,47 @@ func TestFramesArrive(t *testing.T) {
 	drops, err := to.Drops()
 	if err != nil || next+uint32(drops) != count || drops != 0 {
 		t.Errorf("%d frames arrived and %d were dropped (%v), want all %d", next, drops, err, count)
+	}
+}
+
+// TestVLANs: a tag that says no more than a priority makes no difference; what has
+// one of a VLAN that this host has no interface of is from another network.
+func TestVLANs(t *testing.T) {
+	a, b := netlab.Pair(t, "a0", "b0")
+	from, to := open(t, a, "a0"), open(t, b, "b0")
+	tagged := func(n uint32, tag uint16) []byte {
+		f := answer(n)
+		return slices.Insert(f, 12, 0x81, 0, byte(tag>>8), byte(tag))
+	}
+	arp := func(mac byte, tag ...byte) []byte {
+		f := slices.Concat([]byte{255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, mac}, tag, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 2})
+		return append(f, make([]byte, 20)...)
+	}
+	other := answer(6)
+	other[0] = 4 // the MAC of another host
+	frames := [][]byte{other, tagged(1, 100), arp(9, 0x81, 0, 0, 100), tagged(2, 0), tagged(3, 7<<13), tagged(4, 7<<13|4094), arp(7), answer(5)}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	var got []string
+	wait := read(ctx, to, func(frame []byte, _ time.Time) {
+		if frame[13] == 6 {
+			got = append(got, fmt.Sprint("ARP ", frame[11]))
+		} else {
+			got = append(got, fmt.Sprint("number ", binary.BigEndian.Uint32(frame[14+24:])))
+		}
+		if len(got) == 4 {
+			time.AfterFunc(50*time.Millisecond, cancel) // nothing more is to come
+		}
+	})
+	if n, err := from.WriteFrames(frames); n != len(frames) || err != nil {
+		t.Fatalf("WriteFrames = %d, %v", n, err)
+	}
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got) // each protocol has a ring of its own
+	if d := cmp.Diff([]string{"ARP 7", "number 2", "number 3", "number 5"}, got); d != "" {
+		t.Errorf("frames (-want +got):\n%s", d)
 	}
 }
 

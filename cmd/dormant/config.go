@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -103,12 +105,19 @@ func applyFile(cmd *cobra.Command, set map[string]bool, path string) error {
 	if err != nil {
 		return usageError("config: %w", err)
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return usageError("config: %s: %w", path, err)
-	}
-	if doc.Kind == 0 { // an empty file
+	var doc, more yaml.Node
+	read := yaml.NewDecoder(bytes.NewReader(text))
+	err = read.Decode(&doc)
+	if errors.Is(err, io.EOF) { // an empty file
 		return nil
+	}
+	if err == nil {
+		if err = read.Decode(&more); err == nil {
+			return usageError("config: %s:%d: a second document: want one", path, more.Line)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		return usageError("config: %s: %w", path, err)
 	}
 	m := doc.Content[0]
 	if m.Kind != yaml.MappingNode {

@@ -46,7 +46,7 @@ func (w *word) Set(s string) error {
 // wanted is what kinds of flags take whose own errors are in the words of Go.
 func wanted() map[string]string {
 	return map[string]string{
-		"uint8": "a whole number from 0 to 255", "uint": "a whole number, 0 or more", "uint64": "a whole number, 0 or more",
+		"uint8": "a small whole number, 0 or more", "uint": "a whole number, 0 or more", "uint64": "a whole number, 0 or more",
 		"int": "a whole number", "float64": "a number", "bool": "true or false", "duration": "a time such as 500ms, 30s or 2h",
 	}
 }

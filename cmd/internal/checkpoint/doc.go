@@ -26,6 +26,10 @@
 // journaled until then is written and synced, and only then the position takes
 // its name. A position never promises an answer that is not on disk.
 //
+// What was sent since the last position is not in its numbers. So every position
+// but that of an orderly end says that the run goes on, and a part that finds such
+// a one, because the part before it was killed, calls the numbers lower bounds.
+//
 // [Run.Observed] and [Run.Identified] only append to memory, so the receiver
 // never waits for a disk. A disk that fails ends the checkpoints, with a line in
 // the log, and not the scan.

@@ -38,6 +38,9 @@ func openAuthority(state string) (*enroll.Authority, error) {
 	if err != nil {
 		return nil, &exitError{exitOutput, err}
 	}
+	if err := enroll.CheckOwner(dir); err != nil {
+		return nil, usageError("--state: %w", err)
+	}
 	a, err := enroll.Open(filepath.Join(dir, "enroll"))
 	if err != nil {
 		return nil, &exitError{exitOutput, fmt.Errorf("--state %s: %w", dir, err)}

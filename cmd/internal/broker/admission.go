@@ -65,7 +65,7 @@ func (a *admission) begin(n *server.Server) {
 	defer a.mu.Unlock()
 	a.nats, a.live = n, map[uint64]admitted{}
 	a.strangers = rate.NewLimiter(strangerRate, maxStrangers)
-	a.lines = rate.NewLimiter(1, 10)
+	a.lines = rate.NewLimiter(rate.Every(10*time.Second), 10)
 }
 
 // share exports the services of the server's account.
@@ -98,12 +98,16 @@ func (a *admission) Check(c server.ClientAuthentication) bool {
 }
 
 func (a *admission) refused(c server.ClientAuthentication, err error) {
-	a.mu.Lock()
-	say := a.lines.Allow()
-	a.mu.Unlock()
-	if say { // who wants to fill a log finds a trickle
+	if a.mayLog() {
 		a.log.Warn("a connection was refused", "from", c.RemoteAddress(), "error", err)
 	}
+}
+
+// mayLog lets a trickle of lines through: who wants to fill a log finds no more.
+func (a *admission) mayLog() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lines.Allow()
 }
 
 func (a *admission) admit(c server.ClientAuthentication) (*server.User, error) {
@@ -219,7 +223,9 @@ func (a *admission) look(now time.Time) {
 		id, err := a.gate.Admit(c.peer)
 		switch {
 		case err != nil && !errors.Is(err, ErrRefused):
-			a.log.Error("it cannot be seen who may be connected", "name", c.id.Name, "error", err)
+			if a.mayLog() { // it is looked at every second
+				a.log.Error("it cannot be seen who may be connected", "name", c.id.Name, "error", err)
+			}
 			continue
 		case err != nil:
 		case !reflect.DeepEqual(id.Permissions, c.id.Permissions):

@@ -188,3 +188,20 @@ func TestServerCertificateThatCannotBeKept(t *testing.T) {
 		t.Errorf("after its end: %v; want an error", c.Leaf.NotAfter)
 	}
 }
+
+// TestFolderOfAnotherUser: root is told whose command it is, before anything is
+// written that the server could not read.
+func TestFolderOfAnotherUser(t *testing.T) {
+	dir := t.TempDir()
+	for _, mine := range []string{dir, filepath.Join(dir, "not-there")} {
+		if err := CheckOwner(mine); err != nil {
+			t.Errorf("CheckOwner(%s) = %v", mine, err)
+		}
+	}
+	if err := os.Chown(dir, 54321, -1); err != nil {
+		t.Skipf("a folder cannot be given to another user here: %v", err)
+	}
+	if err := CheckOwner(dir); err == nil || !strings.Contains(err.Error(), "sudo -H -u #54321") {
+		t.Errorf("CheckOwner = %v; want whose it is", err)
+	}
+}

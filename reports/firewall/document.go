@@ -144,7 +144,7 @@ func (m *Impact) serviceSection() section {
 	s := section{Title: "All services", Head: []string{"service", "what it is", "effect", "by", "known clients", "because", "passes afterwards"}}
 	for i := range m.Services {
 		x := &m.Services[i]
-		s.Rows = append(s.Rows, []string{x.Target, what(x.Product, x.Verdict), x.Effect, x.Rule, strconv.Itoa(x.seen()), x.Evidence, few(x.After.Allow)})
+		s.Rows = append(s.Rows, []string{x.Target, what(x.Product, x.Verdict), x.Effect, x.Rule, strconv.Itoa(x.seen()), x.Evidence, x.After.passing()})
 	}
 	if m.Elsewhere > 0 {
 		s.Text = append(s.Text, count(m.Elsewhere, "client was", "clients were")+" seen with a service that the scan did not find open: they are not in this report.")
@@ -210,17 +210,51 @@ func sourcesWord(clients, sources []string) string {
 	case len(sources) == 0:
 		return few(clients)
 	case len(clients) == 0:
-		return few(sources)
+		return allBut(sources)
 	default:
-		return few(clients) + "; in all " + few(sources)
+		return few(clients) + "; in all " + allBut(sources)
 	}
 }
 
-func (m *Impact) clientsWord(w RuleWork) string {
-	if len(w.Clients) == 0 {
-		return "none seen"
+// allBut writes addresses as the others, where those are fewer: "all but
+// 10.2.0.0/16" for the two spans around it.
+func allBut(list []string) string {
+	set, ok := ParseAddrs(strings.Join(list, ","))
+	if !ok {
+		return few(list)
 	}
-	return strconv.Itoa(len(w.Clients))
+	for _, family := range []Addrs{AnyIPv4(), AnyIPv6()} {
+		others := AddrWords(family.Subtract(set))
+		if family.Covers(set) && len(others) > 0 && len(others) < len(list) {
+			return "all but " + few(others)
+		}
+	}
+	return few(list)
+}
+
+// passing says who passes, for people: an empty cell would say nothing.
+func (r *Reach) passing() string {
+	switch {
+	case len(r.Allow) > 0:
+		return allBut(r.Allow)
+	case len(r.Unknown) > 0:
+		return "not known"
+	default:
+		return "nobody"
+	}
+}
+
+// clientsWord counts the clients that were seen and lose access.
+func (m *Impact) clientsWord(w RuleWork) string {
+	if len(w.Clients) > 0 {
+		return strconv.Itoa(len(w.Clients))
+	}
+	for i := range m.Services {
+		if s := &m.Services[i]; s.Target == w.Target && s.seen() > 0 {
+			return "none of " + strconv.Itoa(s.seen()) + " seen"
+		}
+	}
+	return "none seen"
 }
 
 // lastSeen is when the last of the clients of a rule was seen, and how.

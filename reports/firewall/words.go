@@ -173,11 +173,12 @@ func (m *Impact) advice() []string {
 		}
 	}
 	for _, s := range m.Services {
-		if s.target.Port.Number != 1947 || s.Effect != Cut && s.Effect != Unjudged {
+		other := s.Verdict != fingerprint.LicenseManager.String() && s.Verdict != fingerprint.Unidentified.String() && s.Verdict != ""
+		if s.target.Port.Number != 1947 || s.Effect != Cut && s.Effect != Unjudged || other { // a middlebox carries no license
 			continue
 		}
-		other := effects[scanner.Target{Addr: s.target.Addr, Port: otherTransport(s.target.Port)}]
-		if text := ports1947(&s, other); text != "" {
+		sister := effects[scanner.Target{Addr: s.target.Addr, Port: otherTransport(s.target.Port)}]
+		if text := ports1947(&s, sister); text != "" {
 			out = append(out, text)
 		}
 	}

@@ -49,6 +49,16 @@ func TestRunText(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "run.txt", out.Bytes())
+
+	out.Reset()
+	begun := reports.Run{ScanID: "s_1", Targets: []string{"10.0.0.0/24"}, Ports: []string{"1947/tcp"}, Why: []string{"the run has no end"}}
+	if err := begun.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	const want = "run          s_1\ncoverage     INCOMPLETE: the run has no end.\ntargets      10.0.0.0/24\nports        1947/tcp\n"
+	if out.String() != want {
+		t.Errorf("a run that has only begun: %q, want %q", out.String(), want)
+	}
 }
 
 func TestCoverageLine(t *testing.T) {

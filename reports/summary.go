@@ -225,6 +225,9 @@ func (r *Run) WriteText(w io.Writer) error {
 		line("excluded", "%s", strings.Join(r.Excluded, " "))
 	}
 	line("ports", "%s", strings.Join(r.Ports, " "))
+	if s.Started.IsZero() { // a run without an end: nothing was counted yet
+		return writeText(w, b.String())
+	}
 	line("sweep", "%s (%s again: %s more) at %s per second, backend %s, seed %d", plural(s.Probes, "probe"), number(s.Retries),
 		percent(r.retryCost()), number(uint64(s.Rate)), r.Backend, r.Seed)
 	if l := s.Loss; l != nil {
@@ -254,8 +257,11 @@ func (r *Run) WriteText(w io.Writer) error {
 	for _, note := range s.Notes {
 		line("note", "%s", note)
 	}
-	_, err := io.WriteString(w, b.String())
-	if err != nil {
+	return writeText(w, b.String())
+}
+
+func writeText(w io.Writer, text string) error {
+	if _, err := io.WriteString(w, text); err != nil {
 		return fmt.Errorf("reports: write summary: %w", err)
 	}
 	return nil

@@ -1,37 +1,16 @@
 package server
 
 import (
-	"bytes"
 	"crypto/rand"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"dormant/cmd/internal/broker"
 	"dormant/cmd/internal/fleet"
 )
-
-// logged is a log that can be read while it is written.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-// lines counts those with the text.
-func (l *logged) lines(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
-}
 
 // TestNearlyFull: a result stream that is nearly full is a fault while it is
 // one, said once in the log, and gone when the run that filled it is over.
@@ -43,8 +22,8 @@ func TestNearlyFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &logged{}
-	s, _ := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: newShelf(t), Log: slog.New(slog.NewTextHandler(log, nil)), pace: pace{foreign: 20 * time.Millisecond}})
+	var log strings.Builder
+	s, stop := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: newShelf(t), Log: slog.New(slog.NewTextHandler(&log, nil)), pace: pace{foreign: 20 * time.Millisecond}})
 	if err := s.Start(t.Context(), "j"); err != nil {
 		t.Fatal(err)
 	}
@@ -71,14 +50,12 @@ func TestNearlyFull(t *testing.T) {
 	until(t, "the fault", func() bool { return faults("85") })
 	fill(most / 50)
 	until(t, "the fault with its new number", func() bool { return faults("87") })
-	if n := log.lines(roomFault); n != 1 {
-		t.Errorf("said %d times in the log, want once", n)
-	}
 	a := &fakeAgent{t: t, conn: conn, place: hq(), id: "a1", do: func(a *fakeAgent, s fleet.Shard) bool { a.carryOut(s, nil, nil); return true }}
 	a.start()
 	until(t, "the run over", func() bool { return s.running() == 0 })
 	until(t, "the fault gone", func() bool { return len(s.Status().Faults) == 0 })
-	if n := log.lines(roomFault); n != 1 {
+	stop() // nobody writes any more
+	if n := strings.Count(log.String(), roomFault); n != 1 {
 		t.Errorf("said %d times in the log, want once", n)
 	}
 }

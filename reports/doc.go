@@ -44,6 +44,11 @@
 // The rows of CSV, JSON and nmap's XML keep the order of addresses, by which
 // other programs join them; the column expected says no there.
 //
+// What differs from the last comparable run comes right behind: in the first
+// sentence, in a section of the table and the page, and in a sheet. Whoever audits
+// each month looks for what is new before anything else. That nothing changed is
+// only said where everything that is open was asked before.
+//
 // The column mac_vendor is reserved and stays empty. IEEE's list of prefixes is
 // public, but no licence that is stated with it lets a program carry it along,
 // and asking a service for a name would tell strangers what stands in the network.

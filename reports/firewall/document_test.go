@@ -22,7 +22,7 @@ func TestTextDecides(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := NewImpact(t.Context(), Question{Proposed: rules, Current: before, Place: Router, Now: now(), Asked: true,
-		Findings: found(t, "10.0.1.20:1947/tcp license_manager", "10.0.1.21:1947/tcp unidentified, middlebox"),
+		Findings: found(t, "10.0.1.20:1947/tcp license_manager", "10.0.1.21:1947/tcp middlebox"),
 		Clients: []listen.Client{{Addr: netip.MustParseAddr("10.2.0.5"), Server: netip.MustParseAddr("10.0.1.20"),
 			Port: registry.Port{Number: 1947, Proto: registry.TCP}, Use: listen.Used}}})
 	if err != nil {

@@ -28,7 +28,8 @@ type dialogue struct {
 	o     scanner.Observation
 	host  *host
 	ev    Evidence
-	limit int // connections
+	limit int  // connections
+	extra bool // limit holds the one more of a port that said nothing
 
 	said10 bool // get10 was sent
 	mute   bool // and met with silence

@@ -65,8 +65,22 @@ func TestDialogue(t *testing.T) {
 			want:  []string{"silence=timeout", "get10=fin", "tls=fin"}, status: StatusDone,
 		},
 		{
-			name: "closes on text", port: 3588, serve: only(3588, closesOnText),
+			name: "closes on text: a port that said nothing has one opener more", port: 3588, serve: only(3588, closesOnText),
+			want: []string{"silence=timeout", "get10=fin", "tls=fin", "one=fin", "two=fin"}, status: StatusDone,
+		},
+		{
+			name: "closes on text, and speaks to the first opener", port: 3588,
+			serve: only(3588, func(c net.Conn) {
+				buf := make([]byte, 2048)
+				if n, _ := c.Read(buf); string(buf[:n]) == "ONE" {
+					_, _ = c.Write([]byte("a word of its own\n"))
+				}
+			}),
 			want: []string{"silence=timeout", "get10=fin", "tls=fin", "one=fin"}, status: StatusDone,
+		},
+		{
+			name: "closes on text, two connections", port: 3588, cfg: Config{Connections: 2}, serve: only(3588, closesOnText),
+			want: []string{"silence=timeout", "get10=fin", "tls=fin"}, status: StatusDone,
 		},
 		{
 			name: "closes on text, five connections", port: 3588, cfg: Config{Connections: 9}, serve: only(3588, closesOnText),
@@ -114,7 +128,7 @@ func TestDialogue(t *testing.T) {
 		},
 		{
 			name: "binary license opener, then as usual", port: 475, serve: only(475, closesOnText),
-			want: []string{"nethasp=fin", "silence=timeout", "get10=fin", "tls=fin", "one=fin"}, status: StatusDone,
+			want: []string{"nethasp=fin", "silence=timeout", "get10=fin", "tls=fin", "one=fin", "two=fin"}, status: StatusDone,
 		},
 		{
 			name: "budget of time spent: two connections are left", port: 3588, cfg: Config{HostTime: time.Second}, serve: only(3588, silent),

@@ -102,8 +102,9 @@
 //	license    1947 and 475: the license manager's own opener
 //	listen     connect, 3 s of silence; if nothing came, GET / HTTP/1.0 on the same connection
 //	further    what Rules.NextProbe says (GET / HTTP/1.1, TLS with the GET inside, the page
-//	           that is not there), then one of Rules.StageTwo, as connections are left; a TLS
-//	           server without a cipher suite in common is sent a hello of older ones
+//	           that is not there), then one of Rules.StageTwo, as connections are left, and a
+//	           second one on a port that has not said a byte; a TLS server without a cipher
+//	           suite in common is sent a hello of older ones
 //	confirm    one opener more where the best rule wants it: a license manager without a
 //	           version, or on a port that is not its own
 //	deep       on request, ten hellos of a JARM, where TLS has no name or shows a sign of
@@ -186,5 +187,8 @@
 //
 // A silent port is asked for DNS before SMB: of servers that take both a GET
 // and a ClientHello for the beginning of something longer, DNS was the most
-// frequent among those recorded.
+// frequent among those recorded. SMB is asked for on the connection that only a
+// port without a word has more. A git daemon and distccd have no turn there:
+// they close on text, as MQTT and RDP do, which are met far more often, and the
+// greeting of distccd is the beginning of a job.
 package fingerprint

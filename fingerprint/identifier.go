@@ -53,7 +53,8 @@ type Config struct {
 	// start of the next; up to half of it more is added by chance. 0 is 200 ms.
 	Gap time.Duration
 	// Connections bounds the connections to one port: 1 to 5, 0 is 3. A license
-	// manager's own opener has one more, for it takes the first.
+	// manager's own opener has one more, for it takes the first; from 3 on, so
+	// has a port that has not said a byte, for a second opener. 5 is never passed.
 	Connections int
 	// Deep takes the JARM of a TLS server that nothing has named or that shows a
 	// sign of command and control: ten connections more to its port.

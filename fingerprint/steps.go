@@ -76,7 +76,7 @@ func (d *dialogue) further(ctx context.Context) (done bool, err error) {
 		d.ev.Status = StatusBudget
 		return true, nil
 	}
-	for first := true; !done && err == nil && d.ev.Connections < d.limit; first = false {
+	for first := true; !done && err == nil && d.left(); first = false {
 		if !first && d.broke() {
 			return true, nil
 		}
@@ -84,6 +84,19 @@ func (d *dialogue) further(ctx context.Context) (done bool, err error) {
 	}
 	return true, err
 }
+
+// left reports whether there is a connection left. A port that has not said a
+// byte has one beyond the limit, for a second opener, unless it looks as if it
+// held connections.
+func (d *dialogue) left() bool {
+	if d.ev.Connections == d.limit && !d.extra && d.cfg.Connections >= defaultConnections &&
+		!slices.ContainsFunc(d.ev.Exchanges, spoke) && !slices.ContainsFunc(d.ev.Exchanges, tarpit) {
+		d.limit, d.extra = min(d.limit+1, maxConnections), true
+	}
+	return d.ev.Connections < d.limit
+}
+
+func spoke(ex Exchange) bool { return len(ex.Received) > 0 || ex.TLS != nil }
 
 func (d *dialogue) next(ctx context.Context) (done bool, err error) {
 	if d.h2 { // the page in the older form, which the rules can read

@@ -94,7 +94,7 @@ func TestReceiveRingOverrun(t *testing.T) {
 	if err := run.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), "dropped by the kernel before they were read") {
+	if got := code(t, run); got != exitIncomplete || strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), "dropped by the kernel unread") {
 		t.Errorf("exit %d, said %q; want 3 and one line about the ring", got, said)
 	}
 	m := manifestOf(t, manifest)

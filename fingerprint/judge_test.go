@@ -194,6 +194,8 @@ func TestJudge(t *testing.T) {
 		// 5 to 7
 		{name: "header alone is medium", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, "HTTP/1.1 200 OK\r\nServer: HAProxy\r\n\r\nhi")},
 			want: "known_service/generic_http 50 generic-http", severity: "info"},
+		{name: "a finished site is no dev server", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, "HTTP/1.1 200 OK\r\nServer: nginx/1.24.0\r\n\r\n<div id=\"___gatsby\"></div>")},
+			want: "known_service/web 80 nginx", severity: "info"},
 		{name: "two kinds agree", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, "HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 04:42:21 GMT\r\nConnection: close\r\n\r\nhi"),
 			answer(2, ProbeTLS, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")},
 			want: "dev_server/runtime 85 stack-node", severity: "low"},

@@ -62,7 +62,7 @@ listening: dormant runs clients lists it, and firewall impact uses it. The histo
 holds at most 200,000 clients, however long one listens.
 
 Host names are personal data on many sites: --no-names leaves them out. Exit code
-3 says that not everything could be heard or read.`,
+3 says that not everything could be heard, read or remembered.`,
 		Example: `  sudo dormant listen --interface eth0 -o clients.csv
   dormant listen --read office.pcapng -o clients.csv
   sudo conntrack -L | dormant listen --read -
@@ -161,7 +161,7 @@ func runListen(ctx context.Context, a *app, o *listenOptions) error {
 	if e := l.closeHeard(true); e != nil {
 		return &exitError{exitOutput, fmt.Errorf("what was heard is not stored as a whole: %w", e)}
 	}
-	if err == nil && l.lost > 0 {
+	if err == nil && (l.lost > 0 || l.table.Forgotten() > 0) {
 		return &exitError{exitIncomplete, nil}
 	}
 	return err
@@ -242,7 +242,7 @@ func (l *listening) summarize() {
 			"ambiguous", h.Ambiguous, "outgoing", h.Outgoing, "nothing_new", h.Stray)
 	}
 	if n := l.table.Forgotten(); n > 0 {
-		l.a.log.Warn("the memory was full: the weakest clients were forgotten", "forgotten", n, "limit", l.o.limit)
+		l.a.log.Warn("incomplete: the memory was full, and the weakest clients were forgotten", "forgotten", n, "limit", l.o.limit)
 	}
 	if l.lost > 0 {
 		l.a.log.Warn("incomplete: not everything could be heard or read", "lost", l.lost)

@@ -44,7 +44,7 @@ the cluster wants to see: --creds, --nkey, --ca, --cert and --key.
 
 Told to end (SIGTERM, Ctrl-C) it finishes the part that it is at, if that takes
 less than --grace, else gives it back; told twice it ends at once.`,
-		Example: `  dormant agent enroll "$TOKEN"
+		Example: `  sudo dormant agent enroll "$TOKEN"
   sudo dormant agent --rate 2000 --never-scan /etc/dormant/printers.txt
   sudo dormant agent --vantage lan=eth1 --vantage dmz=10.9.0.5
   dormant agent example > agent.yaml; sudo dormant agent --config agent.yaml

@@ -37,7 +37,10 @@ func newAgentEnroll(a *app) *cobra.Command {
 		Short: "turn a one-time token into the credential of this agent",
 		Long: `The token comes from dormant server token. It says which server it is of, so that
 nothing is said to any other; the key is made here and stays here. With - the token
-is read from standard input, where no list of processes shows it.`,
+is read from standard input, where no list of processes shows it.
+
+The agent looks for its credential in the state folder of the user who runs it:
+enroll as that user, or name the folder with --credential, here and there.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error

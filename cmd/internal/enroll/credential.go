@@ -45,7 +45,7 @@ type Credential struct {
 }
 
 // ErrNotEnrolled is returned for a folder without a credential.
-var ErrNotEnrolled = errors.New("no credential: dormant agent enroll makes one from a token")
+var ErrNotEnrolled = errors.New("no credential: dormant agent enroll, by the same user, makes one from a token")
 
 // Load reads the credential folder. One that others can read is refused.
 func Load(dir string) (*Credential, error) {

@@ -25,3 +25,10 @@ func inside(file string, f func() error) error {
 	}()
 	return <-done
 }
+
+// holdsNamespace reports whether a namespace is mounted on a file. A name that
+// is being made or taken away is an empty file for a moment.
+func holdsNamespace(file string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(file, &st) == nil && st.Type == unix.NSFS_MAGIC
+}

@@ -41,6 +41,11 @@ func Look(ctx context.Context, cfg Config) (Report, error) {
 	l.dropAccepted()
 	l.holders(ctx)
 	l.report.Ephemeral = l.ephemeral()
+	for _, pid := range l.denied { // one that has ended meanwhile hides nothing
+		if _, err := os.Readlink(l.path(pid, "ns/net")); errors.Is(err, os.ErrPermission) {
+			l.report.Hidden.Processes++
+		}
+	}
 	for _, x := range l.report.Listeners {
 		if x.Process == nil {
 			l.report.Hidden.Sockets++
@@ -56,6 +61,7 @@ type look struct {
 	report Report
 	pids   []int            // ascending
 	byNS   map[string][]int // network namespace -> processes in it
+	denied []int            // processes that could not be looked into
 }
 
 // processes sorts the processes by their network namespace.
@@ -76,7 +82,7 @@ func (l *look) processes() error {
 		case err == nil:
 			l.byNS[ns] = append(l.byNS[ns], pid)
 		case errors.Is(err, os.ErrPermission):
-			l.report.Hidden.Processes++
+			l.denied = append(l.denied, pid)
 		default: // it has ended, or is a kernel thread
 		}
 	}
@@ -211,7 +217,7 @@ func (l *look) named() {
 		for _, e := range entries {
 			file := filepath.Join(dir, e.Name())
 			var st unix.Stat_t
-			if unix.Stat(file, &st) != nil {
+			if unix.Stat(file, &st) != nil || !holdsNamespace(file) {
 				continue
 			}
 			id := fmt.Sprintf("net:[%d]", st.Ino)
@@ -219,7 +225,7 @@ func (l *look) named() {
 				continue
 			}
 			l.byNS[id] = nil
-			if inside(file, func() error { return l.sockets(filepath.Join(l.Proc, "thread-self/net"), file) }) != nil {
+			if inside(file, func() error { return l.sockets(filepath.Join(l.Proc, "thread-self/net"), file) }) != nil && holdsNamespace(file) {
 				l.report.Hidden.Namespaces++
 			}
 		}

@@ -170,11 +170,11 @@ func (s *sender) unsent(end int, err error) outcome {
 // drain sends what is in an outbox. What only one frame is refused for becomes
 // a fault of its probe.
 func (s *sender) drain(box *outbox, p part) error {
-	wait, waited := firstWait, time.Duration(0)
+	wait, full := firstWait, time.Time{} // since when: a wait can take far longer than asked for on a busy machine
 	for done := 0; done < box.n; {
 		n, err := box.lane.write(box.frames[done:box.n])
 		if done += n; n > 0 {
-			wait, waited = firstWait, 0
+			wait, full = firstWait, time.Time{}
 		}
 		switch {
 		case err == nil:
@@ -182,13 +182,16 @@ func (s *sender) drain(box *outbox, p part) error {
 		case errors.Is(err, ErrLinkDown):
 			box.keep(done)
 			return fmt.Errorf("wire: send on %s: %w", box.iface.name, err)
-		case errors.Is(err, ErrBusy) && waited < patience:
+		case errors.Is(err, ErrBusy) && (full.IsZero() || time.Since(full) < patience):
+			if full.IsZero() {
+				full = time.Now()
+			}
 			s.b.sendRetries.Add(1)
 			if err := scanner.Sleep(p.ctx, wait); err != nil {
 				box.keep(done)
 				return err
 			}
-			waited, wait = waited+wait, min(2*wait, longWait)
+			wait = min(2*wait, longWait)
 			continue
 		}
 		target := p.probes[box.which[done]].Target
@@ -197,7 +200,7 @@ func (s *sender) drain(box *outbox, p part) error {
 			box.keep(done)
 			return err
 		}
-		done, wait, waited = done+1, firstWait, 0
+		done, wait, full = done+1, firstWait, time.Time{}
 	}
 	box.n = 0
 	return nil

@@ -212,7 +212,7 @@ func sourcesWord(clients, sources []string) string {
 	case len(clients) == 0:
 		return allBut(sources)
 	default:
-		return few(clients) + "; in all " + allBut(sources)
+		return few(clients) + "; in all " + strings.TrimPrefix(allBut(sources), "all ")
 	}
 }
 

@@ -98,7 +98,6 @@ const (
 	EndReply   End = "reply"    // UDP: a datagram came; TLS: the handshake was completed
 	EndRefused End = "refused"  // TCP: RST to the handshake; UDP: ICMP port unreachable
 	EndNoConn  End = "no_conn"  // the handshake timed out
-	EndEnough  End = "enough"   // a strong match ended the reading
 	EndTLSFail End = "tls_fail" // the TLS handshake did not complete
 	EndCut     End = "cut"      // our budget of time or bytes ended the reading, bytes were still coming
 )

@@ -26,18 +26,6 @@ func widen(b []byte) string {
 	return s.String()
 }
 
-// narrow is the inverse of latin1. Characters above U+00FF cannot occur in its
-// input and are dropped.
-func narrow(s string) []byte {
-	b := make([]byte, 0, len(s))
-	for _, r := range s {
-		if r <= 0xff {
-			b = append(b, byte(r))
-		}
-	}
-	return b
-}
-
 // latin1Pattern rewrites the non-ASCII characters of a pattern as the bytes of
 // their UTF-8 form. Inside a class they would become alternatives: refused.
 func latin1Pattern(pattern string) (string, error) {

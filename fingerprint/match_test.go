@@ -10,12 +10,10 @@ import (
 )
 
 func TestLatin1(t *testing.T) {
-	all := make([]byte, 256)
-	for i := range all {
-		all[i] = byte(i)
-	}
-	if got := narrow(latin1(all)); string(got) != string(all) {
-		t.Errorf("narrow(latin1(x)) = %x", got)
+	for b := range 256 {
+		if got := latin1([]byte{byte(b)}); got != string(rune(b)) {
+			t.Errorf("latin1(%#x) = %q", b, got)
+		}
 	}
 	for _, tt := range []struct {
 		name, pattern, data string

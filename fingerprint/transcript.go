@@ -10,9 +10,9 @@ import (
 )
 
 // Escape writes bytes as one line of printable ASCII: backslash as \\, the
-// usual \r, \n and \t, everything else outside 0x20 to 0x7e as \xNN. Unescape
-// gives the same bytes back, so a transcript loses nothing, and a peer cannot
-// move the cursor of a terminal.
+// usual \r, \n and \t, everything else outside 0x20 to 0x7e as \xNN. The
+// same bytes can be had back, so a transcript loses nothing, and a peer cannot move
+// the cursor of a terminal.
 func Escape(b []byte) string {
 	var s strings.Builder
 	s.Grow(len(b) + len(b)/4)
@@ -38,51 +38,6 @@ func escapeByte(c byte) string {
 	default:
 		return string(c)
 	}
-}
-
-// Unescape is the inverse of Escape. It refuses what Escape cannot have written.
-func Unescape(s string) ([]byte, error) {
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); {
-		c, size, err := unescapeByte(s[i:])
-		if err != nil {
-			return nil, fmt.Errorf("fingerprint: escaped text, byte %d: %w", i, err)
-		}
-		if escapeByte(c) != s[i:i+size] {
-			return nil, fmt.Errorf("fingerprint: escaped text, byte %d: %q: want %q", i, s[i:i+size], escapeByte(c))
-		}
-		out = append(out, c)
-		i += size
-	}
-	return out, nil
-}
-
-// unescapeByte reads the first byte of s, which is not empty, and how many
-// characters it took.
-func unescapeByte(s string) (c byte, size int, err error) {
-	if s[0] != '\\' {
-		return s[0], 1, nil
-	}
-	if len(s) == 1 {
-		return 0, 0, fmt.Errorf("a backslash at the end: want one of \\\\ \\r \\n \\t \\xNN")
-	}
-	switch s[1] {
-	case '\\':
-		return '\\', 2, nil
-	case 'r':
-		return '\r', 2, nil
-	case 'n':
-		return '\n', 2, nil
-	case 't':
-		return '\t', 2, nil
-	case 'x':
-		if len(s) >= 4 {
-			if n, err := strconv.ParseUint(s[2:4], 16, 8); err == nil {
-				return byte(n), 4, nil
-			}
-		}
-	}
-	return 0, 0, fmt.Errorf("%q: want one of \\\\ \\r \\n \\t \\xNN", s[:min(len(s), 4)])
 }
 
 // WriteTranscript prints a dialogue for people: every step in the order of

@@ -28,7 +28,6 @@ type ipsetBoxes struct {
 type ipsetMember struct {
 	words   []string // one for each part
 	nomatch bool
-	line    int
 }
 
 // maxMembers bounds the members that a set may have.
@@ -78,7 +77,7 @@ func parseIPSetLine(name string, n int, line string, sets map[string]*ipset) (ma
 		if set == nil {
 			return fault("set %q is not there: want create before add", shown(words[1]))
 		}
-		if why := set.add(n, words[2], words[3:]); why != "" {
+		if why := set.add(words[2], words[3:]); why != "" {
 			return fault("set %q: %s", shown(words[1]), why)
 		}
 	default:
@@ -117,7 +116,7 @@ func newIPSet(line int, kind string, options []string) (set *ipset, why string) 
 }
 
 // add reads one member.
-func (s *ipset) add(line int, text string, options []string) (why string) {
+func (s *ipset) add(text string, options []string) (why string) {
 	words := strings.Split(text, ",")
 	if len(words) != len(s.parts) && s.unclear == "" {
 		return fmt.Sprintf("member %q: want %d parts with commas between", shown(text), len(s.parts))
@@ -125,7 +124,7 @@ func (s *ipset) add(line int, text string, options []string) (why string) {
 	if len(s.members) == maxMembers {
 		return fmt.Sprintf("more than %d members", maxMembers)
 	}
-	s.members = append(s.members, ipsetMember{words, slices.Contains(options, "nomatch"), line})
+	s.members = append(s.members, ipsetMember{words, slices.Contains(options, "nomatch")})
 	if slices.Contains(options, "timeout") && s.unclear == "" {
 		s.unclear = "its members expire"
 	}

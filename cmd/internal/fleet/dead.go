@@ -33,7 +33,6 @@ func DeadConfig(replicas int) jetstream.StreamConfig {
 // (https://docs.nats.io/nats-concepts/jetstream/consumers, MaxDeliver).
 type Advisory struct {
 	Stream     string `json:"stream"`
-	Consumer   string `json:"consumer"`
 	Sequence   uint64 `json:"stream_seq"`
 	Deliveries int    `json:"deliveries"`
 }

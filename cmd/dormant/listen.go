@@ -77,20 +77,20 @@ Host names are personal data on many sites: --no-names leaves them out. Exit cod
 func (o *listenOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	o.ports = defaultPorts()
-	flags.StringArrayVar(&o.interfaces, "interface", nil, "interface `NAME` to listen on, several are fine (default: all that are up, but the loopback)")
-	flags.StringArrayVar(&o.files, "read", nil, "read a `FILE` instead: a capture or flows, - is stdin; several are fine")
-	flags.StringVar(&o.site, "site", "", "name of the site, for the history")
+	flags.StringArrayVar(&o.interfaces, "interface", nil, "interface `NAME` to listen on, repeatable (default: all that are up, but the loopback)")
+	flags.StringArrayVar(&o.files, "read", nil, "read a `FILE` instead: a capture or flows, - is stdin (repeatable)")
+	flags.StringVar(&o.site, "site", "", "`NAME` of the site, for the history")
 	addDBFlag(flags, &o.db)
 	flags.BoolVar(&o.noHistory, "no-history", false, "do not store what is heard")
-	flags.StringVar(&o.flowFormat, "read-format", "", "what the files are, where it is not recognised: "+strings.Join(listen.FlowFormats(), ", "))
+	flags.StringVar(&o.flowFormat, "read-format", "", "`FORM` of the files, where it is not recognised: "+strings.Join(listen.FlowFormats(), ", "))
 	flags.Var(&o.ports, "ports", "ports of interest: 1947/tcp,5093/udp,3588 (a bare number is both)")
 	flags.BoolVar(&o.promiscuous, "promiscuous", false, "also hear frames that are meant for others")
 	flags.BoolVar(&o.noNames, "no-names", false, "leave out the host names of announcements")
-	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write the clients to a `FILE`.csv or .jsonl, again and again; several are fine")
+	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write the clients to a `FILE`.csv or .jsonl, again and again (repeatable)")
 	flags.Var(oneOf(&o.format, "table", "csv", "jsonl"), "format", "form of what is printed at the end: table, csv or jsonl")
-	flags.DurationVar(&o.every, "every", time.Minute, "how often the output files are written while listening")
-	flags.DurationVar(&o.duration, "for", 0, "listen for so long (default: until Ctrl-C)")
-	flags.IntVar(&o.limit, "limit", listen.DefaultLimit, "clients to remember; the weakest are forgotten beyond it, and counted")
+	flags.DurationVar(&o.every, "every", time.Minute, "write the output files each `TIME` while listening")
+	flags.DurationVar(&o.duration, "for", 0, "listen for so long a `TIME` (default: until Ctrl-C)")
+	flags.IntVar(&o.limit, "limit", listen.DefaultLimit, "up to `N` clients to remember; the weakest are forgotten beyond it, and counted")
 }
 
 // check finds what is wrong before anything is heard.
@@ -154,12 +154,15 @@ func runListen(ctx context.Context, a *app, o *listenOptions) error {
 	if e, ok := errors.AsType[*exitError](err); ok && (e.code == exitUsage || e.code == exitPrivilege) {
 		return err // nothing was heard
 	}
-	if e := errors.Join(l.writeFiles(), l.print()); e != nil {
-		return &exitError{exitOutput, e}
+	kept := l.closeHeard(true)
+	if kept != nil {
+		kept = fmt.Errorf("what was heard is not stored as a whole: %w", kept)
 	}
+	written := l.writeFiles()
+	printed := l.print() // the last: a reader of stdout that is gone can end the program here
 	l.summarize()
-	if e := l.closeHeard(true); e != nil {
-		return &exitError{exitOutput, fmt.Errorf("what was heard is not stored as a whole: %w", e)}
+	if e := errors.Join(kept, written, printed); e != nil {
+		return &exitError{exitOutput, e}
 	}
 	if err == nil && (l.lost > 0 || l.table.Forgotten() > 0) {
 		return &exitError{exitIncomplete, nil}

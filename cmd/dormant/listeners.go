@@ -61,7 +61,7 @@ says how many. A difference from the scan is exit code 1.`,
 	o.ports = defaultPorts()
 	flags.Var(&o.ports, "ports", "ports to look for: 1947/tcp,5093/udp,3588 (a bare number is both)")
 	flags.Var(oneOf(&o.format, "table", "json", "csv"), "format", "form of the output: table, json or csv")
-	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write the listeners to a `FILE` as scan does (format by extension); several are fine")
+	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write the listeners to a `FILE` as scan does (format by extension, repeatable)")
 	flags.StringVar(&o.scan, "scan", "", "hold the host's view against the CSV `FILE` of a scan (- is stdin)")
 	flags.StringVar(&o.site, "site", "", "name of the site, for the reports")
 	flags.StringVar(&o.ticket, "ticket", "", "change ticket, for the reports")

@@ -12,6 +12,7 @@ import (
 
 	"dormant/registry"
 	"dormant/scanner/link/afpacket"
+	"dormant/scanner/ways"
 	"dormant/scanner/wire"
 )
 
@@ -20,7 +21,7 @@ import (
 // interface's frames, as a port of a bridge or bond, where everything would be
 // heard twice.
 func Interfaces() ([]string, error) {
-	links, err := netlink.LinkList()
+	links, err := ways.Whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listen: list the interfaces: %w", err)
 	}

@@ -214,7 +214,7 @@ func TestPackages(t *testing.T) {
 	for name, text := range map[string]string{
 		"var/lib/dpkg/info/ssh-server:amd64.list": "/.\n/usr\n/usr/sbin\n/usr/sbin/sshd\n",
 		"var/lib/dpkg/info/coreutils.list":        "/bin/cat\n",
-		"var/lib/dpkg/status":                     "Package: coreutils\nStatus: install ok installed\nVersion: 9.1-1\n\nPackage: ssh-server\nVersion: 1:9.2\n",
+		"var/lib/dpkg/status":                     "Package: coreutils\nDepends: " + strings.Repeat("a, ", 50_000) + "\nVersion: 9.1-1\n\nPackage: ssh-server\nVersion: 1:9.2\n",
 		"lib/apk/db/installed":                    "P:busybox\nV:1.36.1-r5\nF:bin\nR:busybox\n",
 	} {
 		path := filepath.Join(root, name)

@@ -1,7 +1,6 @@
 package listeners
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -77,17 +76,14 @@ func (r *packageRoot) read(name string) []byte {
 	return b
 }
 
-// lines calls fn for each line of a file until it returns false.
-func (r *packageRoot) lines(name string, fn func(line string) bool) bool {
-	f, ok := r.open(name)
-	if !ok {
-		return false
+// lines calls fn for each line of a file, however long. It reports whether the
+// file could be read.
+func (r *packageRoot) lines(name string, fn func(line string)) bool {
+	text := r.read(name)
+	for line := range bytes.Lines(text) {
+		fn(string(bytes.TrimSuffix(line, []byte{'\n'})))
 	}
-	defer func() { _ = f.Close() }()
-	s := bufio.NewScanner(io.LimitReader(f, maxDatabase))
-	for s.Scan() && fn(s.Text()) {
-	}
-	return true
+	return text != nil
 }
 
 // spellings are the paths under which a database may record a file: since /bin
@@ -136,13 +132,12 @@ func (r *packageRoot) dpkg(ctx context.Context, paths map[string]string) {
 		return
 	}
 	versions, pkg := map[string]string{}, ""
-	r.lines("var/lib/dpkg/status", func(line string) bool {
+	r.lines("var/lib/dpkg/status", func(line string) {
 		if rest, ok := strings.CutPrefix(line, "Package: "); ok {
 			pkg = rest
 		} else if rest, ok := strings.CutPrefix(line, "Version: "); ok {
 			versions[pkg] = rest
 		}
-		return true
 	})
 	for path, pkg := range found {
 		paths[path] = cut(strings.TrimSpace(pkg + " " + versions[pkg]))
@@ -153,7 +148,7 @@ func (r *packageRoot) dpkg(ctx context.Context, paths map[string]string) {
 // R: a file in it.
 func (r *packageRoot) apk(paths map[string]string) {
 	var pkg, version, folder string
-	if r.lines("lib/apk/db/installed", func(line string) bool {
+	if r.lines("lib/apk/db/installed", func(line string) {
 		key, value, _ := strings.Cut(line, ":")
 		switch key {
 		case "P":
@@ -169,7 +164,6 @@ func (r *packageRoot) apk(paths map[string]string) {
 				}
 			}
 		}
-		return true
 	}) {
 		r.known = true
 	}

@@ -179,8 +179,12 @@ func (s *Server) next(j *Job, st *jobState, now time.Time) time.Time {
 			return time.Time{}
 		}
 		if j.Cron != "" {
+			// A blackout is whole days. Where clocks pass over a midnight, that is an
+			// hour earlier, and can lie behind.
 			year, month, day := next.In(j.Location).Date()
-			next = time.Date(year, month, day+1, 0, 0, 0, 0, j.Location).Add(-time.Second) // a blackout is whole days
+			if end := time.Date(year, month, day+1, 0, 0, 0, 0, j.Location).Add(-time.Second); end.After(next) {
+				next = end
+			}
 		}
 		next = j.Next(next, next)
 	}

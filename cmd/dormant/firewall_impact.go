@@ -49,9 +49,8 @@ only.
 
 Rules: simple YAML or CSV, iptables-save (sets with --ipset), nft -j list
 ruleset, Cisco IOS or ASA extended access lists, AWS describe-security-groups or
-describe-security-group-rules. The format is recognised. What a file
-does not say is unknown, with line and
-reason, and never guessed; --assume says it:
+describe-security-group-rules. The format is recognised. What a file does not say
+is unknown, with line and reason, and never guessed; --assume says it:
   zone=eth0:10.2.0.0/16    what lies behind an interface or a zone, and nothing else
   group=sg-1:10.0.0.5      who is in a security group, an object group or a set
   self:10.0.0.1            the firewall's own addresses

@@ -69,7 +69,7 @@ func faultOf(text []byte, said string, out any) Fault {
 	// The decoder counts the lines of its parser's faults from 0, of all others from 1.
 	fromZero := regexp.MustCompile(`^did not find expected (',' or|key|'-' indicator|node content|<)`)
 	unknown := regexp.MustCompile(`(?s)^field (.*) not found in type (.*)$`)
-	wrong := regexp.MustCompile("(?s)^cannot unmarshal \\S*(?: `(.*)`)? into (.*)$")
+	wrong := regexp.MustCompile("(?s)^cannot unmarshal [^`]*(?:`(.*)`)? into (.*)$") // a tag may hold anything, as %09 is a tabulator
 	line := 1
 	if m := position.FindStringSubmatch(said); m != nil {
 		line, _ = strconv.Atoi(m[1]) // digits, as the pattern says

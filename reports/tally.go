@@ -167,7 +167,7 @@ func (t *tally) answer(r *Run) string {
 // changes counts what differs from the last comparable run.
 func (t *tally) changes() (n uint64) {
 	for word, c := range t.since {
-		if changed(&Finding{Change: word}) {
+		if differs(word) {
 			n += c
 		}
 	}
@@ -181,10 +181,13 @@ func (t *tally) sinceLast() string {
 		return ""
 	}
 	var parts []string
-	for _, word := range []string{"new", "changed", "moved", "gone", "missing", "first_run"} {
+	for _, word := range []string{"new", "changed", "moved", "gone", "missing"} {
 		if n := t.since[word]; n > 0 {
-			parts = append(parts, number(n)+" "+cmp.Or(map[string]string{"first_run": "asked for the first time"}[word], word))
+			parts = append(parts, number(n)+" "+word)
 		}
+	}
+	if n := t.since["first_run"]; n > 0 {
+		parts = append(parts, number(n)+" asked for the first time")
 	}
 	switch {
 	case t.changes() > 0:

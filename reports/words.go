@@ -222,8 +222,11 @@ func byAttention(all []Finding) []*Finding {
 }
 
 // changed reports whether the finding differs from the last comparable run.
-func changed(f *Finding) bool {
-	switch f.Change {
+func changed(f *Finding) bool { return differs(f.Change) }
+
+// differs is changed, of the word of the column change.
+func differs(word string) bool {
+	switch word {
 	case "", "same", "first_run", "not_scanned":
 		return false
 	default: // new, gone, missing, changed, moved

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"dormant/registry/yamlfile"
 )
 
 // ownConfig marks a command whose --config is a file of another kind. Its flags
@@ -105,21 +105,15 @@ func applyFile(cmd *cobra.Command, set map[string]bool, path string) error {
 	if err != nil {
 		return usageError("config: %w", err)
 	}
-	var doc, more yaml.Node
-	read := yaml.NewDecoder(bytes.NewReader(text))
-	err = read.Decode(&doc)
-	if errors.Is(err, io.EOF) { // an empty file
+	m, more, err := yamlfile.Document(text)
+	switch {
+	case err != nil:
+		return usageError("config: %s: %w", path, err)
+	case more > 0:
+		return usageError("config: %s:%d: a second document: want one", path, more)
+	case m == nil: // an empty file
 		return nil
 	}
-	if err == nil {
-		if err = read.Decode(&more); err == nil {
-			return usageError("config: %s:%d: a second document: want one", path, more.Line)
-		}
-	}
-	if !errors.Is(err, io.EOF) {
-		return usageError("config: %s: %w", path, err)
-	}
-	m := doc.Content[0]
 	if m.Kind != yaml.MappingNode {
 		return usageError("config: %s:%d: want a mapping of flag names to values", path, m.Line)
 	}

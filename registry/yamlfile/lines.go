@@ -1,6 +1,35 @@
 package yamlfile
 
-import "go.yaml.in/yaml/v3"
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Document parses a text that is to hold one document, for who reads the nodes by
+// themselves. It returns nil for a text that holds none, and in more the line of a
+// second one, 0 where there is none. The error is the parser's.
+func Document(text []byte) (root *yaml.Node, more int, err error) {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var doc, second yaml.Node
+	if err := d.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return nil, 0, err
+	}
+	if err := d.Decode(&second); err == nil {
+		return nil, second.Line, nil
+	} else if !errors.Is(err, io.EOF) {
+		return nil, 0, err
+	}
+	if len(doc.Content) == 0 {
+		return nil, 0, nil
+	}
+	return doc.Content[0], 0, nil
+}
 
 // Lines finds the lines of keys in a text that was decoded before. The zero
 // value says 1 for everything.

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"dormant/registry/yamlfile"
 )
 
 // field is one value of a rule in the simple syntaxes, with its line.
@@ -38,21 +40,16 @@ func isYAML(_ string, text []byte) bool {
 // parseYAML reads a list of rules, or a mapping with rules, default and
 // stateful. In a list, default is an entry of its own.
 func parseYAML(p *parser) error {
-	var n, next yaml.Node
-	d := yaml.NewDecoder(bytes.NewReader(p.text))
-	if err := d.Decode(&n); err != nil && !errors.Is(err, io.EOF) {
+	root, more, err := yamlfile.Document(p.text)
+	switch {
+	case err != nil:
 		return fmt.Errorf("firewall: %s: %w", p.name, err)
-	}
-	if err := d.Decode(&next); err == nil {
-		return p.errorf(next.Line, "a second document: want one list of rules")
-	} else if !errors.Is(err, io.EOF) {
-		return fmt.Errorf("firewall: %s: %w", p.name, err)
-	}
-	if len(n.Content) != 1 {
+	case more > 0:
+		return p.errorf(more, "a second document: want one list of rules")
+	case root == nil:
 		return p.errorf(1, "the file is empty: want a list of rules")
 	}
 	s := simple{parser: p, ids: map[string]int{}}
-	root := n.Content[0]
 	rules := root
 	if root.Kind == yaml.MappingNode {
 		rules = nil

@@ -272,7 +272,7 @@ func (h *HTML) document() (*document, error) {
 		{number(t.states[scanner.Open]), "ports open"},
 		{number(t.needAttention()), "need attention"},
 	}
-	if len(t.since) > 0 {
+	if t.sinceLast() != "" { // not where nothing was asked before
 		d.Facts = append(d.Facts, fact{number(t.changes()), "changed since last time"})
 	}
 	d.Gaps = gaps(&run, t)

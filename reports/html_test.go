@@ -116,8 +116,12 @@ func TestHTMLAnswer(t *testing.T) {
 		{name: "no last time", run: quiet, findings: since("first_run"), want: "1 open port answered, and none needs attention: 1 development server."},
 		{name: "nobody", run: func() reports.Run { return reports.Run{} }, want: "Nothing answered on the ports that were asked."},
 	} {
-		if got := elementText(t, render(t, "html", reports.Options{Run: tt.run}, tt.findings), "h1"); got != tt.want {
+		page := render(t, "html", reports.Options{Run: tt.run}, tt.findings)
+		if got := elementText(t, page, "h1"); got != tt.want {
 			t.Errorf("%s: answer = %q, want %q", tt.name, got, tt.want)
+		}
+		if counts := strings.Contains(string(page), "changed since last time"); counts != strings.Contains(tt.want, "ince last time") {
+			t.Errorf("%s: a number of changes: %v, unlike the answer", tt.name, counts)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,12 +114,14 @@ func numbered(s string) string {
 // flow is one connection of a case: who, whom, and the mark in the traffic
 // class by which the rules of the case know it.
 type flow struct {
-	mark     uint8 // DSCP
+	id       uint32 // in the sequence number or the datagram: how a translated flow is known again
+	mark     uint8  // DSCP
 	proto    registry.Proto
 	src, dst netip.AddrPort
 }
 
-// frame is the packet of a flow at a moment.
+// frame is the packet of a flow at a moment; for Reply, the flow is as the
+// server saw it.
 func (k *kernel) frame(f flow, phase Phases) []byte {
 	side, src, dst := clientSide, f.src, f.dst
 	if phase == Reply {
@@ -144,16 +147,16 @@ func (k *kernel) frame(f flow, phase Phases) []byte {
 	if f.proto == registry.UDP {
 		udp := &layers.UDP{SrcPort: layers.UDPPort(src.Port()), DstPort: layers.UDPPort(dst.Port())}
 		_ = udp.SetNetworkLayerForChecksum(ip)
-		all = append(all, udp)
+		all = append(all, udp, gopacket.Payload(binary.BigEndian.AppendUint32(nil, f.id)))
 	} else {
 		tcp := &layers.TCP{SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), Window: 65535}
 		switch phase {
 		case First:
-			tcp.SYN, tcp.Seq = true, 1000
+			tcp.SYN, tcp.Seq = true, f.id
 		case Reply:
-			tcp.SYN, tcp.ACK, tcp.Seq, tcp.Ack = true, true, 5000, 1001
+			tcp.SYN, tcp.ACK, tcp.Seq, tcp.Ack = true, true, 5000, f.id+1
 		default:
-			tcp.ACK, tcp.Seq, tcp.Ack = true, 1001, 5001
+			tcp.ACK, tcp.Seq, tcp.Ack = true, f.id+1, 5001
 		}
 		_ = tcp.SetNetworkLayerForChecksum(ip)
 		all = append(all, tcp)
@@ -168,12 +171,12 @@ func (k *kernel) frame(f flow, phase Phases) []byte {
 // sentinelMark is the traffic class that all rule sets let pass.
 const sentinelMark = 63
 
-// pass sends the packet of each flow at a moment and returns the flows whose
-// packet came out on the other side.
-func (k *kernel) pass(flows []flow, phase Phases) map[flow]bool {
+// pass sends the packet of each flow at a moment and returns those that came
+// out on the other side, by their ids and as they were seen there.
+func (k *kernel) pass(flows []flow, phase Phases) map[uint32]flow {
 	k.t.Helper()
-	sentinel := flow{sentinelMark, registry.UDP, netip.MustParseAddrPort("10.1.255.1:9"), netip.MustParseAddrPort("10.2.255.1:9")}
-	arrived := map[flow]bool{}
+	sentinel := flow{0, sentinelMark, registry.UDP, netip.MustParseAddrPort("10.1.255.1:9"), netip.MustParseAddrPort("10.2.255.1:9")}
+	arrived := map[uint32]flow{}
 	for i, f := range append(flows[:len(flows):len(flows)], sentinel) {
 		k.send(f, phase)
 		if i%200 == 199 { // the queue between two namespaces holds 1,000 packets
@@ -183,10 +186,10 @@ func (k *kernel) pass(flows []flow, phase Phases) map[flow]bool {
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		k.heard(phase, func(frame []byte) {
 			if f, ok := flowOf(frame, phase); ok {
-				arrived[f] = true
+				arrived[f.id] = f
 			}
 		})
-		if arrived[sentinel] {
+		if _, ok := arrived[sentinel.id]; ok {
 			return arrived
 		}
 		if time.Now().After(end) {
@@ -220,8 +223,19 @@ func flowOf(frame []byte, phase Phases) (f flow, ok bool) {
 	if f.proto != registry.UDP && f.proto != registry.TCP || len(rest) < 8 {
 		return f, false
 	}
-	if f.proto == registry.TCP && (len(rest) < 14 || rest[13]&flagRST != 0) {
+	switch {
+	case f.proto == registry.TCP && (len(rest) < 14 || rest[13]&flagRST != 0):
 		return f, false
+	case f.proto == registry.UDP && len(rest) < 12:
+		return f, false
+	case f.proto == registry.UDP:
+		f.id = binary.BigEndian.Uint32(rest[8:])
+	case phase == First:
+		f.id = binary.BigEndian.Uint32(rest[4:])
+	case phase == Reply:
+		f.id = binary.BigEndian.Uint32(rest[8:]) - 1
+	default:
+		f.id = binary.BigEndian.Uint32(rest[4:]) - 1
 	}
 	f.src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(rest))
 	f.dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(rest[2:]))
@@ -251,83 +265,114 @@ type score struct {
 // and holds each packet's fate against the model.
 func (k *kernel) holdAgainst(cases []*kernelCase, s *score) {
 	k.t.Helper()
-	var going []flow
+	var all []flow
 	byMark := map[uint8]*kernelCase{}
 	for _, c := range cases {
 		byMark[c.mark] = c
-		going = append(going, c.flows...)
+		all = append(all, c.flows...)
 		s.sets++
 	}
-	all := going
-	completed := map[flow]bool{}
+	going, fates, atServer := all, map[flow]Effect{}, map[uint32]flow{}
 	for _, phase := range []Phases{First, Reply, Later} {
-		arrived := k.pass(going, phase)
 		judged := map[flow][]Outcome{}
-		var again []flow
 		for _, f := range going {
 			path := byMark[f.mark].rules.Paths[k.place].Request
 			if phase == Reply {
 				path = byMark[f.mark].rules.Paths[k.place].Reply
 			}
 			judged[f] = Judge(path, packet(f, phase), phase)
-			if len(judged[f]) == 1 && judged[f][0].Effect == Allow && !arrived[f] {
-				again = append(again, f)
-			}
 		}
+		arrived := k.pass(sent(going, phase, atServer), phase)
 		// On a busy machine a queue between the namespaces may overrun. What a rule
 		// denied is denied again; what was lost arrives.
-		if len(again) > 0 {
+		lost := slices.DeleteFunc(slices.Clone(going), func(f flow) bool {
+			_, ok := arrived[f.id]
+			return ok || len(judged[f]) != 1 || judged[f][0].Effect != Allow
+		})
+		if len(lost) > 0 {
 			time.Sleep(100 * time.Millisecond)
-			maps.Copy(arrived, k.pass(again, phase))
-			s.again += len(again)
+			maps.Copy(arrived, k.pass(sent(lost, phase, atServer), phase))
+			s.again += len(lost)
 		}
 		var next []flow
 		for _, f := range going {
-			c, got := byMark[f.mark], judged[f]
-			s.packets++
-			switch {
-			case len(got) != 1:
-				k.t.Errorf("%v, %v: %d outcomes for one packet", f, phase, len(got))
-			case got[0].Effect == Unknown:
-				s.unknown++
-				if s.why == nil {
-					s.why = map[string]int{}
-				}
-				for _, w := range got[0].Why {
-					s.why[w.Text]++
-				}
-				if len(got[0].Why) == 0 {
-					k.t.Errorf("%v: unknown without a reason", f)
-				}
-			case (got[0].Effect == Allow) != arrived[f]:
-				if s.wrong++; s.wrong <= 3 {
-					k.t.Errorf("%v at moment %d: the model says %v by %v, the kernel let it pass: %t\n%s",
-						f, phase, got[0].Effect, ruleName(got[0].Rule), arrived[f], numbered(c.text))
-				}
-			}
-			if arrived[f] {
+			fates[f] = fate(f, arrived, phase)
+			k.holdPacket(byMark[f.mark], f, phase, fates[f], judged[f], s)
+			if fates[f] == Allow {
 				next = append(next, f)
-				completed[f] = phase == Later
 			}
+		}
+		if phase == First {
+			atServer = arrived
 		}
 		going = next
 	}
 	for _, f := range all {
-		k.holdFlow(byMark[f.mark], f, completed[f], s)
+		k.holdFlow(byMark[f.mark], f, fates[f], s)
+	}
+}
+
+// sent returns the flows as those see them who send at a moment: the server may
+// see another client.
+func sent(flows []flow, phase Phases, atServer map[uint32]flow) []flow {
+	if phase != Reply {
+		return flows
+	}
+	out := make([]flow, len(flows))
+	for i, f := range flows {
+		out[i] = atServer[f.id]
+	}
+	return out
+}
+
+// fate is what became of the packet of a flow: Unknown where it came to another
+// server than the client asked for, or back from another.
+func fate(f flow, arrived map[uint32]flow, phase Phases) Effect {
+	switch got, ok := arrived[f.id]; {
+	case !ok:
+		return Deny
+	case got.dst != f.dst || phase == Reply && got.src != f.src:
+		return Unknown
+	default:
+		return Allow
+	}
+}
+
+// holdPacket holds the fate of one packet against what the model says of it.
+func (k *kernel) holdPacket(c *kernelCase, f flow, phase Phases, fate Effect, got []Outcome, s *score) {
+	s.packets++
+	switch {
+	case len(got) != 1:
+		k.t.Errorf("%v, %v: %d outcomes for one packet", f, phase, len(got))
+	case got[0].Effect == Unknown:
+		s.unknown++
+		if s.why == nil {
+			s.why = map[string]int{}
+		}
+		for _, w := range got[0].Why {
+			s.why[w.Text]++
+		}
+		if len(got[0].Why) == 0 {
+			k.t.Errorf("%v: unknown without a reason", f)
+		}
+	case got[0].Effect != fate:
+		if s.wrong++; s.wrong <= 3 {
+			k.t.Errorf("%v at moment %d: the model says %v by %v, the kernel %v\n%s",
+				f, phase, got[0].Effect, ruleName(got[0].Rule), fate, numbered(c.text))
+		}
 	}
 }
 
 // holdFlow holds the fate of a whole flow against Reach.
-func (k *kernel) holdFlow(c *kernelCase, f flow, completed bool, s *score) {
+func (k *kernel) holdFlow(c *kernelCase, f flow, fate Effect, s *score) {
 	s.flows++
-	target := targetOf(f)
-	for _, a := range c.rules.Reach(k.place, oneAddr(f.src.Addr()), target) {
+	for _, a := range c.rules.Reach(k.place, oneAddr(f.src.Addr()), targetOf(f)) {
 		switch {
 		case a.Effect == Unknown:
 			s.unknownFlows++
-		case (a.Effect == Allow) != completed:
+		case a.Effect != fate:
 			if s.wrong++; s.wrong <= 3 {
-				k.t.Errorf("flow %v: Reach says %v by %v, in the kernel it was completed: %t\n%s", f, a.Effect, ruleName(a.Rule), completed, numbered(c.text))
+				k.t.Errorf("flow %v: Reach says %v by %v, the kernel %v\n%s", f, a.Effect, ruleName(a.Rule), fate, numbered(c.text))
 			}
 		}
 	}

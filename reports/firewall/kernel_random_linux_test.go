@@ -33,7 +33,7 @@ func randomFlows(r *rand.Rand, mark uint8, n int, six bool, used map[flow]bool) 
 			continue
 		}
 		used[f] = true
-		f.mark = mark
+		f.mark, f.id = mark, uint32(len(used))
 		out = append(out, f)
 	}
 	return out

@@ -48,6 +48,7 @@ const (
 	ICMPPrecedenceCutoff    // icmp-3-15
 	ICMPTimeExceeded        // icmp-11-0: a routing loop or a TTL that was too small
 	LocalSocket             // local-socket: this host's own table of sockets, no packet
+	OtherReason             // other: a word of a later version of this program, see UnmarshalText
 )
 
 // Observation is what one target answered, or that it did not.

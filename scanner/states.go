@@ -34,12 +34,12 @@ func (s *State) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-func reasonNames() [25]string {
+func reasonNames() [26]string {
 	return [...]string{
 		"", "syn-ack", "rst", "udp-reply", "no-response", "arp-no-reply", "local-error",
 		"icmp-3-0", "icmp-3-1", "icmp-3-2", "icmp-3-3", "icmp-3-4", "icmp-3-5", "icmp-3-6", "icmp-3-7",
 		"icmp-3-8", "icmp-3-9", "icmp-3-10", "icmp-3-11", "icmp-3-12", "icmp-3-13", "icmp-3-14", "icmp-3-15",
-		"icmp-11-0", "local-socket",
+		"icmp-11-0", "local-socket", "other",
 	}
 }
 
@@ -59,15 +59,20 @@ func ParseReason(word string) (Reason, error) {
 			return Reason(r), nil
 		}
 	}
-	return 0, fmt.Errorf("scanner: reason %q is not one of syn-ack, rst, udp-reply, no-response, arp-no-reply, local-error, local-socket, icmp-TYPE-CODE", word)
+	return 0, fmt.Errorf("scanner: reason %q is not one of syn-ack, rst, udp-reply, no-response, arp-no-reply, local-error, local-socket, icmp-TYPE-CODE, other", word)
 }
 
 // MarshalText returns the word.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText reads the word.
+// UnmarshalText reads the word. One that is not known here is of a later version,
+// as from an agent that was upgraded before its server: OtherReason, so that an
+// answer is not lost for how it is told. The empty word is an error.
 func (r *Reason) UnmarshalText(text []byte) (err error) {
 	*r, err = ParseReason(string(text))
+	if err != nil && len(text) > 0 {
+		*r, err = OtherReason, nil
+	}
 	return err
 }
 

@@ -219,6 +219,43 @@ func TestForeignMessages(t *testing.T) {
 	}
 }
 
+// TestNewerAgent: what a later version says in a field, a reason or a status of
+// its own loses no answer; a state of its own is another Version.
+func TestNewerAgent(t *testing.T) {
+	b, err := json.Marshal(part())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, old, new string
+		change         func(*Message) // what is read all the same; nil for nothing
+	}{
+		{"a field", `"number":1,`, `"number":1,"later":[1],`, func(*Message) {}},
+		{"a reason", `"no-response"`, `"icmp-9-9"`, func(m *Message) { m.Part.Results[1].Reason = scanner.OtherReason }},
+		{"a status", `"status":"done"`, `"status":"later"`, func(m *Message) { m.Part.Results[0].Evidence.Status = "later" }},
+		{"a state", `"open_filtered"`, `"half_open"`, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text := strings.Replace(string(b), tt.old, tt.new, 1)
+			if text == string(b) {
+				t.Fatalf("no %s in the message", tt.old)
+			}
+			got, err := Decode([]byte(text))
+			if tt.change == nil {
+				if !errors.Is(err, ErrForeign) {
+					t.Fatalf("Decode = %v; want ErrForeign", err)
+				}
+				return
+			}
+			want := part()
+			tt.change(&want)
+			if d := cmp.Diff(want, got, same()); d != "" || err != nil {
+				t.Errorf("%v (-want +got):\n%s", err, d)
+			}
+		})
+	}
+}
+
 func TestForeignShards(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -37,6 +37,9 @@
 // Messages are JSON, so that a person with NATS's own tools can read the stream
 // of a small run, and packed with S2 from 1 KiB on: S2 says in the head how long
 // the whole will be, so that a bound holds before a byte is unpacked, and needs
-// no state between messages. Fields that this version does not know are skipped:
-// a release may add some without a new Version.
+// no state between messages. Fields that this version does not know are skipped,
+// and a reason for which it has no word is taken for "other", which the run says:
+// a release may add some without a new Version, and agents may be upgraded before
+// their server. A new state of a port is a new Version: the numbers at the end of
+// a shard would not add up.
 package fleet

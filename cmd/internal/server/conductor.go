@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -216,8 +218,12 @@ func (c *conductor) finished(w *work) pipeline.Outcome {
 		}
 		out.Scan.Notes = append(out.Scan.Notes, "never asked, by the site's own list: "+listed(spared))
 	}
-	for agent, n := range w.fold.refused {
-		out.Scan.Notes = append(out.Scan.Notes, fmt.Sprintf("%d messages of agent %s were refused", n, agent))
+	for _, agent := range slices.Sorted(maps.Keys(w.fold.refused)) {
+		out.Scan.Notes = append(out.Scan.Notes, fmt.Sprintf("%d messages of agent %s were refused", w.fold.refused[agent], agent))
+	}
+	for _, agent := range slices.Sorted(maps.Keys(w.fold.newer)) {
+		out.Scan.Notes = append(out.Scan.Notes, "agent "+agent+" is newer than this server, "+c.s.cfg.Program+
+			": reasons that have no word here are shown as other")
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -24,6 +24,7 @@ type fold struct {
 
 	open    uint64            // targets that are, as far as is known
 	refused map[string]uint64 // messages, by agent
+	newer   map[string]bool   // agents that gave reasons which this version does not know
 }
 
 // shard is a part of the run and what became of it.
@@ -63,7 +64,7 @@ const (
 )
 
 func newFold(r *Run) *fold {
-	f := &fold{run: r, since: r.Started, refused: map[string]uint64{}}
+	f := &fold{run: r, since: r.Started, refused: map[string]uint64{}, newer: map[string]bool{}}
 	for i, prefixes := range cut(r.Prefixes, r.ShardSize) {
 		s := &shard{number: i + 1, prefixes: prefixes, attempts: map[string]*attempt{}, best: map[uint64]uint64{}}
 		for _, p := range prefixes {
@@ -101,6 +102,9 @@ func (f *fold) add(agent string, m fleet.Message, now time.Time) ([]pipeline.Res
 		}
 		a.parts[m.Part.Number] = struct{}{}
 		better := f.better(s, m.Part)
+		if slices.ContainsFunc(m.Part.Results, func(r pipeline.Result) bool { return r.Reason == scanner.OtherReason }) {
+			f.newer[agent] = true
+		}
 		f.count(s, a)
 		return better, nil
 	case m.Done != nil && m.Part == nil:

@@ -56,7 +56,7 @@ func (f *fold) checkResult(s *shard, r *pipeline.Result, now time.Time) error {
 	switch {
 	case r.State < scanner.Open || r.State > scanner.Unknown:
 		return fmt.Errorf("%v: state %d", r.Target, r.State)
-	case r.Reason < scanner.SynAck || r.Reason > scanner.LocalSocket:
+	case r.Reason < scanner.SynAck || r.Reason > scanner.OtherReason:
 		return fmt.Errorf("%v: reason %d", r.Target, r.Reason)
 	case !f.during(r.At, now):
 		return fmt.Errorf("%v: answered at %v, outside the run", r.Target, r.At)

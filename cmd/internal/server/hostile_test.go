@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dormant/cmd/internal/fleet"
 	"dormant/fingerprint"
 	"dormant/scanner"
@@ -97,6 +99,31 @@ func TestAgentCannotEndAnothersAttempt(t *testing.T) {
 	take(t, f, "b", fleet.Message{Done: &done})
 	if f.left != 4 {
 		t.Error("the end of another agent's attempt was believed")
+	}
+}
+
+// TestNewerAgent: a reason that this version has no word for loses no finding,
+// and the run says who gave it.
+func TestNewerAgent(t *testing.T) {
+	run := aRun()
+	part, _ := outcomeOf(*run.shard(1, 4, newFold(run).shards[0].prefixes, time.Time{}), "a", []scanner.Target{target("10.0.0.9", 1947)})
+	data, err := fleet.Encode(fleet.Message{Version: fleet.Version, Part: &part})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := strings.Replace(string(data), `"syn-ack"`, `"syn-ack-later"`, 1)
+	if newer == string(data) {
+		t.Fatal("no reason in the message")
+	}
+	c := &conductor{s: &Server{cfg: Config{Program: "1.2"}}, run: run}
+	w := &work{c: c, fold: newFold(run)}
+	better, err := w.takeIn(arrived{subject: "dormant.result.hq.lan.a.s_1", data: []byte(newer)}, time.Now())
+	if err != nil || len(better) != 1 || better[0].Reason != scanner.OtherReason || better[0].State != scanner.Open {
+		t.Fatalf("takeIn = %+v, %v; want the open port, for another reason", better, err)
+	}
+	want := []string{"agent a is newer than this server, 1.2: reasons that have no word here are shown as other"}
+	if d := cmp.Diff(want, c.finished(w).Scan.Notes); d != "" {
+		t.Errorf("notes (-want +got):\n%s", d)
 	}
 }
 

@@ -16,7 +16,7 @@ const (
 	maxPrefixes = 1 << 16
 	maxPorts    = 1 << 17 // each number, tcp and udp
 	maxResults  = 1 << 16
-	maxParts    = 1 << 24
+	maxParts    = 1 << 16 // of a shard
 	maxRetries  = 100
 	maxFault    = 1 << 10 // bytes
 )

@@ -182,6 +182,9 @@ func TestForeignMessages(t *testing.T) {
 		}
 		return b
 	}
+	end := func(change func(*Done)) []byte {
+		return bad(func(m *Message) { *m = done(); change(m.Done) })
+	}
 	for _, tt := range []struct {
 		name string
 		in   []byte
@@ -199,6 +202,12 @@ func TestForeignMessages(t *testing.T) {
 		{"a run of a wildcard", bad(func(m *Message) { m.Part.Run = "*" })},
 		{"an attempt that is guessed", bad(func(m *Message) { m.Part.Attempt = "1" })},
 		{"part 0", bad(func(m *Message) { m.Part.Number = 0 })},
+		{"more parts than a shard has", bad(func(m *Message) { m.Part.Number = 1<<16 + 1 })},
+		{"the end of more parts than a shard has", end(func(d *Done) { d.Parts = 1<<16 + 1 })},
+		{"the end of less than no part", end(func(d *Done) { d.Parts = -1 })},
+		{"the end at less than no rate", end(func(d *Done) { d.Rate = -1 })},
+		{"the end of an attempt that is guessed", end(func(d *Done) { d.Attempt = "1" })},
+		{"the end with a long fault", end(func(d *Done) { d.Fault = strings.Repeat("x", 1<<10+1) })},
 		{"shard -1", bad(func(m *Message) { m.Part.Shard = -1 })},
 		{"no results", bad(func(m *Message) { m.Part.Results = nil })},
 		{"no address", bad(func(m *Message) { m.Part.Results[1].Addr = netip.Addr{} })},

@@ -57,11 +57,8 @@ type attempt struct {
 	forgiven bool
 }
 
-// The bounds of what one shard may cost this process, whatever agents send.
-const (
-	maxAttempts = 64
-	maxParts    = 1 << 16
-)
+// maxAttempts bounds what one shard may cost this process, whatever agents send.
+const maxAttempts = 64
 
 func newFold(r *Run) *fold {
 	f := &fold{run: r, since: r.Started, refused: map[string]uint64{}, newer: map[string]bool{}}
@@ -77,9 +74,9 @@ func newFold(r *Run) *fold {
 	return f
 }
 
-// take adds a message of the agent and returns the results that say more of
-// their target than what was there. An error is why the message is refused:
-// nothing of it is taken.
+// take adds a message of the agent, one that fleet.Decode returned, and returns
+// the results that say more of their target than what was there. An error is why
+// the message is refused: nothing of it is taken.
 func (f *fold) take(agent string, m fleet.Message, now time.Time) ([]pipeline.Result, error) {
 	better, err := f.add(agent, m, now)
 	if err != nil {
@@ -89,8 +86,7 @@ func (f *fold) take(agent string, m fleet.Message, now time.Time) ([]pipeline.Re
 }
 
 func (f *fold) add(agent string, m fleet.Message, now time.Time) ([]pipeline.Result, error) {
-	switch {
-	case m.Part != nil && m.Done == nil:
+	if m.Part != nil {
 		s, a, err := f.attempt(agent, m.Part.Run, m.Part.Shard, m.Part.Attempt)
 		if err != nil {
 			return nil, err
@@ -107,24 +103,21 @@ func (f *fold) add(agent string, m fleet.Message, now time.Time) ([]pipeline.Res
 		}
 		f.count(s, a)
 		return better, nil
-	case m.Done != nil && m.Part == nil:
-		s, a, err := f.attempt(agent, m.Done.Run, m.Done.Shard, m.Done.Attempt)
-		if err != nil {
-			return nil, err
-		}
-		if err := f.checkDone(s, agent, m.Done, now); err != nil {
-			a.broken = err.Error()
-			f.count(s, a)
-			return nil, err
-		}
-		if a.done == nil {
-			a.done = m.Done
-		}
-		f.count(s, a)
-		return nil, nil
-	default:
-		return nil, fmt.Errorf("server: a message with neither a part nor an end, or both")
 	}
+	s, a, err := f.attempt(agent, m.Done.Run, m.Done.Shard, m.Done.Attempt)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.checkDone(s, agent, m.Done, now); err != nil {
+		a.broken = err.Error()
+		f.count(s, a)
+		return nil, err
+	}
+	if a.done == nil {
+		a.done = m.Done
+	}
+	f.count(s, a)
+	return nil, nil
 }
 
 // attempt finds, or begins, the attempt that a message belongs to.
@@ -134,9 +127,6 @@ func (f *fold) attempt(agent, run string, number int, id string) (*shard, *attem
 	}
 	if number < 1 || number > len(f.shards) {
 		return nil, nil, fmt.Errorf("server: shard %d: the run has 1 to %d", number, len(f.shards))
-	}
-	if id == "" || len(id) > 64 {
-		return nil, nil, fmt.Errorf("server: shard %d: attempt %.64q: want an id of at most 64 bytes", number, id)
 	}
 	s := f.shards[number-1]
 	key := agent + "/" + id // one agent cannot end the attempt of another

@@ -30,17 +30,13 @@ func TestHostileMessages(t *testing.T) {
 		{"a port not asked for", func(p *fleet.Part, _ *fleet.Done) {
 			p.Results[0] = answer1(target("10.0.0.9", 22), scanner.Open, time.Now())
 		}, "was not asked"},
-		{"a state that is none", func(p *fleet.Part, _ *fleet.Done) { p.Results[0].State = 99 }, "state 99"},
-		{"a reason that is none", func(p *fleet.Part, _ *fleet.Done) { p.Results[0].Reason = 200 }, "reason 200"},
 		{"last year", func(p *fleet.Part, _ *fleet.Done) { p.Results[0].At = time.Now().AddDate(-1, 0, 0) }, "outside the run"},
 		{"tomorrow", func(p *fleet.Part, _ *fleet.Done) { p.Results[0].At = time.Now().AddDate(0, 0, 1) }, "outside the run"},
-		{"another's dialogue", func(p *fleet.Part, _ *fleet.Done) { p.Results[0].Evidence.Target = target("10.0.0.10", 1947) }, "the dialogue of"},
 		{"a dialogue with a closed port", func(p *fleet.Part, _ *fleet.Done) { p.Results[0].State = scanner.Closed }, "a dialogue with a port"},
 		{"too much received", func(p *fleet.Part, _ *fleet.Done) { p.Results[0].Evidence.Exchanges[0].Received = make([]byte, 65<<10) }, "64 KiB"},
 		{"a thousand steps", func(p *fleet.Part, _ *fleet.Done) {
 			p.Results[0].Evidence.Exchanges = make([]fingerprint.Exchange, 1000)
 		}, "1000 steps"},
-		{"part 0", func(p *fleet.Part, _ *fleet.Done) { p.Number = 0 }, "part 0"},
 		{"a shard that is none", func(p *fleet.Part, _ *fleet.Done) { p.Shard = 77 }, "1 to 4"},
 		{"another run", func(p *fleet.Part, _ *fleet.Done) { p.Run = "s_2" }, "run"},
 		{"another's name", func(_ *fleet.Part, d *fleet.Done) { d.Agent = "b" }, "agent"},

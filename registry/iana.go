@@ -87,7 +87,8 @@ func columns() []string {
 // returned then.
 func ParseIANA(r io.Reader) (*IANA, error) {
 	limited := &io.LimitedReader{R: r, N: MaxIANA + 1}
-	in := bufio.NewReader(limited)
+	end := &lastByte{Reader: limited}
+	in := bufio.NewReader(end)
 	if mark, _ := in.Peek(3); string(mark) == "\ufeff" {
 		_, _ = in.Discard(3) // the mark that spreadsheets put in front: peeked, so it is there
 	}
@@ -104,6 +105,9 @@ func ParseIANA(r io.Reader) (*IANA, error) {
 			break
 		}
 		if err != nil {
+			if _, more := in.Peek(1); more == io.EOF && end.last != '\n' && limited.N > 0 {
+				return nil, cutShort(err)
+			}
 			return nil, csvError(err)
 		}
 		line, _ := c.FieldPos(0)
@@ -138,6 +142,31 @@ func header(c *csv.Reader) error {
 		}
 	}
 	return nil
+}
+
+// lastByte remembers the last byte that was read: a text that does not end in a
+// line end may be one that was cut short.
+type lastByte struct {
+	io.Reader
+	last byte
+}
+
+func (l *lastByte) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if n > 0 {
+		l.last = p[n-1]
+	}
+	return n, err
+}
+
+// cutShort is the fault of a last row that has neither all its columns nor a
+// line end.
+func cutShort(err error) error {
+	e, ok := errors.AsType[*csv.ParseError](err)
+	if !ok {
+		return csvError(err)
+	}
+	return fmt.Errorf("registry: IANA list: line %d: the list ends in the middle of this row: want the whole file", e.StartLine)
 }
 
 // csvError gives a fault of the CSV form its line and what was expected.

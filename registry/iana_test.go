@@ -75,6 +75,8 @@ func TestParseIANAFaults(t *testing.T) {
 			`registry: IANA list: line 1: column 6 is "Owner": want "Contact"`},
 		{"few columns", "port,name\n", "registry: IANA list: line 1: want the 12 columns that IANA publishes"},
 		{"short row", ianaSample + "y,2,tcp\n", "registry: IANA list: line 11: want the 12 columns that IANA publishes"},
+		{"cut short", ianaSample + "y,2,tc", "registry: IANA list: line 11: the list ends in the middle of this row: want the whole file"},
+		{"cut in a quote", ianaSample + "y,2,tcp,\"two\nlin", "registry: IANA list: line 11: the list ends in the middle of this row: want the whole file"},
 		{"port beyond range", ianaSample + "y,65536,tcp,,,,,,,,,\n",
 			`registry: IANA list: line 11: port number "65536": want a number up to 65535, or a range like 6000-6063`},
 		{"reversed range", ianaHeader + "y,9-8,tcp,,,,,,,,,\n",

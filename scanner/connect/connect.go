@@ -38,8 +38,8 @@ type Config struct {
 	// the kernel choose. A target of the other address family is a local-error.
 	Source netip.Addr
 	// Interface is the name of the only interface to send by (Linux); "" lets the
-	// routes decide. Where the interface has no route to a target, the kernel
-	// takes it as on-link.
+	// routes decide. A target to which it has no route is a local-error. Addresses
+	// of this host are asked through loopback in any case.
 	Interface string
 	// Timeout is how long the first try waits; the n-th retry waits n times
 	// longer in addition. 0 means DefaultTimeout.

@@ -315,13 +315,28 @@ func testGateway(t *testing.T) {
 	}
 }
 
-// One interface only: what is there answers, what is behind another does not.
+// One interface only: what is there answers, and this host; what is behind another,
+// or nowhere, is not taken for somebody on the link.
 func testInterface(t *testing.T, w world) {
 	here := listen(t, "127.0.0.1").openTCP
-	b := fresh(t, Config{Timeout: 100 * time.Millisecond, Interface: "a0"})
-	got := hear(t, b, 500*time.Millisecond, scanner.Probe{Target: w.open4}, scanner.Probe{Target: w.reply6}, scanner.Probe{Target: here})
-	if len(got) != 2 || got[0].Target != w.open4 || got[0].State != scanner.Open || got[1].Target != w.reply6 || got[1].State != scanner.Open {
-		t.Errorf("observations = %v, want the two behind a0", got)
+	elsewhere := scanner.Target{Addr: netip.MustParseAddr("10.99.0.1"), Port: here.Port}
+	for _, tt := range []struct {
+		device string
+		want   map[scanner.Target]scanner.Reason
+	}{
+		{"a0", map[scanner.Target]scanner.Reason{
+			w.open4: scanner.SynAck, w.reply6: scanner.UDPReply, here: scanner.SynAck, elsewhere: scanner.LocalError}},
+		{"lo", map[scanner.Target]scanner.Reason{
+			w.open4: scanner.LocalError, w.reply6: scanner.LocalError, here: scanner.SynAck, elsewhere: scanner.LocalError}},
+	} {
+		b := fresh(t, Config{Timeout: 100 * time.Millisecond, Interface: tt.device})
+		got := map[scanner.Target]scanner.Reason{}
+		for _, o := range hear(t, b, 500*time.Millisecond, scanner.Probe{Target: w.open4}, scanner.Probe{Target: w.reply6}, scanner.Probe{Target: here}, scanner.Probe{Target: elsewhere}) {
+			got[o.Target] = o.Reason
+		}
+		if d := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
+			t.Errorf("by %s (-want +got):\n%s", tt.device, d)
+		}
 	}
 }
 

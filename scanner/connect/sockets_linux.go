@@ -130,10 +130,8 @@ func (s *sockets) open(addr netip.Addr, kind int) (fd int, err error) {
 			return -1, fmt.Errorf("connect: set socket option %d: %w", option, err)
 		}
 	}
-	if s.device != "" {
-		if err := unix.BindToDevice(fd, s.device); err != nil {
-			return -1, fmt.Errorf("connect: bind to interface %s: %w", s.device, err)
-		}
+	if err := s.bindToDevice(fd, addr); err != nil {
+		return -1, err
 	}
 	if s.source.IsValid() {
 		// Without this the kernel would take a port at once that no other socket
@@ -146,6 +144,26 @@ func (s *sockets) open(addr netip.Addr, kind int) (fd int, err error) {
 		}
 	}
 	return fd, nil
+}
+
+// bindToDevice binds a socket towards addr to the interface, if there is one. To
+// this host itself everything goes by loopback. What the interface does not lead to
+// is refused here: the kernel would take it for somebody on its link.
+func (s *sockets) bindToDevice(fd int, addr netip.Addr) error {
+	if s.device == "" {
+		return nil
+	}
+	to, err := s.neighbours.route(addr)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	if to.Local {
+		return nil
+	}
+	if err := unix.BindToDevice(fd, s.device); err != nil {
+		return fmt.Errorf("connect: bind to interface %s: %w", s.device, err)
+	}
+	return nil
 }
 
 // close ends an established connection with a FIN, and hears the server out so

@@ -1,16 +1,12 @@
 package connect
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"dormant/scanner/ways"
 )
@@ -19,8 +15,6 @@ import (
 // the first ones of a large plan are a sample of it: a way that one in a
 // thousand takes is missed once in seventeen million runs.
 const maxAsked = 1 << 14
-
-var errNoAnswer = errors.New("no answer from the kernel")
 
 // witness watches the ways of the probes. It may be used by several goroutines.
 type witness struct {
@@ -51,7 +45,7 @@ func (w *witness) aim(ctx context.Context, addr netip.Addr) {
 	}
 	w.asked[addr] = true
 	to, err := way(addr, w.source, w.oif)
-	if err != nil || to == (ways.Way{}) {
+	if err != nil || to.Local {
 		return // the try says so: local-error; or this host asks itself
 	}
 	w.watch.Add(to, addr)
@@ -72,32 +66,12 @@ func (w *witness) begin(ctx context.Context) {
 }
 
 // way asks for the way to addr as it is now, from a source and by an interface if
-// they are not zero. It is the zero Way for an address of this host.
+// they are not zero.
 func way(addr, source netip.Addr, oif int) (ways.Way, error) {
-	options := &netlink.RouteGetOptions{OifIndex: oif}
 	if addr.Zone() != "" {
-		options.OifIndex = int(zoneID(addr.Zone()))
+		oif = int(zoneID(addr.Zone()))
 	}
-	if source.IsValid() && source.Is4() == addr.Is4() {
-		options.SrcAddr = source.AsSlice()
-	}
-	routes, err := netlink.RouteGetWithOptions(addr.AsSlice(), options)
-	if err != nil || len(routes) == 0 {
-		return ways.Way{}, fmt.Errorf("connect: ask for the route to %v: %w", addr, cmp.Or(err, error(errNoAnswer)))
-	}
-	if routes[0].Type == unix.RTN_LOCAL {
-		return ways.Way{}, nil
-	}
-	to := ways.Way{Index: routes[0].LinkIndex, Source: source.WithZone("")}
-	if gateway, ok := netip.AddrFromSlice(routes[0].Gw); ok {
-		to.Gateway = gateway.Unmap()
-	} else if via, ok := routes[0].Via.(*netlink.Via); ok && via != nil { // an IPv4 route with an IPv6 gateway
-		to.Gateway, _ = netip.AddrFromSlice(via.Addr)
-	}
-	if src, ok := netip.AddrFromSlice(routes[0].Src); ok && !to.Source.IsValid() {
-		to.Source = src.Unmap()
-	}
-	return to, nil
+	return ways.Route(&netlink.Handle{}, addr, source, oif)
 }
 
 // drops returns how many frames were thrown away instead of being sent.

@@ -18,12 +18,11 @@ var errMessage = errors.New("not a message of the kernel")
 // link is what a fault of an interface can be seen from. The zero link is not
 // there.
 type link struct {
-	name     string
-	loopback bool
-	up       bool
-	carrier  bool   // also where the interface does not know
-	lost     uint32 // how often it lost its carrier since it was made
-	dropped  uint64 // frames that were to be sent
+	name    string
+	up      bool
+	carrier bool   // also where the interface does not know
+	lost    uint32 // how often it lost its carrier since it was made
+	dropped uint64 // frames that were to be sent
 }
 
 // fault says in words what has happened to an interface, "" when nothing has or
@@ -81,7 +80,7 @@ func parseLink(message []byte) (index int, l link, err error) {
 		return 0, link{}, err
 	}
 	a := described.Attrs()
-	l = link{name: a.Name, loopback: a.Flags&net.FlagLoopback != 0, up: a.Flags&net.FlagUp != 0, carrier: true}
+	l = link{name: a.Name, up: a.Flags&net.FlagUp != 0, carrier: true}
 	if a.Statistics != nil {
 		l.dropped = a.Statistics.TxDropped
 	}
@@ -133,8 +132,7 @@ func parseHome(message []byte) (h home, made uint32, err error) {
 	for _, attribute := range attributes {
 		switch v := attribute.Value; {
 		case attribute.Attr.Type == unix.IFA_LOCAL, attribute.Attr.Type == unix.IFA_ADDRESS && !h.addr.IsValid():
-			addr, _ := netip.AddrFromSlice(v)
-			h.addr = addr.Unmap()
+			h.addr = AddrOf(v)
 		case attribute.Attr.Type == unix.IFA_CACHEINFO && len(v) >= unix.SizeofIfaCacheinfo:
 			made = nl.DeserializeIfaCacheInfo(v).Cstamp
 		}

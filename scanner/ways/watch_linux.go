@@ -15,6 +15,7 @@ type Way struct {
 	Index   int        // of the interface
 	Source  netip.Addr // without a zone
 	Gateway netip.Addr // without a zone; the zero Addr where there is none, or nobody minds
+	Local   bool       // to an address of this host
 }
 
 // Watch remembers the ways of the probes, and how the interfaces were before the

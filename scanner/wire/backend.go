@@ -173,10 +173,10 @@ func (b *Backend) findRoutes(cfg Config) error {
 		}
 	}
 	for _, r := range b.routes.all {
-		if r.hop == (hop{}) {
+		if r.way == (ways.Way{}) {
 			continue
 		}
-		if r.iface, err = b.ifaceOf(r.hop); err != nil {
+		if r.iface, err = b.ifaceOf(r.way); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (b *Backend) addZone(zone string, source netip.Addr) error {
 	if b.bound != 0 && l.Attrs().Index != b.bound {
 		return fmt.Errorf("targets of zone %q do not leave by the interface that was asked for: %w", zone, ErrInterface)
 	}
-	f, err := b.ifaceOf(hop{index: l.Attrs().Index})
+	f, err := b.ifaceOf(ways.Way{Index: l.Attrs().Index})
 	if err != nil {
 		return err
 	}
@@ -203,25 +203,25 @@ func (b *Backend) addZone(zone string, source netip.Addr) error {
 	if !src.IsValid() {
 		return fmt.Errorf("interface %q has no link-local address to ask from: %w", zone, ErrInterface)
 	}
-	r := &route{hop: hop{index: f.index, src: src}}
+	r := &route{way: ways.Way{Index: f.index, Source: src}}
 	b.routes.zones[zone] = r
 	b.routes.all = append(b.routes.all, r)
 	return nil
 }
 
-// ifaceOf returns the one iface of a hop's interface.
-func (b *Backend) ifaceOf(h hop) (*iface, error) {
+// ifaceOf returns the one iface by which a way leaves.
+func (b *Backend) ifaceOf(to ways.Way) (*iface, error) {
 	for _, f := range b.ifaces {
-		if f.index == h.index && !h.loopback || h.loopback && f.medium == Host {
+		if f.index == to.Index && !to.Local || to.Local && f.medium == Host {
 			return f, nil
 		}
 	}
-	link, err := b.kernel.nl.LinkByIndex(h.index)
-	if h.loopback {
+	link, err := b.kernel.nl.LinkByIndex(to.Index)
+	if to.Local {
 		link, err = b.kernel.loopback()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("wire: interface number %d: %w", h.index, err)
+		return nil, fmt.Errorf("wire: interface number %d: %w", to.Index, err)
 	}
 	f, err := newIface(b.kernel, link)
 	if err != nil {
@@ -241,14 +241,14 @@ func (b *Backend) openLinks(cfg Config) error {
 			if r.iface != f {
 				continue
 			}
-			spec.Sources = append(spec.Sources, r.hop.src)
-			spec.IPv4 = spec.IPv4 || r.hop.src.Is4()
-			spec.IPv6 = spec.IPv6 || r.hop.src.Is6() || r.hop.gateway.Is6()
+			spec.Sources = append(spec.Sources, r.way.Source)
+			spec.IPv4 = spec.IPv4 || r.way.Source.Is4()
+			spec.IPv6 = spec.IPv6 || r.way.Source.Is6() || r.way.Gateway.Is6()
 			var err error
-			if r.tcp, err = newTemplate(f.medium, f.hardware(), r.hop.src, f.mtu, registry.TCP); err != nil {
+			if r.tcp, err = newTemplate(f.medium, f.hardware(), r.way.Source, f.mtu, registry.TCP); err != nil {
 				return err
 			}
-			if r.udp, err = newTemplate(f.medium, f.hardware(), r.hop.src, f.mtu, registry.UDP); err != nil {
+			if r.udp, err = newTemplate(f.medium, f.hardware(), r.way.Source, f.mtu, registry.UDP); err != nil {
 				return err
 			}
 			if f.noARP {

@@ -3,7 +3,6 @@
 package wire
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,6 +29,11 @@ func openKernel() (*kernel, error) {
 
 func (k *kernel) close() { k.nl.Close() }
 
+// way asks for the way to addr, see ways.Route.
+func (k *kernel) way(addr, source netip.Addr, index int) (ways.Way, error) {
+	return ways.Route(k.nl, addr, source, index)
+}
+
 func family(v6 bool) int {
 	if v6 {
 		return netlink.FAMILY_V6
@@ -44,11 +48,11 @@ func (k *kernel) prefixes(v6 bool) (all []netip.Prefix, byPort bool, err error) 
 	routes, err := ways.Whole(func() ([]netlink.Route, error) {
 		return k.nl.RouteListFiltered(family(v6), &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	})
-	if err != nil && !unsupported(err) {
+	if err != nil && !ways.Unsupported(err) {
 		return nil, false, fmt.Errorf("wire: list the routes: %w", err)
 	}
 	rules, err := ways.Whole(func() ([]netlink.Rule, error) { return k.nl.RuleList(family(v6)) })
-	if err != nil && !unsupported(err) {
+	if err != nil && !ways.Unsupported(err) {
 		return nil, false, fmt.Errorf("wire: list the routing rules: %w", err)
 	}
 	for _, r := range routes {
@@ -60,12 +64,6 @@ func (k *kernel) prefixes(v6 bool) (all []netip.Prefix, byPort bool, err error) 
 	}
 	slices.SortFunc(all, netip.Prefix.Compare)
 	return slices.Compact(all), byPort, nil
-}
-
-// unsupported reports whether the kernel lacks what was asked about: a whole
-// family, or routing rules. It then has none of it.
-func unsupported(err error) bool {
-	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)
 }
 
 func appendPrefix(all []netip.Prefix, n *net.IPNet) []netip.Prefix {
@@ -81,128 +79,6 @@ func appendPrefix(all []netip.Prefix, n *net.IPNet) []netip.Prefix {
 		addr = addr.Unmap()
 	}
 	return append(all, netip.PrefixFrom(addr, ones).Masked())
-}
-
-// hop is the way to an address: through which interface, from which of this
-// host's addresses, and to which gateway, if any. It is comparable.
-type hop struct {
-	index    int        // of the interface
-	src      netip.Addr // without zone
-	gateway  netip.Addr // without zone; the zero Addr when the target is on the link
-	loopback bool       // the address is one of this host
-}
-
-// errNoRoute means that this host does not send to an address.
-var errNoRoute = errors.New("no route")
-
-// hop asks for the way to addr. index and src, if not zero, bind it to an
-// interface and to a source address. An address that this host does not send
-// to gives an error that is errNoRoute.
-func (k *kernel) hop(addr netip.Addr, index int, src netip.Addr) (hop, error) {
-	options := &netlink.RouteGetOptions{}
-	if src.IsValid() && src.Is4() == addr.Is4() {
-		options.SrcAddr = src.AsSlice()
-	}
-	if index != 0 {
-		if local, err := k.get(addr, options); err == nil && local.Type == unix.RTN_LOCAL {
-			return hopOf(local, src, addr)
-		}
-		// Bound to an interface the kernel takes any address for one on the link;
-		// only a route that is really there counts.
-		options.OifIndex, options.FIBMatch = index, true
-		if _, err := k.get(addr, options); err != nil {
-			return hop{}, err
-		}
-		options.FIBMatch = false
-	}
-	r, err := k.get(addr, options)
-	if err != nil {
-		return hop{}, err
-	}
-	h, err := hopOf(r, src, addr)
-	if err != nil || options.SrcAddr != nil || addr.Is6() || h.loopback {
-		return h, err
-	}
-	// As connect(2) does for IPv4, whose routing rules may go by the source: once to
-	// select that, and again with it.
-	options.SrcAddr = h.src.AsSlice()
-	if r, err = k.get(addr, options); err != nil {
-		return hop{}, err
-	}
-	return hopOf(r, h.src, addr)
-}
-
-func (k *kernel) get(addr netip.Addr, options *netlink.RouteGetOptions) (netlink.Route, error) {
-	routes, err := k.nl.RouteGetWithOptions(addr.AsSlice(), options)
-	switch {
-	case err == nil && len(routes) > 0:
-		return routes[0], nil
-	case err == nil:
-		return netlink.Route{}, fmt.Errorf("no answer from the kernel: %w", errNoRoute)
-	case noWay(err) != "":
-		return netlink.Route{}, fmt.Errorf("%s: %w", noWay(err), errNoRoute)
-	default:
-		return netlink.Route{}, fmt.Errorf("wire: ask for the route to %v: %w", addr, err)
-	}
-}
-
-// noWay says what the kernel means by an error in place of a route, "" when it
-// means something else.
-func noWay(err error) string {
-	switch {
-	case errors.Is(err, unix.ENETUNREACH):
-		return "no network that has it is known"
-	case errors.Is(err, unix.EHOSTUNREACH):
-		return "the route says unreachable"
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return "the route says prohibited"
-	case errors.Is(err, unix.EINVAL):
-		return "the route is a blackhole"
-	case errors.Is(err, unix.ENETDOWN), errors.Is(err, unix.ENODEV):
-		return "the interface is down or gone"
-	case unsupported(err):
-		return "this host does not have the protocol"
-	default: // a fault of the question, not of the route
-		return ""
-	}
-}
-
-func hopOf(r netlink.Route, src, addr netip.Addr) (hop, error) {
-	h := hop{index: r.LinkIndex, src: addrOf(r.Src), gateway: addrOf(r.Gw)}
-	if src.IsValid() && src.Is4() == addr.Is4() {
-		h.src = src
-	}
-	if via, ok := r.Via.(*netlink.Via); ok && via != nil { // an IPv4 route with an IPv6 gateway
-		h.gateway = addrOf(via.Addr)
-	}
-	switch r.Type {
-	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
-		h.loopback, h.gateway = true, netip.Addr{}
-		if !h.src.IsValid() {
-			h.src = addr
-		}
-	case unix.RTN_UNICAST, unix.RTN_UNSPEC:
-	case unix.RTN_BROADCAST:
-		// A host may have it all the same; only its ARP reply will tell.
-		h.gateway = netip.Addr{}
-	default: // multicast, or a kind of route that sends nothing
-		return hop{}, fmt.Errorf("%v is not a unicast address: %w", addr, errNoRoute)
-	}
-	if !h.src.IsValid() {
-		return hop{}, fmt.Errorf("this host has no address to ask %v from: %w", addr, errNoRoute)
-	}
-	return h, nil
-}
-
-func addrOf(ip net.IP) netip.Addr {
-	addr, _ := netip.AddrFromSlice(ip)
-	if addr.Is4In6() || len(ip) == net.IPv4len {
-		addr = addr.Unmap()
-	}
-	if addr.IsUnspecified() {
-		return netip.Addr{}
-	}
-	return addr
 }
 
 // links returns all interfaces.
@@ -244,12 +120,12 @@ func (k *kernel) byName(name string) (netlink.Link, error) {
 // nil, on all.
 func (k *kernel) addresses(l netlink.Link, v6 bool) ([]netip.Addr, error) {
 	list, err := ways.Whole(func() ([]netlink.Addr, error) { return k.nl.AddrList(l, family(v6)) })
-	if err != nil && !unsupported(err) {
+	if err != nil && !ways.Unsupported(err) {
 		return nil, fmt.Errorf("wire: list this host's addresses: %w", err)
 	}
 	var all []netip.Addr
 	for _, a := range list {
-		if addr := addrOf(a.IP); addr.IsValid() {
+		if addr := ways.AddrOf(a.IP); addr.IsValid() {
 			all = append(all, addr)
 		}
 	}
@@ -269,7 +145,7 @@ func (k *kernel) neighbours(index int, v6, fresh bool) (map[netip.Addr][6]byte, 
 	}
 	all := map[netip.Addr][6]byte{}
 	for _, n := range list {
-		if addr := addrOf(n.IP); n.State&want != 0 && len(n.HardwareAddr) == 6 && addr.IsValid() {
+		if addr := ways.AddrOf(n.IP); n.State&want != 0 && len(n.HardwareAddr) == 6 && addr.IsValid() {
 			all[addr] = [6]byte(n.HardwareAddr)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"dormant/registry"
 	"dormant/scanner"
+	"dormant/scanner/ways"
 )
 
 // bench is a backend without a kernel below it: one tunnel that everything goes
@@ -31,7 +32,7 @@ func newBench(t testing.TB) *bench {
 	b.known.Store(newNeighbours(nil))
 	for _, v6 := range []bool{false, true} {
 		us, _ := ends(v6)
-		r := &route{hop: hop{src: us}, iface: f}
+		r := &route{way: ways.Way{Source: us}, iface: f}
 		var err error
 		if r.tcp, err = newTemplate(IP, nil, us, 1500, registry.TCP); err != nil {
 			t.Fatal(err)
@@ -55,7 +56,7 @@ func (w *bench) probe(p scanner.Probe, micros int64) []byte {
 	if p.Addr.Is6() {
 		route = w.b.routes.all[1]
 	}
-	box.put(w.b, &ahead{route, w.b.cookies.of(route.hop.src, p.Addr, p.Port)}, &p, [6]byte{}, micros)
+	box.put(w.b, &ahead{route, w.b.cookies.of(route.way.Source, p.Addr, p.Port)}, &p, [6]byte{}, micros)
 	return box.frames[0]
 }
 

@@ -95,7 +95,7 @@ func (b *Backend) learn(ctx context.Context, known map[netip.Addr][6]byte) {
 
 // question returns the question for a neighbour on the route.
 func (r *route) question(addr netip.Addr) question {
-	return question{key: questionKey{addr, r.iface.index}, src: r.iface.asker(r.hop.src, addr.Is6())}
+	return question{key: questionKey{addr, r.iface.index}, src: r.iface.asker(r.way.Source, addr.Is6())}
 }
 
 // cached returns the kernel's neighbours on an interface, of both families.
@@ -120,14 +120,14 @@ func (b *Backend) resolveGateways(ctx context.Context, pace pacer) error {
 	var questions []question
 	waiting := map[questionKey][]*route{}
 	for _, r := range b.routes.all {
-		if r.iface == nil || r.iface.medium != Ethernet || !r.hop.gateway.IsValid() || r.via.Load() != nil {
+		if r.iface == nil || r.iface.medium != Ethernet || !r.way.Gateway.IsValid() || r.via.Load() != nil {
 			continue
 		}
 		cached, err := b.cached(r.iface, true)
 		if err != nil {
 			return err
 		}
-		gateway := r.iface.withZone(r.hop.gateway)
+		gateway := r.iface.withZone(r.way.Gateway)
 		if mac, ok := cached[gateway]; ok {
 			r.via.Store(&mac)
 			continue
@@ -163,7 +163,7 @@ func (b *Backend) resolveGateways(ctx context.Context, pace pacer) error {
 
 // byKernel lets the kernel look for the gateway of r.
 func (b *Backend) byKernel(ctx context.Context, r *route) (mac [6]byte, ok bool, err error) {
-	if err := b.kernel.solicit(r.iface.index, r.hop.gateway); err != nil {
+	if err := b.kernel.solicit(r.iface.index, r.way.Gateway); err != nil {
 		b.log.DebugContext(ctx, "the kernel does not look for the gateway", "error", err)
 	}
 	for end := time.Now().Add(kernelWait); ; {
@@ -171,7 +171,7 @@ func (b *Backend) byKernel(ctx context.Context, r *route) (mac [6]byte, ok bool,
 		if err != nil {
 			return mac, false, err
 		}
-		if mac, ok = cached[r.iface.withZone(r.hop.gateway)]; ok || time.Now().After(end) {
+		if mac, ok = cached[r.iface.withZone(r.way.Gateway)]; ok || time.Now().After(end) {
 			return mac, ok, nil
 		}
 		if err := scanner.Sleep(ctx, longWait*10); err != nil {
@@ -317,7 +317,7 @@ func (b *Backend) Reachable(addr netip.Addr) (scanner.State, scanner.Reason, boo
 		return scanner.Unknown, scanner.LocalError, false
 	case r.iface.medium != Ethernet || r.via.Load() != nil:
 		return 0, 0, true
-	case r.hop.gateway.IsValid():
+	case r.way.Gateway.IsValid():
 		return scanner.Unknown, scanner.LocalError, false
 	case b.known.Load().of(addr) == nil:
 		return scanner.Unreachable, scanner.ARPNoReply, false

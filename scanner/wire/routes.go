@@ -12,12 +12,14 @@ import (
 	"sort"
 	"strings"
 	"sync/atomic"
+
+	"dormant/scanner/ways"
 )
 
 // route is one way to targets. Routes are shared by all targets that have the
 // same way, and immutable but for via.
 type route struct {
-	hop      hop
+	way      ways.Way
 	example  netip.Addr // a target of it; the zero Addr for link-local ones
 	iface    *iface     // nil: this host sends nothing there
 	tcp, udp *template
@@ -28,7 +30,7 @@ type route struct {
 
 // onLink reports whether each target has a link-layer address of its own.
 func (r *route) onLink() bool {
-	return r.iface != nil && r.iface.medium == Ethernet && !r.hop.gateway.IsValid() && !r.iface.noARP
+	return r.iface != nil && r.iface.medium == Ethernet && !r.way.Gateway.IsValid() && !r.iface.noARP
 }
 
 // Routed implements scanner.Router.
@@ -89,7 +91,7 @@ type mapper struct {
 	log    *slog.Logger
 
 	cuts   []netip.Prefix // of the family at hand, sorted
-	byHop  map[hop]*route
+	byWay  map[ways.Way]*route
 	result *routes
 
 	// region is the part of the family's space, around the last prefix that was
@@ -104,7 +106,7 @@ type mapper struct {
 
 // mapAll returns the routes to all prefixes, which must be masked.
 func (m *mapper) mapAll(prefixes []netip.Prefix) (*routes, error) {
-	m.byHop, m.result = map[hop]*route{}, &routes{zones: map[string]*route{}}
+	m.byWay, m.result = map[ways.Way]*route{}, &routes{zones: map[string]*route{}}
 	for _, v6 := range []bool{false, true} {
 		mine := slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool {
 			return p.Addr().Is6() != v6 || v6 && p.Addr().IsLinkLocalUnicast() // those need a zone
@@ -149,19 +151,19 @@ func (m *mapper) walk(p netip.Prefix) error {
 	}
 	r := m.around
 	if !m.region.IsValid() || !m.region.Contains(p.Addr()) {
-		h, err := m.kernel.hop(p.Addr(), m.index, m.src)
-		if err != nil && !errors.Is(err, errNoRoute) {
+		to, err := m.kernel.way(p.Addr(), m.src, m.index)
+		if err != nil && !errors.Is(err, ways.ErrNoRoute) {
 			return err
 		}
 		if err != nil && len(m.example) < 3 {
 			m.example = append(m.example, fmt.Sprintf("%v: %v", p, err))
 		}
-		r = m.share(h, p.Addr()) // all that cannot be sent to share the route without an interface
+		r = m.share(to, p.Addr()) // all that cannot be sent to share the route without an interface
 		if p.Addr().Is4() {
 			m.region, m.around = m.grow(p), r
 		}
 	}
-	if r.hop == (hop{}) {
+	if r.way == (ways.Way{}) {
 		m.lost++
 	}
 	m.add(p, r)
@@ -180,12 +182,12 @@ func (m *mapper) grow(p netip.Prefix) netip.Prefix {
 	return p
 }
 
-// share returns the one route of h, of which addr is a target.
-func (m *mapper) share(h hop, addr netip.Addr) *route {
-	r := m.byHop[h]
+// share returns the one route of a way, of which addr is a target.
+func (m *mapper) share(to ways.Way, addr netip.Addr) *route {
+	r := m.byWay[to]
 	if r == nil {
-		r = &route{hop: h, example: addr}
-		m.byHop[h] = r
+		r = &route{way: to, example: addr}
+		m.byWay[to] = r
 		m.result.all = append(m.result.all, r)
 	}
 	return r

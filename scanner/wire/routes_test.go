@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dormant/scanner/netlab"
+	"dormant/scanner/ways"
 )
 
 func mustPrefixes(texts ...string) (all []netip.Prefix) {
@@ -43,14 +44,20 @@ func crossroads(t *testing.T) *netlab.NS {
 		netlab.Route{Dst: "10.3.6.0/24", Type: unix.RTN_PROHIBIT},
 		netlab.Route{Dst: "10.5.0.0/24", Dev: "b0", Src: "10.2.0.1"},
 		netlab.Route{Dst: "0.0.0.0/0", Via: "10.2.0.3", Table: 77},
+		netlab.Route{Dst: "12.0.0.0/8", Via: "10.2.0.4", Table: 78},
 		netlab.Route{Dst: "fd00::/8", Via: "fd01::fe"},
 		netlab.Route{Dst: "fd05::/120", Via: "fd02::fe"},
 		netlab.Route{Dst: "fd05::80/122", Type: unix.RTN_UNREACHABLE},
 	)
-	rule := netlink.NewRule()
-	rule.Dst, rule.Table, rule.Priority = ipNetOf("10.6.0.64/26"), 77, 100
-	if err := ns.Netlink.RuleAdd(rule); err != nil {
-		t.Fatal(err)
+	for _, rule := range []netlink.Rule{
+		{Dst: ipNetOf("10.6.0.64/26"), Table: 77, Priority: 100},
+		{Src: ipNetOf("10.2.0.1/32"), Table: 78, Priority: 101},
+	} {
+		r := netlink.NewRule()
+		r.Dst, r.Src, r.Table, r.Priority = rule.Dst, rule.Src, rule.Table, rule.Priority
+		if err := ns.Netlink.RuleAdd(r); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b0, err := ns.Netlink.LinkByName("b0")
 	if err != nil {
@@ -87,16 +94,16 @@ func TestRoutesAreTheKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(5, 6))
-	kinds := map[hop]bool{}
+	kinds := map[ways.Way]bool{}
 	check := func(addr netip.Addr) {
-		want, err := k.hop(addr, 0, netip.Addr{})
-		if errors.Is(err, errNoRoute) {
-			want = hop{}
+		want, err := k.way(addr, netip.Addr{}, 0)
+		if errors.Is(err, ways.ErrNoRoute) {
+			want = ways.Way{}
 		} else if err != nil {
 			t.Fatal(err)
 		}
 		got := rs.of(addr)
-		if got == nil || got.hop != want {
+		if got == nil || got.way != want {
 			t.Fatalf("route to %v = %+v, want %+v", addr, got, want)
 		}
 		kinds[want] = true
@@ -116,7 +123,7 @@ func TestRoutesAreTheKernels(t *testing.T) {
 	}
 	for _, outside := range []string{"10.4.0.4", "10.8.0.0", "9.255.255.255", "fd05::1:0", "::2", "fd00::1"} {
 		if got := rs.of(netip.MustParseAddr(outside)); got != nil {
-			t.Errorf("route to %s, which was not asked for: %+v", outside, got.hop)
+			t.Errorf("route to %s, which was not asked for: %+v", outside, got.way)
 		}
 	}
 	if n := len(rs.v4) + len(rs.v6); n > 80 {
@@ -141,11 +148,11 @@ func TestManyHosts(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 500 {
 		addr := hosts[r.IntN(len(hosts))].Addr()
-		want, err := k.hop(addr, 0, netip.Addr{})
-		if err != nil && !errors.Is(err, errNoRoute) {
+		want, err := k.way(addr, netip.Addr{}, 0)
+		if err != nil && !errors.Is(err, ways.ErrNoRoute) {
 			t.Fatal(err)
 		}
-		if got := rs.of(addr); got == nil || got.hop != want {
+		if got := rs.of(addr); got == nil || got.way != want {
 			t.Fatalf("route to %v = %+v, want %+v", addr, got, want)
 		}
 	}
@@ -165,7 +172,7 @@ func randomIn(r *rand.Rand, p netip.Prefix) netip.Addr {
 	return addr
 }
 
-func TestHops(t *testing.T) {
+func TestWays(t *testing.T) {
 	ns := crossroads(t)
 	k := inside(t, ns)
 	index := func(name string) int {
@@ -198,6 +205,11 @@ func TestHops(t *testing.T) {
 		{"10.3.0.9", "a0", "", "a0 10.1.0.1 10.1.0.254"}, // the less specific route is there
 		{"11.0.0.1", "a0", "", ""},                       // not "on the link" for want of a route
 		{"10.1.0.1", "b0", "", "lo 10.1.0.1 -"},          // this host stays this host
+		{"12.0.0.1", "", "", ""},                         // a rule by source leads there, only
+		{"12.0.0.1", "", "10.2.0.1", "b0 10.2.0.1 10.2.0.4"},
+		{"12.0.0.1", "b0", "", "b0 10.2.0.1 10.2.0.4"}, // as connect(2), which selects the source first
+		{"12.0.0.1", "a0", "", ""},
+		{"10.1.0.9", "lo", "", ""}, // not "on the link" of the loopback interface
 		{"10.1.0.9", "", "10.2.0.1", "a0 10.2.0.1 -"},
 		{"fd01::9", "", "10.2.0.1", "a0 fd01::1 -"}, // of the other family
 	} {
@@ -209,19 +221,19 @@ func TestHops(t *testing.T) {
 		if tt.src != "" {
 			src = netip.MustParseAddr(tt.src)
 		}
-		h, err := k.hop(netip.MustParseAddr(tt.addr), i, src)
+		h, err := k.way(netip.MustParseAddr(tt.addr), src, i)
 		got := ""
 		if err == nil {
-			l, _ := ns.Netlink.LinkByIndex(h.index)
+			l, _ := ns.Netlink.LinkByIndex(h.Index)
 			name, gateway := l.Attrs().Name, "-"
-			if h.loopback {
+			if h.Local {
 				name = "lo"
 			}
-			if h.gateway.IsValid() {
-				gateway = h.gateway.String()
+			if h.Gateway.IsValid() {
+				gateway = h.Gateway.String()
 			}
-			got = name + " " + h.src.String() + " " + gateway
-		} else if !errors.Is(err, errNoRoute) {
+			got = name + " " + h.Source.String() + " " + gateway
+		} else if !errors.Is(err, ways.ErrNoRoute) {
 			t.Errorf("%s: %v", tt.addr, err)
 		}
 		if got != tt.want {

@@ -58,7 +58,7 @@ func (r *route) nextHop(known *neighbours, p *scanner.Probe) (mac [6]byte, ok bo
 	if via := r.via.Load(); via != nil {
 		return *via, true
 	}
-	if r.hop.gateway.IsValid() {
+	if r.way.Gateway.IsValid() {
 		return mac, false
 	}
 	if found := known.of(p.Addr); found != nil {

@@ -144,7 +144,7 @@ func (s *sender) lookAhead(probes []scanner.Probe) {
 	for i := range probes {
 		p, a := &probes[i], &s.ahead[i]
 		if a.route = s.b.routes.of(p.Addr); a.route != nil && a.route.iface != nil {
-			a.secret = s.b.cookies.of(a.route.hop.src, p.Addr, p.Port)
+			a.secret = s.b.cookies.of(a.route.way.Source, p.Addr, p.Port)
 		}
 	}
 	sum := uint64(0)

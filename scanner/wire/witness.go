@@ -14,23 +14,17 @@ func (b *Backend) watchWays() (err error) {
 	if b.watched, err = ways.OpenKernel(); err != nil {
 		return fmt.Errorf("wire: %w", err)
 	}
-	route := func(addr netip.Addr) (ways.Way, error) {
-		h, err := b.kernel.hop(addr, b.bound, b.source)
-		return h.way(), err
-	}
+	route := func(addr netip.Addr) (ways.Way, error) { return b.kernel.way(addr, b.source, b.bound) }
 	if b.watch, err = ways.Begin(b.watched, route, b.log); err != nil {
 		return fmt.Errorf("wire: %w", err)
 	}
 	for _, r := range b.routes.all {
 		if r.iface != nil {
-			b.watch.Add(r.hop.way(), r.example)
+			b.watch.Add(r.way, r.example)
 		}
 	}
 	return nil
 }
-
-// way is the hop as it is watched.
-func (h hop) way() ways.Way { return ways.Way{Index: h.index, Source: h.src, Gateway: h.gateway} }
 
 // Faults implements scanner.Witness. Of each way one target stands for all.
 func (b *Backend) Faults() (faults []string) {

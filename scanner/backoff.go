@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -26,19 +27,21 @@ const (
 	// freeAgain is how many times what is sent a limit must be to be none.
 	freeAgain = 4
 
-	// The hit rate is that of hosts known to be alive. It is judged by the
-	// second, when enough of them were asked; below a quarter of its usual value
-	// it has collapsed, from half of it on it is back.
-	hitSeconds  = int64(time.Second)
-	hitLeast    = 20  // probes in one look
-	hitUsual    = 100 // probes before there is a usual value
-	hitUseful   = 0.2 // a usual value below that tells nothing
-	hitPatience = 8   // looks without improvement: it is not the rate
+	// The hit rate is the share of the sweep's SYNs that are answered. The order
+	// is shuffled, so it is the same all along unless the path changes. Below a
+	// quarter of its usual value it has collapsed, from half of it on it is back.
+	hitSeconds = int64(time.Second)
+	// hitLeast is how many answers must be due before the rate is judged: of 24,
+	// fewer than six come by chance in 3 of a million looks. Once it has collapsed
+	// hitAgain are enough, so that a slower rate is not tried for too long.
+	hitLeast    = 24
+	hitAgain    = 8
+	hitPatience = 5 // looks without improvement, two of them at the slowest: it is not the rate
 	hitSlowest  = 1.0 / 16
 )
 
-// governor lowers the rate while the way out drops, or while hosts that are
-// alive stop answering, and raises it again. It belongs to the sender, except
+// governor lowers the rate while the way out drops, or while far fewer targets
+// answer than before, and raises it again. It belongs to the sender, except
 // answers.
 type governor struct {
 	limiter *rate.Limiter
@@ -53,9 +56,9 @@ type governor struct {
 	pace   rate.Limit // what was sent between the last two looks
 	local  float64    // part of the asked rate that the way out carries
 
-	answers         atomic.Uint64 // first answers of hosts already known to be alive
-	aimed           uint64        // probes to such hosts
-	hits, shots     uint64        // usual: answers and probes
+	answers         atomic.Uint64 // TCP targets that answered
+	aimed           uint64        // SYNs of the sweep
+	hits, shots     uint64        // the usual share: answers and SYNs
 	seconds         int64
 	lastHits, lastN uint64
 	path            float64 // part of the asked rate that the path carries
@@ -101,6 +104,7 @@ func (g *governor) lookOut(ctx context.Context, now int64, probes uint64, c Coun
 		g.bind()
 		g.local = max(slowest, g.local*lower)
 		g.apply()
+		g.forget(now) // what is lost here says nothing of the path
 	case g.local < 1:
 		g.local = min(1, g.local*higher)
 		g.apply()
@@ -130,39 +134,63 @@ func (g *governor) bind() {
 	}
 }
 
-// lookAtHits judges the path to hosts that have answered before.
+// heard counts the first answer of a target. The receiver calls it. ICMP errors
+// do not count, for hosts and routers limit them.
+func (g *governor) heard(r Reason) {
+	if r == SynAck || r == Rst {
+		g.answers.Add(1)
+	}
+}
+
+// lookAtHits judges the path to the targets.
 func (g *governor) lookAtHits(ctx context.Context, now int64) {
 	hits := g.answers.Load()
 	n, a := g.aimed-g.lastN, hits-g.lastHits
-	if n < hitLeast || g.blind {
+	usual, least := g.usual(), float64(hitLeast)
+	if g.collapsed > 0 {
+		least = hitAgain
+	}
+	if known := g.hits >= hitLeast; g.blind || known && usual*float64(n) < least {
 		return
+	} else if !known {
+		usual = 0 // every share is a good one
 	}
 	g.seconds, g.lastN, g.lastHits = now, g.aimed, hits
-	usual := float64(g.hits) / float64(max(1, g.shots))
-	if g.shots < hitUsual || usual < hitUseful {
-		g.hits, g.shots = g.hits+a, g.shots+n
-		return
-	}
-	switch share := float64(a) / float64(n); {
+	switch share := float64(a) / float64(max(1, n)); {
 	case share < usual/4:
 		if g.collapsed++; g.collapsed == 1 {
 			g.collapses++
-			g.log.WarnContext(ctx, "hosts that answered before have stopped: backing off", "asked", n, "answered", a, "usual share", usual)
+			g.log.WarnContext(ctx, "far fewer targets answer than before: backing off", "asked", n, "answered", a, "usual share", usual)
 		}
 		if g.collapsed > hitPatience {
 			g.blind, g.path = true, 1
-			g.log.WarnContext(ctx, "a lower rate did not bring them back: going on as asked")
+			g.log.WarnContext(ctx, "a lower rate did not bring the answers back: going on as asked")
 		} else {
 			g.bind()
 			g.path = max(hitSlowest, g.path*lower)
 		}
 		g.apply()
-	case share >= usual/2 && g.path < 1:
-		g.collapsed, g.path = 0, min(1, g.path/lower)
-		g.apply()
+	case share < usual/2: // it could be better, but must not become the usual share
 	default:
-		g.hits, g.shots = g.hits+a, g.shots+n
+		g.collapsed, g.hits, g.shots = 0, g.hits+a, g.shots+n
+		if g.path < 1 {
+			g.path = min(1, g.path/lower)
+			g.apply()
+		}
 	}
+}
+
+// usual returns the share of SYNs that is answered while all is well.
+func (g *governor) usual() float64 { return float64(g.hits) / float64(max(1, g.shots)) }
+
+// missing returns how many answers the run lacks because far fewer targets
+// answered for a time: 0 when they never did, or when retries made it good.
+func (g *governor) missing() float64 {
+	due := g.usual() * float64(g.aimed)
+	if n := due - float64(g.answers.Load()); g.collapses > 0 && n > max(hitLeast, 4*math.Sqrt(due)) {
+		return n
+	}
+	return 0
 }
 
 // forget begins a new look after a time in which nothing was sent.
@@ -180,17 +208,28 @@ func (g *governor) apply() {
 
 // notes says in words what was done.
 func (g *governor) notes() (notes []string) {
-	if g.drops > 0 {
-		notes = append(notes, fmt.Sprintf("backed off %d times because the local queue dropped, to %.0f probes a second at the lowest", g.drops, float64(g.lowest)))
-	}
-	if g.misses > 0 {
-		notes = append(notes, fmt.Sprintf("backed off %d times because answers came in faster than they were read, to %.0f probes a second at the lowest", g.misses, float64(g.lowest)))
-	}
-	if g.collapses > 0 {
-		notes = append(notes, fmt.Sprintf("backed off %d times because hosts that had answered stopped, to %.0f probes a second at the lowest", g.collapses, float64(g.lowest)))
+	for _, episode := range []struct {
+		n   int
+		why string
+	}{
+		{g.drops, "the local queue dropped"},
+		{g.misses, "answers came in faster than they were read"},
+		{g.collapses, "far fewer targets answered than before"},
+	} {
+		if episode.n > 0 {
+			notes = append(notes, fmt.Sprintf("backed off %s because %s, to %.0f probes a second at the lowest", times(episode.n), episode.why, float64(g.lowest)))
+		}
 	}
 	if g.blind {
-		notes = append(notes, "hosts that had answered stopped, and a lower rate did not bring them back")
+		notes = append(notes, "a lower rate did not bring the answers back")
 	}
 	return notes
+}
+
+// times says how often in words.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }

@@ -2,7 +2,11 @@ package scanner_test
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,7 +94,7 @@ func TestCollapseOfHitsIsNoticed(t *testing.T) {
 		if err != nil || !s.Complete || s.Closed != s.Targets {
 			t.Fatalf("Run = %+v, %v; want complete, all closed after the retries", s, err)
 		}
-		if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "hosts that had answered stopped") {
+		if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "far fewer targets answered") {
 			t.Errorf("notes = %q, want that it backed off", s.Notes)
 		}
 		// Four seconds at 1000 a second would have been lost.
@@ -98,37 +102,106 @@ func TestCollapseOfHitsIsNoticed(t *testing.T) {
 			t.Errorf("%d probes fell into the silence, want fewer than 2500 thanks to backing off", s.Retries)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // a path with a limit: the rate settles near what it carries
+	synctest.Test(t, func(t *testing.T) { // a path with a limit: the rate settles near what it carries, and stays there
 		c := &congested{Network: fakenet.New(nil, time.Millisecond), most: 20}
+		c.Forget = true
 		first := time.Now()
 		c.Truth = func(t scanner.Target) scanner.State {
-			if time.Since(first) < 2*time.Second {
+			if time.Since(first) < 4*time.Second {
 				return scanner.Closed
 			}
 			return c.truth(t)
 		}
-		_, s, err := run(t, t.Context(), c, scanner.Config{Rate: 2000, HostRate: 1e6}, plan(t, tcpOnly(), "10.0.0.0/22"))
-		if err != nil || len(s.Notes) == 0 {
-			t.Errorf("Run = %+v, %v; want a note that it backed off", s, err)
+		_, s, err := run(t, t.Context(), c, scanner.Config{Rate: 2000, HostRate: 1e6}, plan(t, tcpOnly(), "10.0.0.0/18"))
+		if err != nil || len(s.Notes) != 1 || s.Complete || len(s.Why) != 1 || !strings.Contains(s.Why[0], "answers are missing") {
+			t.Errorf("Run = %+v, %v; want incomplete, and a note that it backed off", s, err)
+		}
+		if s.Rate < 200 || s.Rate > 600 {
+			t.Errorf("%.0f probes a second in the mean, want 200 to 600", s.Rate)
 		}
 	})
 }
 
-// TestSteadyHitsAreNoCollapse: a sweep in which one host in four answers, and
-// loses a tenth of it, has no reason to go slower.
-func TestSteadyHitsAreNoCollapse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := fakenet.New(nil, 80*time.Millisecond)
-		n.Loss = 0.05
-		n.Truth = func(x scanner.Target) scanner.State {
-			if x.Addr.As4()[3]%4 == 0 && x.Port.Number%2 == 1 {
-				return scanner.Closed
+// TestBlockedForGood: a firewall has enough of this scanner after some probes.
+// That is noticed also where most ports never answer, and is no complete run.
+func TestBlockedForGood(t *testing.T) {
+	for ports := range uint16(3) { // of six that answer, less one
+		synctest.Test(t, func(t *testing.T) {
+			n, taken := fakenet.New(nil, 5*time.Millisecond), 0
+			n.Forget = true
+			n.Truth = func(x scanner.Target) scanner.State {
+				if taken++; taken <= 10_000 && x.Addr.As4()[3]%8 == 1 && slices.Index(tcpOnly(), x.Port) <= int(ports) {
+					return scanner.Open
+				}
+				return 0
 			}
-			return 0
+			_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 1000, Retries: 2}, plan(t, tcpOnly(), "10.0.0.0/20"))
+			want := fmt.Sprintf("about %d answers are missing", 512*uint64(ports+1)-s.Open)
+			if err != nil || s.Complete || s.Loss != nil || len(s.Notes) != 2 || len(s.Why) != 1 || !near(t, s.Why[0], 512*uint64(ports+1)-s.Open) {
+				t.Errorf("%d ports answer: Run = %+v, %v; want %s", ports+1, s, err, want)
+			}
+		})
+	}
+}
+
+// near reports whether the number in why is within a fifth of want.
+func near(t *testing.T, why string, want uint64) bool {
+	t.Helper()
+	var n float64
+	if _, err := fmt.Sscanf(why[strings.Index(why, "about"):], "about %g answers", &n); err != nil {
+		t.Error(err)
+	}
+	return math.Abs(n-float64(want)) < 0.2*float64(want)
+}
+
+// TestSteadyHitsAreNoCollapse: where the path is good there is no reason to go
+// slower, however few answer, and whatever limits the hosts keep.
+func TestSteadyHitsAreNoCollapse(t *testing.T) {
+	some := func(hosts int, ports float64) func(scanner.Target) scanner.State {
+		return func(x scanner.Target) scanner.State {
+			a := x.Addr.As4()
+			host := uint64(a[2])<<8 | uint64(a[3])
+			if rand.New(rand.NewPCG(host, 0)).IntN(hosts) > 0 || rand.New(rand.NewPCG(host, uint64(x.Port.Number))).Float64() >= ports {
+				return 0
+			}
+			return scanner.Closed
 		}
-		_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 2000, Retries: 1}, plan(t, tcpOnly(), "10.0.0.0/20"))
-		if err != nil || !s.Complete || len(s.Notes) != 0 {
-			t.Errorf("Run = %+v, %v; want complete without a note", s, err)
+	}
+	var udp []registry.Port
+	for i := range uint16(40) {
+		udp = append(udp, registry.Port{Number: 1000 + i, Proto: registry.UDP})
+	}
+	for _, tt := range []struct {
+		name   string
+		truth  func(scanner.Target) scanner.State
+		ports  []registry.Port
+		prefix string
+	}{
+		{"one host in four, half of its ports", some(4, 0.5), tcpOnly(), "10.0.0.0/20"},
+		{"one host in a hundred, a fifth of its ports", some(100, 0.2), tcpOnly(), "10.0.0.0/16"},
+		{"one host in thirty, a fifth of its ports", some(30, 0.2), tcpOnly(), "10.0.0.0/16"},
+		{"hosts that limit their ICMP errors", some(1, 1), udp, "10.0.0.0/26"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := fakenet.New(nil, 80*time.Millisecond)
+				n.Loss, n.Forget, n.Truth = 0.05, true, tt.truth
+				n.ICMPBurst, n.ICMPEvery = 6, time.Second
+				_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 1000, Retries: 1}, plan(t, tt.ports, tt.prefix))
+				if err != nil || !s.Complete || len(s.Notes) != 0 {
+					t.Errorf("Run = %+v, %v; want complete without a note", s, err)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // what an earlier part heard is not heard again
+		var l ledger
+		n, cfg, p := everybody(10*time.Millisecond), scanner.Config{Rate: 500, HostRate: 1e6, Retries: 1}, plan(t, tcpOnly(), "10.0.0.0/20")
+		if _, _, err := l.part(t, n, cfg, p, 35*time.Second); err == nil {
+			t.Fatal("the first part came to its end")
+		}
+		if _, s, err := l.part(t, n, cfg, p, time.Hour); err != nil || !s.Complete || len(s.Notes) != 0 {
+			t.Errorf("resumed: Run = %+v, %v; want complete without a note", s, err)
 		}
 	})
 }

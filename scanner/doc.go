@@ -58,11 +58,18 @@
 // credited: the number may be too high, never too low.
 //
 // The rate is lowered to half when more than one in a hundred probes of a
-// quarter of a second is lost on this side, and while hosts that had answered
-// stop doing so; it comes back by itself, at --rate max until nothing holds it
-// back any more. What a full local queue costs is no loss, so at --rate max it is
-// no reason. After a pause the moments of all deferred probes move by as much, so
+// quarter of a second is lost on this side, and when the share of SYNs that are
+// answered falls below a quarter of what it was; it comes back by itself, at
+// --rate max until nothing holds it back any more. What a full local queue costs
+// is no loss, so at --rate max it is no reason. After a pause the moments of all deferred probes move by as much, so
 // that no host gets at once what would have been spread over the pause.
+//
+// Dense and sparse subnets cannot be taken for a failing path: the order is
+// shuffled, so every stretch of the sweep is a sample of the whole. It is judged
+// when 24 answers are due, and of TCP only, because hosts limit their ICMP errors.
+// Answers that stayed away and that the retries did not bring either make the run
+// incomplete: a firewall that has had enough of a scanner drops the rest in
+// silence, and nothing else would tell that from nobody being there.
 //
 // Retries go round by round, in each first to the addresses that have answered
 // anything. A round begins when answers to the last one can no longer be

@@ -30,10 +30,12 @@ func (r *run) finish(err error) Summary {
 	s.Counters.Foreign += r.foreign
 	s.Counters.Invalid += r.invalid
 	r.countStates(&s, err == nil)
-	if err == nil {
+	s.Why = reasons(s, err)
+	if n := r.governor.missing(); err == nil && n > 0 { // and what is not asked is no loss
+		s.Why = append(s.Why, fmt.Sprintf("far fewer targets answered than before, for a time or for good: about %.0f answers are missing", n))
+	} else if err == nil {
 		r.countLoss(&s)
 	}
-	s.Why = reasons(s, err)
 	if w, ok := r.backend.(Witness); ok {
 		s.Why = append(s.Why, w.Faults()...)
 	}

@@ -16,9 +16,9 @@ func TestNoLimitComesBack(t *testing.T) {
 		loss Counters
 		want string // note
 	}{
-		{"probes", Counters{SendErrors: 5000}, "backed off 1 times because the local queue dropped, to 200000 probes a second at the lowest"},
-		{"frames, by the interface", Counters{LinkDrops: 5000}, "backed off 1 times because the local queue dropped, to 200000 probes a second at the lowest"},
-		{"answers", Counters{RingDrops: 5000}, "backed off 1 times because answers came in faster than they were read, to 200000 probes a second at the lowest"},
+		{"probes", Counters{SendErrors: 5000}, "backed off once because the local queue dropped, to 200000 probes a second at the lowest"},
+		{"frames, by the interface", Counters{LinkDrops: 5000}, "backed off once because the local queue dropped, to 200000 probes a second at the lowest"},
+		{"answers", Counters{RingDrops: 5000}, "backed off once because answers came in faster than they were read, to 200000 probes a second at the lowest"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := rate.NewLimiter(rate.Inf, 512)

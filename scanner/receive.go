@@ -55,10 +55,12 @@ func (r *run) observe(o Observation) {
 	}
 	r.cfg.Journal(o)
 	r.emit(o)
-	if !answers(before) {
-		r.count(o)
+	if answers(before) {
+		return
 	}
-	if !answers(before) && r.answered.Add(1) >= r.asked.Load() {
+	r.count(o)
+	r.governor.heard(o.Reason)
+	if r.answered.Add(1) >= r.asked.Load() {
 		select {
 		case r.settled <- struct{}{}:
 		default: // the sender has been told
@@ -142,8 +144,6 @@ func (r *run) meet(j uint64, o Observation) {
 	if r.hosts.get(k) == 0 {
 		r.hostsAlive++
 		r.hosts.set(k, 1)
-	} else if !answers(State(r.states.get(j))) {
-		r.governor.answers.Add(1)
 	}
 	if o.Port.Proto == registry.UDP && o.Reason >= ICMPNetUnreachable {
 		r.hosts.increment(k)

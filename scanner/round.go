@@ -195,9 +195,6 @@ func (r *run) warm(targets []uint64) {
 	for _, k := range hosts[:len(targets)] {
 		sum |= uint64(r.meter.low[k])
 	}
-	for _, k := range hosts[:len(targets)] {
-		sum |= uint64(r.hosts.get(k))
-	}
 	r.outlook.touched = sum
 }
 

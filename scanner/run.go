@@ -308,16 +308,14 @@ func (r *run) note(now int64) {
 	attempt := r.batch[0].Attempt
 	r.flags.setAll(r.targets, attempt%2 == 0)
 	for _, j := range r.targets { // apart from the atomic stores, which would let these wait for each other
-		k := r.addr(j)
-		r.meter.add(k)
-		if r.hosts.get(k) > 0 {
-			r.governor.aimed++
-		}
+		r.meter.add(r.addr(j))
 	}
-	r.window.add(now, r.syns())
+	syns := r.syns()
+	r.window.add(now, syns)
 	if attempt > 0 {
 		return
 	}
+	r.governor.aimed += syns
 	r.trips.record(r.targets, now)
 	r.asked.Add(uint64(len(r.targets)))
 }

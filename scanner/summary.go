@@ -43,8 +43,9 @@ type Summary struct {
 	Rate     float64       `json:"rate"`
 	Cooldown time.Duration `json:"cooldown_ns"` // waited after the last probe
 	Counters Counters      `json:"counters"`
-	// Complete is true when every target got its probes and nothing was lost on
-	// this side. Why names the reasons when it is false.
+	// Complete is true when every target got its probes, nothing was lost on this
+	// side, and answers did not stay away from some time on. Why names the reasons
+	// when it is false.
 	Complete bool     `json:"complete"`
 	Why      []string `json:"why,omitempty"`
 	// Notes say in words what the run did by itself: when it backed off, and why.
@@ -56,7 +57,8 @@ type Summary struct {
 	// the targets is not touched by it.
 	Uncounted bool `json:"uncounted,omitempty"`
 	// Loss is what the answers to retries say of lost packets, nil when they say
-	// nothing: without retries, without answers, and when the run was cut short.
+	// nothing: without retries, without answers, when the run was cut short, and
+	// when answers stayed away.
 	Loss *Loss `json:"loss,omitempty"`
 	// Estimate is of a run with two passes, else nil.
 	Estimate *Estimate `json:"estimate,omitempty"`

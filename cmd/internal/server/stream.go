@@ -38,10 +38,30 @@ func (c *conductor) read(ctx context.Context, out chan<- arrived) {
 }
 
 func (c *conductor) readFrom(ctx context.Context, next *uint64, out chan<- arrived) error {
-	consumer, err := c.s.js.OrderedConsumer(ctx, fleet.ResultStream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{c.run.RunResults(c.run.ID)},
-		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:    *next,
+	return c.s.follow(ctx, fleet.ResultStream, c.run.RunResults(c.run.ID), next, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		select {
+		case out <- arrived{m.Subject(), m.Data(), meta.Sequence.Stream, meta.Timestamp}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// follow gives the messages of a stream to fn, those of the subject from number
+// next on, in order and each as soon as it is there. It moves next behind each
+// that fn took, and returns when something fails or ctx ends.
+//
+// What fails is tried anew by the caller, with a consumer of another name. The
+// client's own attempts keep the name, and with it the node that the consumer
+// was given to: if that one is lost in the same moment, they never succeed
+// until it is back.
+func (s *Server) follow(ctx context.Context, stream, subject string, next *uint64, fn func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
+	consumer, err := s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+		FilterSubjects:   []string{subject},
+		DeliverPolicy:    jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:      *next,
+		MaxResetAttempts: 1,
 	})
 	if err != nil {
 		return err
@@ -60,12 +80,10 @@ func (c *conductor) readFrom(ctx context.Context, next *uint64, out chan<- arriv
 		if err != nil {
 			return err
 		}
-		select {
-		case out <- arrived{m.Subject(), m.Data(), meta.Sequence.Stream, meta.Timestamp}:
-			*next = meta.Sequence.Stream + 1
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := fn(m, meta); err != nil {
+			return err
 		}
+		*next = meta.Sequence.Stream + 1
 	}
 }
 
@@ -121,29 +139,9 @@ func (s *Server) mourn(ctx context.Context) {
 }
 
 func (s *Server) mournFrom(ctx context.Context, next *uint64) error {
-	consumer, err := s.js.OrderedConsumer(ctx, fleet.DeadStream, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next,
+	return s.follow(ctx, fleet.DeadStream, fleet.DeadSubject, next, func(m jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		return s.toll(ctx, m.Data())
 	})
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	for {
-		m, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return err
-		}
-		if err := s.toll(ctx, m.Data()); err != nil {
-			return err
-		}
-		if meta, err := m.Metadata(); err == nil { // err: only of a message that is no JetStream's
-			*next = meta.Sequence.Stream + 1
-		}
-	}
 }
 
 // toll tells the conductor of one dead shard. One that is not in the queue any

@@ -33,9 +33,13 @@ func AccountsConfig(account, agent string, places []fleet.Place) (string, error)
 	case account == "" || strings.ContainsFunc(account, notInName):
 		return "", fmt.Errorf("broker: account %q: want letters, digits, - and _", account)
 	}
+	return "accounts {\n" + serverBlock(account) + agentBlock(account, agent, fleet.AgentPermissions(agent, places)) + "}\n", nil
+}
+
+// serverBlock is the server's account, with what it exports.
+func serverBlock(account string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `accounts {
-  # The account of dormant server. Add its users here; write this block once.
+	fmt.Fprintf(&b, `  # The account of dormant server. Add its users here; write this block once.
   %s: {
     jetstream: enabled
     exports: [
@@ -47,16 +51,19 @@ func AccountsConfig(account, agent string, places []fleet.Place) (string, error)
 		}
 		fmt.Fprintf(&b, "      { service: %s%s, response_threshold: %q }\n", strconv.Quote(s.Subject), kind, answerWithin)
 	}
-	fmt.Fprintf(&b, `    ]
-  }
-  # The account of the agent %[1]s. Add its user here, and no other: an account of
+	b.WriteString("    ]\n  }\n")
+	return b.String()
+}
+
+// agentBlock is the agent's account, with what it imports of the server's.
+func agentBlock(account, agent string, may fleet.Permissions) string {
+	var b, mappings strings.Builder
+	fmt.Fprintf(&b, `  # The account of the agent %[1]s. Add its user here, and no other: an account of
   # its own is what keeps it from everyone else's subjects.
   %[2]s_%[1]s: {
     imports: [
 `, agent, account)
-	may := fleet.AgentPermissions(agent, places)
 	publish := slices.Clone(may.Publish)
-	var mappings strings.Builder
 	for _, subject := range may.Publish {
 		as := ""
 		if rest, ok := strings.CutPrefix(subject, "$JS.API."); ok {
@@ -75,9 +82,8 @@ func AccountsConfig(account, agent string, places []fleet.Place) (string, error)
       subscribe: { allow: [%s] }
     }
   }
-}
 `, mappings.String(), quoted(publish), quoted(may.Subscribe))
-	return b.String(), nil
+	return b.String()
 }
 
 func notInName(r rune) bool {

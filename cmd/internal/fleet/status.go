@@ -92,6 +92,9 @@ type RunStatus struct {
 	Lag     time.Duration `json:"lag_ns"` // from an agent's publishing to the server's fold, the latest
 }
 
+// Over reports whether nothing more comes of the run.
+func (r *RunStatus) Over() bool { return r.State == RunComplete || r.State == RunIncomplete }
+
 // DeadShard is one that was given out too often, or that every agent refused.
 type DeadShard struct {
 	Shard Shard     `json:"shard"`

@@ -173,7 +173,7 @@ func (c *fleetCollector) collectRuns(ch chan<- prometheus.Metric, st *fleet.Stat
 	}
 	for _, r := range st.Runs {
 		runs[state{r.Place, r.State}]++
-		if r.State == fleet.RunComplete || r.State == fleet.RunIncomplete {
+		if r.Over() {
 			continue
 		}
 		u := places[r.Place]

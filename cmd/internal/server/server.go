@@ -168,6 +168,12 @@ func (s *Server) run(ctx context.Context) error {
 	if err := s.loadJobs(ctx); err != nil {
 		return err
 	}
+	return s.serve(ctx, over)
+}
+
+// serve does what is due, and takes out the runs that are over, until ctx ends;
+// with Config.Once, until no run is left.
+func (s *Server) serve(ctx context.Context, over <-chan *conductor) error {
 	clock := newClock(s.now())
 	due, unschedule, err := s.schedule(ctx, "no server was running")
 	defer func() { unschedule() }() // the one that counts then

@@ -96,7 +96,7 @@ func (c *conductor) live(now time.Time) (fleet.RunStatus, []fleet.DeadShard, str
 	at := c.s.presence.atWork(c.run.Place, c.run.ID, now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if st.State != fleet.RunWaiting && st.State != fleet.RunRunning {
+	if st.Over() {
 		return st, dead, c.fault
 	}
 	for i, n := range c.targets {

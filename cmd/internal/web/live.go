@@ -18,8 +18,6 @@ type progress struct {
 	Left  time.Duration
 }
 
-func (p *progress) Over() bool { return p.State == fleet.RunComplete || p.State == fleet.RunIncomplete }
-
 // progressOf computes what a status does not say by itself. The rate is the mean
 // since the start: shards come and go, and a momentary one jumps.
 func progressOf(now time.Time, r fleet.RunStatus) progress {

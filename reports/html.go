@@ -157,6 +157,7 @@ func MarkOf(c fingerprint.Class) string {
 }
 
 const (
+	maxLaid    = 250 // rows and cards that a browser lays out at a time: with all of them each key takes a second
 	maxFirst   = 12  // findings at the top of the page
 	maxChanges = 200 // lines
 )
@@ -215,6 +216,7 @@ type document struct {
 	Need           []card // the gravest, at most maxFirst
 	NeedMore       string // how many more, "" for none
 	Cards          []card
+	Step           int    // how many of them are laid out at a time
 	More           string // open ports without a card, "" for none
 	Changes        []change
 	MoreChanges    string
@@ -261,7 +263,7 @@ func (h *HTML) document() (*document, error) {
 		Style:  template.CSS(style), // both are files of this package
 		Script: template.JS(script),
 		Answer: t.answer(&run), Run: run, Started: moment(run.Scan.Started), Ended: moment(run.Scan.Finished),
-		Cards: h.cards.all(), More: unlessNone(h.cards.more), Changes: h.changes, MoreChanges: unlessNone(h.moreChanges), Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
+		Cards: h.cards.all(), Step: maxLaid, More: unlessNone(h.cards.more), Changes: h.changes, MoreChanges: unlessNone(h.moreChanges), Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
 		Verdicts: verdictBars(t), Ports: portBars(t),
 	}
 	d.Heat, d.MoreHeat = heatMap(t)

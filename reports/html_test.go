@@ -156,10 +156,10 @@ func TestHTMLInBrowser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	row := regexp.MustCompile(`<tr id="r(\d+)"( hidden="")?>`)
+	row := regexp.MustCompile(`<tr id="r(\d+)"( class="(later)?")?>`)
 	visible := func(dom string) (ids string) {
 		for _, m := range row.FindAllStringSubmatch(dom, -1) {
-			if m[2] == "" {
+			if m[3] == "" {
 				ids += m[1] + " "
 			}
 		}
@@ -175,6 +175,10 @@ func TestHTMLInBrowser(t *testing.T) {
 		if got := visible(dom); got != tt.want {
 			t.Errorf("%q: visible rows %s, want %s", tt.fragment, got, tt.want)
 		}
+	}
+	card := regexp.MustCompile(`<details class="card c-\w+ later"`)
+	if dom := browse(t, file, "#q=license"); len(card.FindAllString(dom, -1)) != 8 {
+		t.Error("#q=license does not leave the cards of its 2 rows alone")
 	}
 	if dom := browse(t, file, "#f6"); !regexp.MustCompile(`<details[^>]*id="f6"[^>]* open=""`).MatchString(dom) {
 		t.Error("#f6 does not unfold its card")
@@ -207,5 +211,10 @@ func TestHTMLIsBounded(t *testing.T) {
 	}
 	if !strings.Contains(string(page), "3 more open ports are not shown on this page") {
 		t.Error("the page does not say what it leaves out")
+	}
+	for what, later := range map[string]string{"row": `" class="later"><td`, "card": ` later" id="f`} {
+		if n := strings.Count(string(page), later); n != 9_750 {
+			t.Errorf("%d times a %s that is not laid out at first, want 9750", n, what)
+		}
 	}
 }

@@ -1,29 +1,31 @@
 "use strict";
 (() => {
-  // The page is whole without this script: it only hides rows and orders them.
-  const step = 250; // rows laid out at a time
+  // The page is whole without this script: it only hides rows with their cards, and orders them.
   const body = document.querySelector("#list tbody");
   if (!body) return;
+  const step = Number(body.dataset.step); // rows laid out at a time
   document.documentElement.classList.add("js");
   const form = document.querySelector(".tools"), input = document.querySelector("#filter");
-  const count = form.querySelector("output"), more = document.querySelector(".more");
+  const count = form.querySelector("output"), mores = document.querySelectorAll(".more");
   let rows = [...body.rows].map((row) => ({
     row, card: document.getElementById("f" + row.id.slice(1)), text: row.textContent.toLowerCase(),
   }));
   let shown = step, matching = rows;
 
+  const lay = (list) => {
+    const laid = new Set(list);
+    for (const r of rows) for (const part of [r.row, r.card]) part.classList.toggle("later", !laid.has(r));
+    body.prepend(...list.map((r) => r.row)); // in their order; that of the hidden does not matter
+  };
   const show = () => {
-    const visible = new Set(matching.slice(0, shown));
-    for (const r of rows) r.row.hidden = !visible.has(r);
-    more.hidden = matching.length <= shown;
+    lay(matching.slice(0, shown));
+    for (const more of mores) more.hidden = matching.length <= shown;
     const all = rows.length.toLocaleString("en") + " open ports";
     count.textContent = matching.length === rows.length ? all : matching.length.toLocaleString("en") + " of " + all;
   };
   const filter = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     matching = rows.filter((r) => words.every((w) => r.text.includes(w)));
-    const match = new Set(matching);
-    for (const r of rows) r.card.hidden = !match.has(r);
     shown = step;
     show();
   };
@@ -36,7 +38,6 @@
     const keyed = rows.map((r, i) => ({ r, i, k: number ? Number(key(r, column)) : key(r, column).toLowerCase() }));
     keyed.sort((a, b) => (a.k < b.k ? -sign : a.k > b.k ? sign : a.i - b.i));
     rows = keyed.map((e) => e.r);
-    body.append(...rows.map((r) => r.row));
     filter();
   };
   document.querySelectorAll("#list th[data-sort]").forEach((th, column) => {
@@ -50,7 +51,7 @@
   input.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 120); });
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", (e) => { e.preventDefault(); filter(); });
-  more.querySelector("button").addEventListener("click", () => { shown += step; show(); });
+  for (const more of mores) more.querySelector("button").addEventListener("click", () => { shown += step; show(); });
   document.addEventListener("click", (e) => {
     const from = e.target.closest("[data-query]");
     if (!from || !from.dataset.query) return;
@@ -76,15 +77,12 @@
     }
     const card = /^(f|port)\d+$/.test(id) && document.getElementById(id);
     if (!card) return;
-    card.hidden = false;
+    card.classList.remove("later");
     card.open = true;
     card.scrollIntoView();
   };
   addEventListener("hashchange", open);
-  addEventListener("beforeprint", () => { // all that match, not only the first
-    const match = new Set(matching);
-    for (const r of rows) r.row.hidden = !match.has(r);
-  });
+  addEventListener("beforeprint", () => lay(matching)); // not only the first
   addEventListener("afterprint", show);
   form.hidden = false;
   filter();

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,14 +57,20 @@ func openHistory(ctx context.Context, db string) (*history.Store, error) {
 	return s, nil
 }
 
+// openRuns opens the history that must be there.
+func openRuns(ctx context.Context, db string) (*history.Store, error) {
+	s, err := openHistory(ctx, db)
+	if s == nil && err == nil {
+		err = usageError("no run is stored yet: dormant scan stores them")
+	}
+	return s, err
+}
+
 // withRun calls fn with the run that name means.
 func withRun(ctx context.Context, db, name string, fn func(s *history.Store, r history.Run) error) (err error) {
-	s, err := openHistory(ctx, db)
+	s, err := openRuns(ctx, db)
 	if err != nil {
 		return err
-	}
-	if s == nil {
-		return usageError("run %q: no run is stored yet: dormant scan stores them", name)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	r, err := s.Find(ctx, name)
@@ -71,6 +78,20 @@ func withRun(ctx context.Context, db, name string, fn func(s *history.Store, r h
 		return findError(err)
 	}
 	return fn(s, r)
+}
+
+// findRuns returns the runs that the names mean, each once.
+func findRuns(ctx context.Context, s *history.Store, names []string) (runs []history.Run, err error) {
+	for _, name := range names {
+		r, err := s.Find(ctx, name)
+		if err != nil {
+			return nil, findError(err)
+		}
+		if !slices.ContainsFunc(runs, func(q history.Run) bool { return q.ID == r.ID }) {
+			runs = append(runs, r)
+		}
+	}
+	return runs, nil
 }
 
 // findError tells a name that is wrong from a file that is.

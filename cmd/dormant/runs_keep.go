@@ -16,39 +16,47 @@ import (
 	"dormant/reports/history"
 )
 
+// pruning says which runs may go.
+type pruning struct {
+	runs    []string // names; with them, no rule
+	keep    uint
+	older   string
+	age     time.Duration // of older
+	dryRun  bool
+	compact bool
+}
+
 func newRunsPrune(a *app, db *string) *cobra.Command {
-	var keep uint
-	var older string
-	var dryRun, compact bool
+	var p pruning
 	cmd := &cobra.Command{
-		Use:   "prune",
-		Short: "remove old runs; when a port was seen first is not forgotten",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			var age time.Duration
-			if older != "" {
-				if age, err = parseAge(older); err != nil {
-					return usageError("--older-than %q: %w", older, err)
+		Use:   "prune [RUN…]",
+		Short: "remove old runs, or those that are named; when a port was seen first is not forgotten",
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			p.runs = args
+			if p.older != "" {
+				if p.age, err = parseAge(p.older); err != nil {
+					return usageError("--older-than %q: %w", p.older, err)
 				}
 			}
-			if keep == 0 && older == "" {
-				return usageError("runs prune: say what may go: --keep N, --older-than 90d, or both")
+			if byRule := p.keep > 0 || p.older != ""; byRule == (len(args) > 0) {
+				return usageError("runs prune: say what may go: --keep N, --older-than 90d, both, or else the runs themselves")
 			}
-			s, err := openHistory(cmd.Context(), *db)
+			open := openHistory
+			if len(args) > 0 {
+				open = openRuns
+			}
+			s, err := open(cmd.Context(), *db)
 			if s == nil || err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
-			if err := prune(cmd.Context(), a, s, keep, age, dryRun, compact); err != nil {
-				return &exitError{exitOutput, err}
-			}
-			return nil
+			return p.prune(cmd.Context(), a, s)
 		},
 	}
-	cmd.Flags().UintVar(&keep, "keep", 0, "keep the `N` newest runs of each site and vantage")
-	cmd.Flags().StringVar(&older, "older-than", "", "remove only runs that began longer ago than `AGE`, such as 90d or 36h, and clients that were not heard since")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would go, remove nothing")
-	cmd.Flags().BoolVar(&compact, "compact", false, "give the room back to the disk; needs as much again for a moment")
+	cmd.Flags().UintVar(&p.keep, "keep", 0, "keep the `N` newest runs of each site and vantage")
+	cmd.Flags().StringVar(&p.older, "older-than", "", "remove only runs that began longer ago than `AGE`, such as 90d or 36h, and clients that were not heard since")
+	cmd.Flags().BoolVar(&p.dryRun, "dry-run", false, "say what would go, remove nothing")
+	cmd.Flags().BoolVar(&p.compact, "compact", false, "give the room back to the disk; needs as much again for a moment")
 	return cmd
 }
 
@@ -68,29 +76,54 @@ func parseAge(s string) (time.Duration, error) {
 	return d, nil
 }
 
-func prune(ctx context.Context, a *app, s *history.Store, keep uint, age time.Duration, dryRun, compact bool) error {
-	runs, err := s.Runs(ctx)
+// prune removes what may go, and says it.
+func (p *pruning) prune(ctx context.Context, a *app, s *history.Store) error {
+	all, err := s.Runs(ctx)
 	if err != nil {
-		return err
+		return &exitError{exitOutput, err}
 	}
-	seen := map[[2]string]uint{}
-	var gone []history.Run
-	for _, r := range runs { // the newest first
-		scope := [2]string{r.Site, r.Vantage}
-		if seen[scope]++; seen[scope] > keep && time.Since(r.Started) > age {
-			gone = append(gone, r)
-		}
-	}
-	verb := "removed"
-	if dryRun {
-		verb = "would remove"
-	} else if len(gone) > 0 {
-		if err := s.Prune(ctx, gone); err != nil {
+	gone := p.old(all)
+	if len(p.runs) > 0 {
+		if gone, err = findRuns(ctx, s, p.runs); err != nil {
 			return err
 		}
 	}
-	if age > 0 && !dryRun {
-		clients, hearings, err := s.PruneClients(ctx, time.Now().Add(-age))
+	verb := "would remove"
+	if !p.dryRun {
+		verb = "removed"
+		if err := p.remove(ctx, a, s, gone); err != nil {
+			return &exitError{exitOutput, err}
+		}
+	}
+	for _, r := range gone {
+		if _, err := fmt.Fprintln(a.stdout, verb, r.ID, r.Started.Format(time.RFC3339)); err != nil {
+			return &exitError{exitOutput, err}
+		}
+	}
+	if _, err = fmt.Fprintf(a.stdout, "%s %d of %d runs\n", verb, len(gone), len(all)); err != nil {
+		return &exitError{exitOutput, err}
+	}
+	return nil
+}
+
+// old returns the runs, given the newest first, that no rule keeps.
+func (p *pruning) old(runs []history.Run) (gone []history.Run) {
+	seen := map[[2]string]uint{}
+	for _, r := range runs {
+		scope := [2]string{r.Site, r.Vantage}
+		if seen[scope]++; seen[scope] > p.keep && time.Since(r.Started) > p.age {
+			gone = append(gone, r)
+		}
+	}
+	return gone
+}
+
+func (p *pruning) remove(ctx context.Context, a *app, s *history.Store, gone []history.Run) error {
+	if err := s.Prune(ctx, gone); err != nil {
+		return err
+	}
+	if p.age > 0 {
+		clients, hearings, err := s.PruneClients(ctx, time.Now().Add(-p.age))
 		if err != nil {
 			return err
 		}
@@ -98,18 +131,10 @@ func prune(ctx context.Context, a *app, s *history.Store, keep uint, age time.Du
 			a.log.Info("clients that were not heard since", "removed", clients, "hearings", hearings)
 		}
 	}
-	if compact && !dryRun {
-		if err := s.Compact(ctx); err != nil {
-			return err
-		}
+	if p.compact {
+		return s.Compact(ctx)
 	}
-	for _, r := range gone {
-		if _, err := fmt.Fprintln(a.stdout, verb, r.ID, r.Started.Format(time.RFC3339)); err != nil {
-			return err
-		}
-	}
-	_, err = fmt.Fprintf(a.stdout, "%s %d of %d runs\n", verb, len(gone), len(runs))
-	return err
+	return nil
 }
 
 func newRunsExport(a *app, db *string) *cobra.Command {
@@ -122,24 +147,18 @@ func newRunsExport(a *app, db *string) *cobra.Command {
 			if all == (len(args) > 0) {
 				return usageError("runs export: name runs, or say --all")
 			}
-			s, err := openHistory(cmd.Context(), *db)
-			if s == nil || err != nil {
+			s, err := openRuns(cmd.Context(), *db)
+			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.Close()) }()
-			runs, err := s.Runs(cmd.Context())
-			if !all {
-				runs = nil
-				for _, name := range args {
-					r, ferr := s.Find(cmd.Context(), name)
-					if ferr != nil {
-						return findError(ferr)
-					}
-					runs = append(runs, r)
+			var runs []history.Run
+			if all {
+				if runs, err = s.Runs(cmd.Context()); err != nil {
+					return &exitError{exitOutput, err}
 				}
-			}
-			if err != nil {
-				return &exitError{exitOutput, err}
+			} else if runs, err = findRuns(cmd.Context(), s, args); err != nil {
+				return err
 			}
 			// What can be read of a damaged history is kept, so a fault of
 			// reading does not take the file away.

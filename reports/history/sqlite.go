@@ -27,6 +27,8 @@ const (
 	codeFull     = 13
 	codeCantOpen = 14
 	codeNotADB   = 26
+
+	codeIOErrShmSize = codeIOErr | 19<<8 // there is no room for the index of the log
 )
 
 // applicationID marks a file as a history: "DORM", as in the first migration.
@@ -156,22 +158,34 @@ func (s sqliteFile) version(ctx context.Context, db *sql.DB) (int64, error) {
 
 // code returns SQLite's primary result code, 0 for other errors.
 func code(err error) int {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	switch {
+	case !ok:
+		return 0
+	case e.Code() == codeIOErrShmSize:
+		return codeFull
+	default:
 		return e.Code() & 0xff
 	}
-	return 0
 }
 
+// explain leaves out what was being done: what SQLite says is enough.
 func (s sqliteFile) explain(err error) error {
-	switch code(err) {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return fmt.Errorf("history: %s: %w", s.path, err)
+	}
+	switch code(e) {
 	case codeCorrupt, codeNotADB:
-		return &DamagedError{Path: s.path, Err: err}
+		return &DamagedError{Path: s.path, Err: e}
 	case codeFull:
-		return fmt.Errorf("history: %s: the disk is full: free some space, or give another file with --db: %w", s.path, err)
+		return fmt.Errorf("history: %s: the disk is full: free some space, or give another file with --db: %w", s.path, e)
+	case codeIOErr:
+		return fmt.Errorf("history: %s: its disk fails, or is not one of this machine: see the system's log, or give another file with --db: %w", s.path, e)
 	case codeBusy:
-		return fmt.Errorf("history: %s is locked by another process for more than 20 s: %w", s.path, err)
+		return fmt.Errorf("history: %s is locked by another process for more than 20 s: %w", s.path, e)
 	case codeReadOnly, codeCantOpen:
-		return fmt.Errorf("history: %s cannot be written: give another file with --db, or --no-history: %w", s.path, err)
+		return fmt.Errorf("history: %s cannot be written: give another file with --db, or --no-history: %w", s.path, e)
 	default:
 		return fmt.Errorf("history: %s: %w", s.path, err)
 	}

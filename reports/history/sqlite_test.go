@@ -16,7 +16,7 @@ import (
 	"dormant/reports/history"
 )
 
-// A file system of sixteen megabytes, in a mount namespace of its own.
+// A file system of some sixteen megabytes, in a mount namespace of its own.
 func TestFullDisk(t *testing.T) {
 	unshare, err := exec.LookPath("unshare")
 	if err != nil {
@@ -27,20 +27,32 @@ func TestFullDisk(t *testing.T) {
 		flags = "-Urm"
 	}
 	dir := t.TempDir()
-	if out, err := exec.Command(unshare, flags, "mount", "-t", "tmpfs", "-o", "size=16m", "none", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command(unshare, flags, "mount", "-t", "tmpfs", "-o", "size=16760k", "none", dir).CombinedOutput(); err != nil {
 		t.Skipf("no mount namespace here: %v %s", err, out)
 	}
-	cmd := exec.Command(unshare, flags, "sh", "-c", `mount -t tmpfs -o size=16m none "$1" && exec "$0"`, os.Args[0], dir)
-	cmd.Env = append(os.Environ(), "DORMANT_TEST_WRITER="+filepath.Join(dir, "h.db"))
-	var said strings.Builder
-	cmd.Stderr = &said
-	if err := cmd.Run(); err == nil {
-		t.Error("the writer ended well; want it to fail")
-	}
-	for _, want := range []string{"the disk is full: free some space", "said true, open true, <nil>"} {
-		if !strings.Contains(said.String(), want) {
-			t.Errorf("the writer said %q; want %q", said.String(), want)
-		}
+	const full = "the disk is full: free some space, or give another file with --db: "
+	for _, tt := range []struct {
+		name, taken string // bytes of the disk that something else has
+		want        []string
+	}{
+		{"in mid-run", "0", []string{full + "database or disk is full (13)\n", "said true, open true, <nil>"}},
+		{"no room to begin", "16740k", []string{full + "disk I/O error (4874)\n"}}, // 20 KiB less than there are
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command(unshare, flags, "sh", "-c", `mount -t tmpfs -o size=16760k none "$1" && head -c "$2" /dev/zero >"$1/taken" && exec "$0"`,
+				os.Args[0], dir, tt.taken)
+			cmd.Env = append(os.Environ(), "DORMANT_TEST_WRITER="+filepath.Join(dir, "h.db"))
+			var said strings.Builder
+			cmd.Stderr = &said
+			if err := cmd.Run(); err == nil {
+				t.Error("the writer ended well; want it to fail")
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("the writer said %q; want %q", said.String(), want)
+				}
+			}
+		})
 	}
 }
 

@@ -99,6 +99,9 @@
 //
 // What gets lost is told by the targets that answered only a retry: the attempt
 // that is answered has a geometric distribution, cut off behind the last retry.
+// The first probe gets a chance of its own where that explains the answers far
+// better: a far router loses it while it looks for the neighbour, and a sweep of
+// one port would be taken for a network that loses nearly everything.
 // ICMP errors do not count, for a late one need not have been lost. Targets that
 // lose all their probes are silent, and cannot be told from those that never
 // answer: their number is an expectation, and [Loss] says how it comes about.

@@ -1,5 +1,7 @@
 package scanner
 
+import "math"
+
 // Loss is what the answers of a run with retries say of the packets that were
 // lost: targets that answered only when they were asked again.
 type Loss struct {
@@ -38,28 +40,75 @@ func (t *tries) add(o Observation) bool {
 	return true
 }
 
-// rate returns the share of probes lost when there were so many retries, and
-// false when nothing can be said.
+// fit returns the share of probes that are lost, and how many targets are
+// expected to have lost all of theirs, when there were so many retries; false
+// when nothing can be said.
 //
 // The attempt that is answered has a geometric distribution, cut off behind the
-// last retry; its likeliest parameter is the one whose mean is the mean of the
-// answers. The mean grows with the parameter, so it is found by halving.
-func (t *tries) rate(retries int) (float64, bool) {
+// last retry. But the first probe can have a chance of its own: a far router
+// drops it while it looks for the neighbour, or the path was down for a while. It
+// gets one where that explains the answers far better, and the retries do better.
+func (t *tries) fit(retries int) (rate, missed float64, ok bool) {
 	if t.answers == 0 || retries == 0 {
-		return 0, false
+		return 0, 0, false
 	}
-	mean, low, high := float64(t.retries)/float64(t.answers), 0.0, 1.0
+	n, late := float64(t.answers), float64(t.late)
+	all := geometric(n, float64(t.retries), retries+1)
+	if t.late == 0 {
+		return all.lost, 0, true
+	}
+	again := geometric(late, float64(t.retries-t.late), retries)
+	first := plogp(n-late, n) + plogp(late, n)
+	if again.lost < all.lost && 2*(first+again.likelihood-all.likelihood) > apart {
+		return float64(t.retries) / (n + float64(t.retries)), late * again.odds(), true
+	}
+	return all.lost, n * all.odds(), true
+}
+
+// apart is the likelihood ratio that one more parameter reaches by chance in one
+// case of a hundred: the quantile of chi squared with one degree of freedom.
+const apart = 6.635
+
+// chances is what some answers say of the tries that they took.
+type chances struct {
+	lost       float64 // chance that a try fails
+	tries      int     // at most
+	likelihood float64 // its logarithm
+}
+
+// geometric returns the likeliest chance that a try fails when so many answers
+// took so many failures before, of at most tries each. The mean of the cut-off
+// distribution grows with its parameter, so it is found by halving.
+func geometric(answers, failures float64, tries int) chances {
+	low, high := 0.0, 1.0
 	for range 50 {
-		if p := (low + high) / 2; cutMean(p, retries+1) < mean {
+		if p := (low + high) / 2; cutMean(p, tries) < failures/answers {
 			low = p
 		} else {
 			high = p
 		}
 	}
-	if t.retries == 0 {
-		return 0, true
+	c := chances{lost: (low + high) / 2, tries: tries}
+	if failures == 0 {
+		c.lost = 0
+		return c
 	}
-	return (low + high) / 2, true
+	c.likelihood = answers*math.Log((1-c.lost)/(1-power(c.lost, tries))) + failures*math.Log(c.lost)
+	return c
+}
+
+// odds is how many targets fail all tries for each that answers one.
+func (c chances) odds() float64 {
+	all := power(c.lost, c.tries)
+	return all / (1 - all)
+}
+
+// plogp is the logarithm of the likelihood that k of n fall where they did.
+func plogp(k, n float64) float64 {
+	if k == 0 {
+		return 0
+	}
+	return k * math.Log(k/n)
 }
 
 // cutMean is the mean of a geometric distribution that counts failures of
@@ -81,17 +130,13 @@ func power(p float64, n int) float64 {
 // loss sums the answers up. retries were made, and silent targets are left; it
 // is nil when nothing can be said.
 func (t *tries) loss(retries int, silent uint64) *Loss {
-	p, ok := t.rate(retries)
+	rate, missed, ok := t.fit(retries)
 	if !ok {
 		return nil
 	}
-	all, n := power(p, retries+1), float64(t.answers)
-	l := &Loss{Answers: t.answers, Late: t.late, Rate: p, Missed: float64(silent)}
-	if all < 1 {
-		l.Missed = min(l.Missed, n*all/(1-all))
-	}
-	l.Recall = n / (n + l.Missed)
-	return l
+	missed = min(missed, float64(silent))
+	n := float64(t.answers)
+	return &Loss{Answers: t.answers, Late: t.late, Rate: rate, Missed: missed, Recall: n / (n + missed)}
 }
 
 // countLoss fills in what is lost, of the run and of its subnets.
@@ -106,7 +151,7 @@ func (r *run) countLoss(s *Summary) {
 		if t == nil {
 			continue
 		}
-		if rate, ok := t.rate(retries); ok {
+		if rate, _, ok := t.fit(retries); ok {
 			s.Subnets[i].EstLoss = &rate
 		}
 	}

@@ -52,6 +52,42 @@ func TestLossIsEstimated(t *testing.T) {
 	}
 }
 
+// TestLossOfFirstProbes: a far router drops the first packet to each host while
+// it looks for it, or the path is down for a second. The retries are not lost
+// then, and nothing is missed.
+func TestLossOfFirstProbes(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		ports   []registry.Port
+		retries int
+		down    bool
+		rate    float64 // of the probes to those who answered
+	}{
+		{"the first packet to a host, one port", tcpOnly()[:1], 2, false, 0.5},
+		{"one port and one retry", tcpOnly()[:1], 1, false, 0.5},
+		{"the first packet to a host, six ports", tcpOnly(), 2, false, 1.0 / 7},
+		{"a second without a path", tcpOnly(), 2, true, 0.15},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, begun, met := fakenet.New(nil, 5*time.Millisecond), time.Now(), map[netip.Addr]bool{}
+				n.Truth = func(x scanner.Target) scanner.State {
+					known := met[x.Addr] || tt.down
+					met[x.Addr] = true
+					if x.Addr.As4()[3]%12 != 1 || !known || tt.down && time.Since(begun).Truncate(time.Second) == time.Second {
+						return 0
+					}
+					return scanner.Closed
+				}
+				_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 1000, Retries: tt.retries}, plan(t, tt.ports, "10.0.0.0/22"))
+				if err != nil || s.Closed != uint64(88*len(tt.ports)) || s.Loss == nil || s.Loss.Missed > 0.1 || math.Abs(s.Loss.Rate-tt.rate) > 0.05 {
+					t.Errorf("Run = %+v, %+v, %v; want a loss of %.2f and nothing missed", s, s.Loss, err, tt.rate)
+				}
+			})
+		})
+	}
+}
+
 // TestLossOfWhatIsSilent: silence alone is no loss, and without a retry, or
 // without an answer, nothing is said.
 func TestLossOfWhatIsSilent(t *testing.T) {

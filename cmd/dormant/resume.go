@@ -14,6 +14,7 @@ import (
 
 	"dormant/cmd/internal/checkpoint"
 	"dormant/cmd/internal/pipeline"
+	"dormant/cmd/internal/schedule"
 	"dormant/fingerprint"
 	"dormant/scanner"
 )
@@ -146,7 +147,7 @@ func (s *scan) keep(flags *pflag.FlagSet, args []string) {
 // unresumed is how long and how many scans wait to be resumed. A month is the
 // longest time between two scans that is usual.
 func unresumed() checkpoint.Limits {
-	return checkpoint.Limits{Age: 31 * 24 * time.Hour, Number: 20}
+	return checkpoint.Limits{Age: schedule.Month, Number: 20}
 }
 
 // prune removes scans that were interrupted and never resumed.

@@ -73,6 +73,9 @@ type Every struct {
 	Calendar string // OnCalendar, "" for an interval that is no calendar's
 }
 
+// Month is the longest that two runs of every month lie apart.
+const Month = 31 * 24 * time.Hour
+
 // ParseEvery reads hourly, daily, weekly, monthly, or a duration such as 6h,
 // 90m or 2d, at least 5 minutes.
 func ParseEvery(s string) (Every, error) {
@@ -85,7 +88,7 @@ func ParseEvery(s string) (Every, error) {
 	case "weekly", "7d":
 		return Every{7 * day, "weekly"}, nil
 	case "monthly":
-		return Every{31 * day, "monthly"}, nil
+		return Every{Month, "monthly"}, nil
 	}
 	d, err := time.ParseDuration(s)
 	if days, ok := strings.CutSuffix(s, "d"); ok {

@@ -6,13 +6,14 @@ import (
 	"slices"
 	"time"
 
+	"dormant/cmd/internal/schedule"
 	"dormant/fingerprint"
 	"dormant/reports/history"
 )
 
 // stillAlive is how much older than the newest run of its site and vantage a
-// job's may be: one that comes every month has not ended.
-const stillAlive = 35 * 24 * time.Hour
+// job's may be: one that comes every month, and is some days late, has not ended.
+const stillAlive = schedule.Month + 4*24*time.Hour
 
 // current returns the runs that say how things are: of each site, vantage and
 // job the newest that ended. Site and vantage may be "" for all.

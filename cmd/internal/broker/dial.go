@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -99,7 +100,9 @@ func Dial(ctx context.Context, o Options) (*nats.Conn, error) {
 	}
 }
 
-// failed words a fault: where to, and why, and never a password.
+// failed words a fault: where to, and why, and never a password. A certificate
+// whose time has not come or is over is named with the time of this machine,
+// which is as often what is wrong.
 func (o *Options) failed(err error) error {
 	where := "the broker of this process"
 	if o.inProcess == nil {
@@ -108,6 +111,9 @@ func (o *Options) failed(err error) error {
 			all = append(all, redacted(s))
 		}
 		where = strings.Join(all, ", ")
+	}
+	if c, ok := errors.AsType[x509.CertificateInvalidError](err); ok && c.Reason == x509.Expired {
+		return fmt.Errorf("broker: %s: %w: want the right time in the clocks of this machine and of the server", where, err)
 	}
 	return fmt.Errorf("broker: %s: %w", where, err)
 }

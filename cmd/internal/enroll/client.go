@@ -92,7 +92,9 @@ func (t *parsedToken) redeem(ctx context.Context, log *slog.Logger) (*Credential
 			MinVersion:         tls.VersionTLS13,
 			InsecureSkipVerify: true, //nolint:gosec // VerifyConnection verifies, from the token's fingerprint
 			VerifyConnection: func(s tls.ConnectionState) (err error) {
-				c.trust, err = t.verify(s.PeerCertificates)
+				if c.trust, err = t.verify(s.PeerCertificates); err != nil { // in the words of TLS: it is no server that is away
+					err = &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
+				}
 				return err
 			},
 		},

@@ -73,8 +73,9 @@ func Load(dir string) (*Credential, error) {
 	if err != nil {
 		return nil, fmt.Errorf("enroll: %s: %w", path, err)
 	}
-	if end := c.self.cert.NotAfter; time.Now().After(end) {
-		return nil, fmt.Errorf("enroll: %s: the certificate ended on %s: enroll again with a new token", dir, end.Format(time.DateOnly))
+	if end, now := c.self.cert.NotAfter, time.Now(); now.After(end) {
+		return nil, fmt.Errorf("enroll: %s: the certificate ended on %s, and the clock of this machine says %s: if that is right, enroll again with a new token",
+			dir, end.Format(time.DateOnly), now.Format(time.DateOnly))
 	}
 	return c, nil
 }

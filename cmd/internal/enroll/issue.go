@@ -147,11 +147,11 @@ func request(key crypto.Signer) ([]byte, error) {
 	return x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 }
 
-// due tells whether it is time to renew c: a third of its time is left. The two
-// days before its making do not count.
+// due tells whether it is time to renew c: a third of its time is left, or it was
+// made by a clock that was far ahead. The two days before its making do not count.
 func due(c *x509.Certificate, now time.Time) bool {
 	life := c.NotAfter.Sub(c.NotBefore.Add(backdated))
-	return now.After(c.NotAfter.Add(-life / 3))
+	return now.After(c.NotAfter.Add(-life/3)) || now.Before(c.NotBefore)
 }
 
 // The types of PEM blocks in our files.

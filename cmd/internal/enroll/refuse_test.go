@@ -298,12 +298,43 @@ func TestTokenOfAnotherServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Enroll(bounded(t), Request{Token: text, Dir: filepath.Join(t.TempDir(), "c"), Log: logTo(t)})
-	if err == nil || !strings.Contains(err.Error(), "not the server that made the token") || strings.Contains(err.Error(), "\n") {
+	if !broker.Refused(err) || errors.Is(err, ErrAway) || !strings.Contains(err.Error(), "not the server that made the token") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("Enroll = %v; want that it is another server", err)
 	}
 	if token, _ := parseToken(text); token != nil {
 		if _, err := other.findToken(token.secret, time.Now()); err != nil {
 			t.Errorf("the token was used: %v", err)
+		}
+	}
+}
+
+// TestWrongClock: an agent whose clock is years behind, as one is that has no
+// battery, is told so when it enrolls and when it connects.
+func TestWrongClock(t *testing.T) {
+	dir := t.TempDir()
+	ahead, err := newAuthority(time.Now().AddDate(3, 0, 0)) // as such an agent sees it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "enroll"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := savePair(filepath.Join(dir, "enroll", authorityFile), ahead); err != nil {
+		t.Fatal(err)
+	}
+	s := startIn(t, dir, hq)
+	_, enrolling := Enroll(bounded(t), Request{Token: s.token(t, "alpha", hq), Dir: filepath.Join(t.TempDir(), "c"), Log: logTo(t)})
+	key, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := s.self.agent(key.Public(), &Agent{ID: "alpha", Site: "hq", Vantages: []string{"lan"}}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{"Enroll": enrolling, "Dial": s.try(t, s.self.cert, &pair{key, cert})} {
+		if !broker.Refused(err) || !strings.Contains(err.Error(), "current time "+time.Now().Format("2006-")) || !strings.Contains(err.Error(), "the clocks of this machine") {
+			t.Errorf("%s = %v; want it to speak of the clock", what, err)
 		}
 	}
 }

@@ -106,6 +106,10 @@ func TestServerCertificateIsRenewed(t *testing.T) {
 	if got := serial([]string{"10.0.0.1"}, now.Add(200*24*time.Hour)); got != first {
 		t.Error("the certificate changes when half of its time is left")
 	}
+	if got := serial([]string{"10.0.0.1"}, now.Add(-3*24*time.Hour)); got == first {
+		t.Error("made by a clock that was days ahead, and not made anew when that was set right")
+	}
+	first = serial([]string{"audit.example.net"}, now)
 	if got := serial([]string{"other.example.net"}, now); got == first {
 		t.Error("the certificate lacks a name")
 	}

@@ -50,9 +50,19 @@ type Parallel interface {
 type Witness interface {
 	// Faults returns, in words for the user, what makes answers missing that has
 	// nothing to do with the targets: an interface that lost its carrier, a route
-	// or an address that is gone. Nil when all is as it was. It may be called at
-	// any time, also while Send and Receive run.
+	// or an address that is gone. Nil when all is as it was. It is called when Send
+	// and Receive have returned.
 	Faults() []string
+}
+
+// Checker is a Backend that can ask whether its ways still lead anywhere. It is
+// optional.
+type Checker interface {
+	// Check asks those to whom probes are handed, a packet or two each, and remembers
+	// for Faults who is silent. It is called by Send's goroutine after every round of
+	// which answers are missing, while Receive runs. pace blocks until n more frames
+	// may be sent.
+	Check(ctx context.Context, pace func(ctx context.Context, n int) error) error
 }
 
 // Counters are the facts below the observations: every packet that was not

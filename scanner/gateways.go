@@ -1,6 +1,8 @@
 package scanner
 
 import (
+	"context"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -55,4 +57,19 @@ func (r *run) awaitsRouted(router Router) bool {
 // says that nobody is there has waited for that somebody first.
 func tellsRoundTrip(o Observation) bool {
 	return o.From == o.Addr || o.Reason != ICMPHostUnreachable && o.Reason != ARPNoReply
+}
+
+// check lets the backend ask whether its ways still lead anywhere, as long as answers
+// are missing. Nothing holds it, as nothing holds what the kernel asks its gateways:
+// a window that has just closed would hold the end of the run till the next one.
+func (r *run) check(ctx context.Context) error {
+	c, ok := r.backend.(Checker)
+	if !ok || r.allAnswered() {
+		return nil
+	}
+	pace := func(ctx context.Context, n int) error { return waitFor(ctx, r.limiter, n) }
+	if err := c.Check(ctx, pace); err != nil {
+		return fmt.Errorf("scanner: check the ways: %w", err)
+	}
+	return nil
 }

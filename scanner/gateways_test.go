@@ -1,6 +1,7 @@
 package scanner_test
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -62,6 +63,40 @@ func TestLateErrorsOfGateways(t *testing.T) {
 				sums(t, s)
 				if d := s.Finished.Sub(s.Started); d != tt.want || s.Unreachable != tt.found {
 					t.Errorf("%v, %d unreachable; want %v, %d", d, s.Unreachable, tt.want, tt.found)
+				}
+			})
+		})
+	}
+}
+
+// guarded is a network whose ways can be asked for.
+type guarded struct {
+	*fakenet.Network
+	checks int
+}
+
+func (g *guarded) Check(ctx context.Context, pace func(context.Context, int) error) error {
+	g.checks++
+	return pace(ctx, 1)
+}
+
+// TestCheckAfterEachRound: the ways are asked for after every round that is made.
+func TestCheckAfterEachRound(t *testing.T) {
+	one, near := []registry.Port{{Number: 1947, Proto: registry.TCP}}, target("10.0.0.1", "1947/tcp")
+	for _, tt := range []struct {
+		name   string
+		prefix string
+		want   int
+	}{
+		{"some are silent", "10.0.0.0/30", 3},
+		{"all have answered by the second round", "10.0.0.1/32", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := &guarded{Network: fakenet.New(states{near: scanner.Open}, time.Millisecond)}
+				_, s, err := run(t, t.Context(), g, scanner.Config{Rate: 1000, Retries: 2}, plan(t, one, tt.prefix))
+				if err != nil || !s.Complete || g.checks != tt.want {
+					t.Errorf("%d checks, %+v, %v; want %d and a complete run", g.checks, s, err, tt.want)
 				}
 			})
 		})

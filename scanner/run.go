@@ -158,6 +158,9 @@ func (r *run) send(ctx context.Context) error {
 		if err := r.round(ctx, uint8(attempt)); err != nil {
 			return err
 		}
+		if err := r.check(ctx); err != nil {
+			return err
+		}
 	}
 	return r.cool(ctx)
 }
@@ -223,6 +226,11 @@ func (r *run) flush(ctx context.Context) error {
 		return fmt.Errorf("scanner: pace: %w", err)
 	}
 	now := r.now()
+	if now > r.filled+int64(burstTime) { // it was held, or waited for the budget
+		for _, j := range r.targets {
+			r.pacer.send(r.addr(j), now)
+		}
+	}
 	if r.lastSent == 0 {
 		r.begun.Store(now - r.held)
 	}

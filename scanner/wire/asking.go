@@ -61,14 +61,14 @@ func (a *asking) end() {
 	a.open = nil
 }
 
-// answer takes the answer of a neighbour and reports whether it is the first to
-// a question that was asked.
-func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) bool {
+// answer takes the answer of a neighbour. Only the first one counts, and only to a
+// question that was asked.
+func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	q := a.open[key]
 	if q == nil || q.asked == 0 || q.closed {
-		return false
+		return
 	}
 	q.mac, q.closed = mac, true
 	if q.asked == 1 { // else it is not clear which request was answered
@@ -79,7 +79,6 @@ func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) bool {
 	if a.left--; a.left == 0 {
 		close(a.done)
 	}
-	return true
 }
 
 // wait returns how long an answer may take on what is known so far.

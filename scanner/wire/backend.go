@@ -52,23 +52,23 @@ type Config struct {
 // Backend asks by raw frames. It implements scanner.Backend and
 // scanner.Resolver.
 type Backend struct {
-	log     *slog.Logger
-	kernel  *kernel
-	watched ways.Kernel // what watch asks
-	watch   *ways.Watch
-	routes  *routes
-	ifaces  []*iface   // that probes leave by
-	ears    []*iface   // all others
-	bound   int        // the interface that all must leave by, or 0
-	source  netip.Addr // that all must be asked from, or the zero Addr
-	senders []*sender
-	cookies cookies
-	clock   uint32 // what the timestamps of this run begin with
-	times   sendTimes
+	log      *slog.Logger
+	kernel   *kernel
+	watched  ways.Kernel // what watch asks
+	watch    *ways.Watch
+	routes   *routes
+	gateways []*gateway
+	ifaces   []*iface   // that probes leave by
+	ears     []*iface   // all others
+	bound    int        // the interface that all must leave by, or 0
+	source   netip.Addr // that all must be asked from, or the zero Addr
+	senders  []*sender
+	cookies  cookies
+	clock    uint32 // what the timestamps of this run begin with
+	times    sendTimes
 
 	known  atomic.Pointer[neighbours]
 	asking asking
-	silent []netip.Addr // gateways that were asked for and do not answer
 
 	faults chan scanner.Observation // probes that were not sent, on their way to Receive
 
@@ -86,6 +86,7 @@ var (
 	_ scanner.Router   = (*Backend)(nil)
 	_ scanner.Parallel = (*Backend)(nil)
 	_ scanner.Witness  = (*Backend)(nil)
+	_ scanner.Checker  = (*Backend)(nil)
 )
 
 // Open finds the routes to all targets, opens the links that they need, and
@@ -180,6 +181,7 @@ func (b *Backend) findRoutes(cfg Config) error {
 			return err
 		}
 	}
+	b.findGateways()
 	return nil
 }
 

@@ -15,6 +15,7 @@
 //	decode, iphdr, icmp  frames, by hand and within bounds
 //	kernel, routes       which way, by netlink
 //	solicit, asking, neighbours, resolve   who is on the link
+//	gateways             those that probes are handed to
 //	backend, iface, lane, ears, send, receive, witness   the whole
 //	link                 what carries frames: afpacket, or another
 //
@@ -82,10 +83,16 @@
 // them for all programs together, and whose patience is three seconds for each.
 // Its table is read first; only what it has confirmed lately counts, since with
 // a stale entry a host that is gone would look like one that filters. A gateway
-// that does not answer us is left to the kernel as a last resort, stale entries
-// included. An address that nobody has costs two or three requests and no probe:
-// everybody silent is asked twice, and a third time unless a hundred have answered
-// and none of them needed the second request, for else requests may get lost here.
+// is asked all the same, and what the kernel knows of it, stale entries included, is
+// the last resort. After every round those that have answered are asked again
+// (scanner.Checker): behind one that has died in between everything looks filtered.
+// Six requests in a row that nobody answers make the run incomplete, another MAC is
+// followed, and a router that answers no requests at all is not held to it. One that
+// answers them and forwards nothing is not noticed.
+//
+// An address that nobody has costs two or three requests and no probe: everybody
+// silent is asked twice, and a third time unless a hundred have answered and none of
+// them needed the second request, for else requests may get lost here.
 //
 // This host's own addresses go through raw IP sockets and not through frames:
 // what is injected below the loopback interface comes without a route and is

@@ -25,9 +25,6 @@ const (
 	// questions are open at once: what is kept in memory while resolving.
 	askBatch = 32
 	askChunk = 1 << 16
-	// kernelWait is how long the kernel is given to find a gateway that did not
-	// answer us: it asks three times in as many seconds.
-	kernelWait = 3 * time.Second
 )
 
 // pacer blocks until n more frames may be sent.
@@ -46,6 +43,7 @@ func (b *Backend) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace 
 		for _, q := range chunk {
 			if q.closed {
 				known[q.key.addr] = q.mac
+				b.answered.Add(1)
 			}
 		}
 		chunk = chunk[:0]
@@ -111,73 +109,6 @@ func (b *Backend) cached(f *iface, fresh bool) (map[netip.Addr][6]byte, error) {
 		}
 	}
 	return all, nil
-}
-
-// resolveGateways finds the link-layer addresses of all gateways that are not
-// known: from the kernel's table, by asking, and at last by letting the kernel
-// ask.
-func (b *Backend) resolveGateways(ctx context.Context, pace pacer) error {
-	var questions []question
-	waiting := map[questionKey][]*route{}
-	for _, r := range b.routes.all {
-		if r.iface == nil || r.iface.medium != Ethernet || !r.way.Gateway.IsValid() || r.via.Load() != nil {
-			continue
-		}
-		cached, err := b.cached(r.iface, true)
-		if err != nil {
-			return err
-		}
-		gateway := r.iface.withZone(r.way.Gateway)
-		if mac, ok := cached[gateway]; ok {
-			r.via.Store(&mac)
-			continue
-		}
-		q := r.question(gateway)
-		if waiting[q.key] == nil {
-			questions = append(questions, q)
-		}
-		waiting[q.key] = append(waiting[q.key], r)
-	}
-	if err := b.ask(ctx, questions, pace); err != nil {
-		return err
-	}
-	for _, q := range questions {
-		mac, ok := q.mac, q.closed
-		if !ok {
-			var err error
-			if mac, ok, err = b.byKernel(ctx, waiting[q.key][0]); err != nil {
-				return err
-			}
-		}
-		if !ok {
-			b.log.WarnContext(ctx, "a gateway does not answer: what lies behind it cannot be asked", "gateway", q.key.addr)
-			b.silent = append(b.silent, q.key.addr)
-			continue
-		}
-		for _, r := range waiting[q.key] {
-			r.via.Store(&mac)
-		}
-	}
-	return nil
-}
-
-// byKernel lets the kernel look for the gateway of r.
-func (b *Backend) byKernel(ctx context.Context, r *route) (mac [6]byte, ok bool, err error) {
-	if err := b.kernel.solicit(r.iface.index, r.way.Gateway); err != nil {
-		b.log.DebugContext(ctx, "the kernel does not look for the gateway", "error", err)
-	}
-	for end := time.Now().Add(kernelWait); ; {
-		cached, err := b.cached(r.iface, false)
-		if err != nil {
-			return mac, false, err
-		}
-		if mac, ok = cached[r.iface.withZone(r.way.Gateway)]; ok || time.Now().After(end) {
-			return mac, ok, nil
-		}
-		if err := scanner.Sleep(ctx, longWait*10); err != nil {
-			return mac, false, err
-		}
-	}
 }
 
 // ask asks until everybody has answered or been given up. Everybody silent is
@@ -303,9 +234,7 @@ func (b *Backend) heard(f *iface, addr netip.Addr, mac [6]byte, at time.Time) {
 	if mac == ([6]byte{}) || mac[0]&1 != 0 { // nobody's, or a group's
 		return
 	}
-	if b.asking.answer(questionKey{addr, f.index}, mac, at) {
-		b.answered.Add(1)
-	}
+	b.asking.answer(questionKey{addr, f.index}, mac, at)
 }
 
 // Reachable implements scanner.Resolver. A silent gateway is a fault of this

@@ -31,8 +31,12 @@ func (b *Backend) Faults() (faults []string) {
 	if b.routes.pathless != "" {
 		faults = append(faults, b.routes.pathless)
 	}
-	for _, gateway := range b.silent {
-		faults = append(faults, fmt.Sprintf("the gateway %v does not answer", gateway))
+	changes := b.watch.Faults()
+	for _, g := range b.gateways {
+		// A lost carrier is why a gateway has fallen silent.
+		if fault := g.fault(); fault != "" && (g.absent || len(changes) == 0) {
+			faults = append(faults, fault)
+		}
 	}
-	return append(faults, b.watch.Faults()...)
+	return append(faults, changes...)
 }

@@ -1,0 +1,119 @@
+//go:build linux
+
+package wire_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+
+	"dormant/registry"
+	"dormant/scanner"
+	"dormant/scanner/netlab"
+	"dormant/scanner/wire"
+)
+
+// TestGatewayDies: what lies behind a gateway that falls silent looks filtered
+// although the carrier stays, so that is told. One that never answered us is no
+// witness, and another MAC is followed.
+func TestGatewayDies(t *testing.T) {
+	far0 := func(far *netlab.NS, do func(netlink.Link) error) {
+		link, err := far.Netlink.LinkByName("net0")
+		if err == nil {
+			err = do(link)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	lose := func(prefix string) func(far *netlab.NS) {
+		return func(far *netlab.NS) {
+			far0(far, func(l netlink.Link) error {
+				addr, err := netlink.ParseAddr(prefix)
+				if err != nil {
+					return err
+				}
+				return far.Netlink.AddrDel(l, addr)
+			})
+		}
+	}
+	nothing := func(*netlab.NS) {}
+	for _, tt := range []struct {
+		name, target string
+		before       func(scan, far *netlab.NS)
+		happens      [2]func(far *netlab.NS) // before each of two checks
+		want         [2][]string             // after it
+		open         bool                    // the target afterwards
+	}{
+		{name: "nothing happens", target: "10.2.0.10", open: true},
+		{name: "dies", target: "10.2.0.10", happens: [2]func(*netlab.NS){nothing, lose("10.1.0.2/24")},
+			want: [2][]string{nil, {"the gateway 10.1.0.2 no longer answers"}}, open: true}, // it still forwards
+		{name: "dies, IPv6", target: "fd02::10", happens: [2]func(*netlab.NS){lose("fd01::2/64")},
+			want: [2][]string{{"the gateway fd01::2 no longer answers"}, {"the gateway fd01::2 no longer answers"}}, open: true},
+		{name: "comes back", target: "10.2.0.10", happens: [2]func(*netlab.NS){lose("10.1.0.2/24"), func(far *netlab.NS) { far.Addr("net0", "10.1.0.2/24") }},
+			want: [2][]string{{"the gateway 10.1.0.2 no longer answers"}, {"the gateway 10.1.0.2 did not answer for a while"}}, open: true},
+		{name: "never answers, but is known", target: "10.2.0.10", open: true,
+			before: func(scan, far *netlab.NS) {
+				scan.Neighbour("scan0", "10.1.0.2", far.MAC("net0"))
+				lose("10.1.0.2/24")(far)
+			}},
+		{name: "gets another MAC", target: "10.2.0.10", open: true, happens: [2]func(*netlab.NS){func(far *netlab.NS) {
+			far0(far, func(l netlink.Link) error {
+				return far.Netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 99})
+			})
+		}}},
+		{name: "with the carrier", target: "10.2.0.10", happens: [2]func(*netlab.NS){func(far *netlab.NS) { far.Down("net0") }},
+			want: [2][]string{{"interface scan0 has lost its carrier"}, {"interface scan0 has lost its carrier"}}},
+		{name: "of nobody", target: "10.1.0.10", happens: [2]func(*netlab.NS){lose("10.1.0.2/24")}, open: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			scan, far := lab(t)
+			far.Listen(at(tt.target, openPort))
+			far.Route(netlab.Route{Dst: "10.1.0.1/32", Dev: "net0", Src: "10.1.0.10"}, netlab.Route{Dst: "fd01::1/128", Dev: "net0"}) // stay when an address goes
+			if tt.before != nil {
+				tt.before(scan, far)
+			}
+			asked := target(tt.target, openPort, registry.TCP)
+			b := open(t, scan, wire.Config{Prefixes: []netip.Prefix{netip.PrefixFrom(asked.Addr, asked.Addr.BitLen())}})
+			ctx, cancel := context.WithCancel(t.Context())
+			var receiving sync.WaitGroup
+			answered := make(chan scanner.Observation, 9)
+			receiving.Go(func() { // ends with ctx
+				if err := b.Receive(ctx, func(o scanner.Observation) { answered <- o }); err != nil {
+					t.Errorf("Receive: %v", err)
+				}
+			})
+			if err := b.Resolve(ctx, slices.Values([]netip.Addr{asked.Addr}), unpaced); err != nil {
+				t.Fatal(err)
+			}
+			for i, happens := range tt.happens {
+				if happens != nil {
+					happens(far)
+				}
+				if err := b.Check(ctx, unpaced); err != nil {
+					t.Errorf("Check = %v, want nil", err)
+				}
+				if d := cmp.Diff(tt.want[i], b.Faults()); d != "" {
+					t.Errorf("faults after check %d (-want +got):\n%s", i+1, d)
+				}
+			}
+			if _, err := b.Send(ctx, []scanner.Probe{{Target: asked}}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+			cancel()
+			receiving.Wait()
+			if open := len(answered) > 0; open != tt.open {
+				t.Errorf("%v answered: %t, want %t", asked, open, tt.open)
+			}
+		})
+	}
+}

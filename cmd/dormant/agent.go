@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -150,7 +151,10 @@ func (o *agentOptions) dial(ctx context.Context, a *app, who *agentIdentity) (*n
 	case ctx.Err() != nil:
 		return nil, &exitError{exitInterrupted, err}
 	case broker.Refused(err):
-		return nil, &exitError{exitPrivilege, fmt.Errorf("%w: %w", agent.ErrRefused, err)}
+		if _, ours := errors.AsType[*tls.CertificateVerificationError](err); !ours { // else it is the agent that refuses
+			err = fmt.Errorf("%w: %w", agent.ErrRefused, err)
+		}
+		return nil, &exitError{exitPrivilege, err}
 	}
 	a.log.Warn("the server does not answer: waiting for it", "error", err)
 	options.Wait = true

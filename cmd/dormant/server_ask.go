@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"dormant/cmd/internal/broker"
@@ -31,35 +32,25 @@ func (o *askOptions) addFlags(cmd *cobra.Command) {
 // with calls fn with a connection to the running server.
 func (o *askOptions) with(ctx context.Context, a *app, fn func(server.Operator) error) error {
 	options := o.bus.dial(a, "dormant operator")
-	dial := func() error {
-		conn, err := broker.Dial(ctx, options)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		return fn(server.Operator{Conn: conn})
-	}
+	dial := broker.Dial
 	if len(o.bus.urls) == 0 {
 		dir, err := serverState(o.state)
 		if err != nil {
 			return &exitError{exitOutput, err}
 		}
-		dial = func() error {
-			conn, err := broker.DialLocal(ctx, dir, options)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			return fn(server.Operator{Conn: conn})
+		dial = func(ctx context.Context, options broker.Options) (*nats.Conn, error) {
+			return broker.DialLocal(ctx, dir, options)
 		}
 	}
-	if err := dial(); err != nil {
-		if _, ours := errors.AsType[*exitError](err); ours {
-			return err
-		}
-		return &exitError{exitUsage, err}
+	conn, err := dial(ctx, options)
+	if err == nil {
+		defer conn.Close()
+		err = fn(server.Operator{Conn: conn})
 	}
-	return nil
+	if _, ours := errors.AsType[*exitError](err); ours || err == nil {
+		return err
+	}
+	return &exitError{exitUsage, err}
 }
 
 // show asks the running server how things are and has write put it on standard
@@ -120,7 +111,11 @@ new run that asks only them.`,
 				if err != nil {
 					return err
 				}
-				return printed(fmt.Fprintf(a.stdout, "%d dead shards are given out again\n", n))
+				said := "1 dead shard is given out again"
+				if n > 1 {
+					said = fmt.Sprintf("%d dead shards are given out again", n)
+				}
+				return printed(fmt.Fprintln(a.stdout, said))
 			})
 		},
 	}
@@ -201,48 +196,17 @@ func writeDead(w io.Writer, dead []fleet.DeadShard, format string) error {
 
 // writeStatus writes what a person wants to know first.
 func writeStatus(w io.Writer, st *fleet.Status) error {
-	var agents, jobs, runs [][]string
-	over := map[string]bool{} // a beat may be older than the end of the run that it tells of
+	var runs [][]string
 	for i := range st.Runs {
-		r := &st.Runs[i]
-		over[r.ScanID] = r.State == fleet.RunComplete || r.State == fleet.RunIncomplete
-		runs = append(runs, runRow(r))
-	}
-	for _, g := range st.Agents {
-		state := "away"
-		switch {
-		case g.Revoked:
-			state = "revoked"
-		case g.Online:
-			state = "online"
-		}
-		at := reports.Line(g.Last.Fault)
-		if at == "" && g.Last.Run != "" && !over[g.Last.Run] {
-			at = fmt.Sprintf("%s shard %d", reports.Line(g.Last.Run), g.Last.Shard)
-		}
-		if g.EndsSoon(st.Now) {
-			at = strings.TrimPrefix(at+"; its certificate was not renewed and ends "+moment(g.Ends), "; ")
-		}
-		agents = append(agents, []string{g.ID, g.Site, strings.Join(g.Vantages, " "), state, moment(g.LastSeen), reports.Line(g.Last.Program), at})
-	}
-	for _, j := range st.Jobs {
-		places := make([]string, len(j.Places))
-		for i, p := range j.Places {
-			places[i] = p.String()
-		}
-		state := j.Note
-		if j.Running {
-			state = "running"
-		}
-		jobs = append(jobs, []string{j.Name, j.Cron, strings.Join(places, " "), moment(j.LastRun), moment(j.Next), state})
+		runs = append(runs, runRow(&st.Runs[i]))
 	}
 	for _, t := range []struct {
 		header []string
 		rows   [][]string
 		none   string
 	}{
-		{[]string{"agent", "site", "vantages", "state", "last seen", "version", "at"}, agents, "no agent is known"},
-		{[]string{"job", "when", "places", "last run", "next", "state"}, jobs, "no job"},
+		{[]string{"agent", "site", "vantages", "state", "last seen", "version", "at"}, agentRows(st), "no agent is known"},
+		{[]string{"job", "when", "places", "last run", "next", "state"}, jobRows(st), "no job"},
 		{runHeader(), runs, "no run yet"},
 	} {
 		var err error
@@ -263,10 +227,52 @@ func writeStatus(w io.Writer, st *fleet.Status) error {
 	return nil
 }
 
-// moment is a time for people, "-" for none.
+// agentRows are the agents, and what each is at.
+func agentRows(st *fleet.Status) (rows [][]string) {
+	over := map[string]bool{} // a beat may be older than the end of the run that it tells of
+	for i := range st.Runs {
+		over[st.Runs[i].ScanID] = st.Runs[i].Over()
+	}
+	for _, g := range st.Agents {
+		state := "away"
+		switch {
+		case g.Revoked:
+			state = "revoked"
+		case g.Online:
+			state = "online"
+		}
+		at := reports.Line(g.Last.Fault)
+		if at == "" && g.Last.Run != "" && !over[g.Last.Run] {
+			at = fmt.Sprintf("%s shard %d", reports.Line(g.Last.Run), g.Last.Shard)
+		}
+		if g.EndsSoon(st.Now) {
+			at = strings.TrimPrefix(at+"; its certificate was not renewed and ends "+moment(g.Ends), "; ")
+		}
+		rows = append(rows, []string{g.ID, g.Site, strings.Join(g.Vantages, " "), state, moment(g.LastSeen), reports.Line(g.Last.Program), at})
+	}
+	return rows
+}
+
+// jobRows are the jobs, and when they come.
+func jobRows(st *fleet.Status) (rows [][]string) {
+	for _, j := range st.Jobs {
+		places := make([]string, len(j.Places))
+		for i, p := range j.Places {
+			places[i] = p.String()
+		}
+		state := j.Note
+		if j.Running {
+			state = "running"
+		}
+		rows = append(rows, []string{j.Name, j.Cron, strings.Join(places, " "), moment(j.LastRun), moment(j.Next), state})
+	}
+	return rows
+}
+
+// moment is a time for people, with the zone of this machine; "-" for none.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format(time.DateTime)
+	return t.Local().Format(time.RFC3339)
 }

@@ -222,7 +222,7 @@ func (f *fleetServer) end(ctx context.Context, s *server.Server) error {
 	if !f.o.once {
 		open := 0
 		for i := range st.Runs {
-			if state := st.Runs[i].State; state != fleet.RunComplete && state != fleet.RunIncomplete {
+			if !st.Runs[i].Over() {
 				open++
 			}
 		}

@@ -68,7 +68,7 @@ func (w *jobWait) over(st *fleet.Status) bool {
 	for i := range st.Runs {
 		if r := &st.Runs[i]; r.Job == w.job && r.Started.Equal(w.begun) {
 			w.runs[r.ScanID] = *r
-			open = open || r.State == fleet.RunWaiting || r.State == fleet.RunRunning
+			open = open || !r.Over()
 		}
 	}
 	return !open
@@ -89,7 +89,11 @@ func (w *jobWait) tell(out io.Writer) error {
 		return &exitError{exitOutput, fmt.Errorf("standard output: %w", err)}
 	}
 	if n := w.places - len(runs); n > 0 {
-		why = append(why, fmt.Sprintf("at %d more places, which the server does not show any more: dormant runs list has them", n))
+		where := "at 1 more place"
+		if n > 1 {
+			where = fmt.Sprintf("at %d more places", n)
+		}
+		why = append(why, where+", which the server does not show any more: dormant runs list has them")
 	}
 	if len(why) > 0 {
 		return &exitError{exitIncomplete, fmt.Errorf("incomplete: %s %s", w.job, strings.Join(why, ", "))}

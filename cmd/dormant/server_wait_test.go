@@ -59,7 +59,7 @@ func TestJobWaitTells(t *testing.T) {
 		},
 		{
 			name: "one never seen", places: 2, exit: exitIncomplete, runs: []fleet.RunStatus{run("a", "hq", fleet.RunComplete)},
-			want: "incomplete: audit at 1 more places, which the server does not show any more: dormant runs list has them",
+			want: "incomplete: audit at 1 more place, which the server does not show any more: dormant runs list has them",
 		},
 	} {
 		w := jobWait{job: "audit", places: tt.places, runs: map[string]fleet.RunStatus{}}
@@ -74,6 +74,17 @@ func TestJobWaitTells(t *testing.T) {
 		if first := strings.Fields(strings.Split(out.String(), "\n")[1]); first[0] != "a" || len(strings.Split(out.String(), "\n")) != len(tt.runs)+2 {
 			t.Errorf("%s: the table is\n%s\nwant a row for each run, by place", tt.name, out.String())
 		}
+	}
+}
+
+// TestMoment: a time for people can be read back, also elsewhere.
+func TestMoment(t *testing.T) {
+	now := time.Date(2026, 11, 22, 19, 0, 0, 0, time.FixedZone("", 5400))
+	if got, err := time.Parse(time.RFC3339, moment(now)); err != nil || !got.Equal(now) {
+		t.Errorf("moment = %q: %v, %v; want %v", moment(now), got, err, now)
+	}
+	if got := moment(time.Time{}); got != "-" {
+		t.Errorf("moment of none = %q, want -", got)
 	}
 }
 

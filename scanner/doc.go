@@ -39,11 +39,12 @@
 // rate: 1000 a second come as ten every 10 ms. A fixed batch of 64 would make
 // 10 a second come as one shot every six seconds.
 //
-// The rate of a host is a moment per table slot (GCRA), not a limiter object per
-// host. Millions of hosts share the slots of a table that is sized by the total
+// The rate of a host is two moments per table slot (GCRA), of what is reserved and
+// of what was sent, not a limiter object per host. Millions of hosts share the slots of a table that is sized by the total
 // rate; sharing makes it stricter, never looser. A probe whose host has no token
-// is given its moment at once and waits in a bounded heap while others go first.
-// In any second a host gets at most 1.25 times its rate.
+// is given its moment at once and waits in a bounded heap while others go first;
+// one that comes late is given another where the next ones are on time. In any
+// second a host gets at most 1.25 times its rate.
 //
 // A run can be cut anywhere and go on later: see Position. A position is a place
 // in scan order before which every target has had the time to answer, so what is

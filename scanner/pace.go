@@ -22,7 +22,7 @@ const (
 	hostBurstTime = 250 * time.Millisecond
 
 	minHostSlots = 1 << 16
-	maxHostSlots = 1 << 20 // 8 MiB
+	maxHostSlots = 1 << 20 // 16 MiB
 )
 
 // Sleep waits for d, or until ctx ends: then it returns its error.
@@ -84,16 +84,23 @@ func waitFor(ctx context.Context, l *rate.Limiter, n int) error {
 	return nil
 }
 
-// hostPacer gives every host its own rate. It keeps one moment per slot, not
+// hostPacer gives every host its own rate. It keeps two moments per slot, not
 // per host: where there are more hosts than slots several share one, which can
 // only make it stricter. The zero value does not limit.
 //
 // All moments are nanoseconds since the start of the run.
 type hostPacer struct {
-	next   []int64 // when the slot's bucket is full again
+	slots  []hostSlot
 	mask   uint64
 	period int64 // between two probes
-	slack  int64 // how far next may run ahead: the burst
+	slack  int64 // how far a reservation may run ahead: the burst
+}
+
+// hostSlot is when the slot's bucket is full again. What is sent can be later
+// than it was to be, and then it must not be followed by what is on time.
+type hostSlot struct {
+	reserved int64 // by what was reserved
+	sent     int64 // by what was sent
 }
 
 // newHostPacer returns a pacer for n hosts at perHost probes per second while
@@ -112,7 +119,7 @@ func newHostPacer(n uint64, perHost, total rate.Limit) hostPacer {
 	slots := uint64(1) << bits.Len64(min(n, want)-1)
 	burst := max(1, int64(float64(perHost)*hostBurstTime.Seconds()))
 	period := int64(float64(time.Second) / float64(perHost))
-	return hostPacer{next: make([]int64, slots), mask: slots - 1, period: period, slack: (burst - 1) * period}
+	return hostPacer{slots: make([]hostSlot, slots), mask: slots - 1, period: period, slack: (burst - 1) * period}
 }
 
 // reserve takes the next free moment of host k and returns it: now when the
@@ -121,29 +128,43 @@ func (h *hostPacer) reserve(k uint64, now int64) int64 {
 	return h.reserveEvery(k, now, h.period)
 }
 
-// look returns the moment of host k's slot, to have it in the cache.
-func (h *hostPacer) look(k uint64) int64 {
-	if h.next == nil {
-		return 0
-	}
-	return h.next[k&h.mask]
-}
-
-// delay moves all moments: what was reserved for a time in which nothing could be
-// sent is used after it.
-func (h *hostPacer) delay(by int64) {
-	for i := range h.next {
-		h.next[i] += by
-	}
-}
-
 // reserveEvery is reserve with another period for this probe.
 func (h *hostPacer) reserveEvery(k uint64, now, period int64) int64 {
-	if h.next == nil {
+	if h.slots == nil {
 		return now
 	}
-	slot := &h.next[k&h.mask]
-	at := max(*slot, now)
-	*slot = at + period
+	slot := &h.slots[k&h.mask]
+	at := max(slot.reserved, slot.sent, now)
+	slot.reserved = at + period
 	return max(at-h.slack, now)
+}
+
+// free reports whether host k may get a probe now. When it may not, what reserve
+// returns is later.
+func (h *hostPacer) free(k uint64, now int64) bool {
+	return h.slots == nil || h.slots[k&h.mask].sent < now+int64(hostBurstTime)
+}
+
+// send takes a token of host k for a probe that is sent now.
+func (h *hostPacer) send(k uint64, now int64) {
+	if h.slots != nil {
+		slot := &h.slots[k&h.mask]
+		slot.sent = max(slot.sent, now) + h.period
+	}
+}
+
+// look returns a moment of host k's slot, to have it in the cache.
+func (h *hostPacer) look(k uint64) int64 {
+	if h.slots == nil {
+		return 0
+	}
+	return h.slots[k&h.mask].sent
+}
+
+// delay moves all moments that are reserved: what was to be sent in a time in
+// which nothing could be sent is sent after it.
+func (h *hostPacer) delay(by int64) {
+	for i := range h.slots {
+		h.slots[i].reserved += by
+	}
 }

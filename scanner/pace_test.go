@@ -118,8 +118,8 @@ func TestHostPacerIsBounded(t *testing.T) {
 		{1 << 24, rate.Inf, 1000, 0},
 	} {
 		h := newHostPacer(tt.hosts, tt.perHost, tt.total)
-		if len(h.next) != tt.slots {
-			t.Errorf("%d hosts, %v of %v a second: %d slots, want %d", tt.hosts, tt.perHost, tt.total, len(h.next), tt.slots)
+		if len(h.slots) != tt.slots {
+			t.Errorf("%d hosts, %v of %v a second: %d slots, want %d", tt.hosts, tt.perHost, tt.total, len(h.slots), tt.slots)
 		}
 	}
 	h := newHostPacer(1<<24, 20, 1000)

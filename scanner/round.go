@@ -53,7 +53,7 @@ func (r *run) round(ctx context.Context, attempt uint8) error {
 		if w.dark = !r.anyLive; w.dark {
 			w.i = w.resumed
 		}
-		if r.icmp.next == nil {
+		if r.icmp.slots == nil {
 			r.icmp = newHostPacer(r.plan.NumAddrs(), 1, r.cfg.Rate)
 			r.icmp.slack = 0
 		}
@@ -88,8 +88,14 @@ func (r *run) fill(ctx context.Context, w *walk) {
 	now := r.now()
 	r.resumeAt(now)
 	for due, ok := r.queue.next(); ok && due <= now && len(r.batch) < cap(r.batch); due, ok = r.queue.next() {
-		if d := r.queue.pop(); r.wanted(d.target) {
+		d := r.queue.pop()
+		switch k := r.addr(d.target); {
+		case !r.wanted(d.target):
+		case r.pacer.free(k, now):
 			r.put(d.target, w.attempt)
+		default:
+			d.due = r.pacer.reserve(k, now)
+			r.queue.push(d)
 		}
 	}
 	for len(r.batch) < cap(r.batch) && !r.queue.full() && !w.done {
@@ -127,6 +133,7 @@ func (r *run) put(j uint64, attempt uint8) {
 	p := &r.batch[n]
 	p.Addr, p.Port, p.Payload, p.Attempt = r.plan.addr(k), r.plan.ports[port], r.payloads[port], attempt
 	r.targets = append(r.targets, j)
+	r.pacer.send(k, r.filled)
 }
 
 // next returns the natural index of the next target to ask and its place in scan

@@ -14,6 +14,7 @@ import (
 type Cron struct {
 	minute, hour, day, month, weekday uint64 // bits of the values
 	anyDay, anyWeekday                bool
+	wild                              bool // a * begins the minute or the hour
 }
 
 // ParseCron reads the five fields; @daily and its like are taken, too.
@@ -52,6 +53,7 @@ func ParseCron(s string) (Cron, error) {
 		c.weekday |= 1
 	}
 	c.anyDay, c.anyWeekday = strings.HasPrefix(fields[2], "*"), strings.HasPrefix(fields[4], "*")
+	c.wild = strings.HasPrefix(fields[0], "*") || strings.HasPrefix(fields[1], "*")
 	if c.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
 		return Cron{}, fmt.Errorf("schedule: cron %q: never comes", s)
 	}
@@ -103,10 +105,30 @@ func cronField(s string, low, top int, names []string) (set uint64, err error) {
 }
 
 // Next returns the first moment after t that the expression names, in t's
-// location, and the zero time if there is none within five years. A time of day
-// that clocks pass over in spring is made up for right after the gap, unless the
-// expression names every hour, which comes soon enough: as in Debian's crontab(5).
+// location, and the zero time if there is none within five years. As in Debian's
+// crontab(5), a time of day that clocks show twice in autumn comes once, unless a *
+// begins the minute or the hour, and one that they pass over in spring is made up
+// for right after the gap, unless the expression names every hour, which comes soon
+// enough.
 func (c Cron) Next(t time.Time) time.Time {
+	next := c.madeUp(t)
+	for !c.wild && again(next) {
+		next = c.madeUp(next)
+	}
+	return next
+}
+
+// again reports whether the clock on the wall shows t for the second time,
+// because it was set back.
+func again(t time.Time) bool {
+	change, _ := t.ZoneBounds()
+	_, before := change.Add(-time.Second).Zone()
+	_, now := t.Zone()
+	return !change.IsZero() && t.Sub(change) < time.Duration(before-now)*time.Second
+}
+
+// madeUp is Next without a look at autumn.
+func (c Cron) madeUp(t time.Time) time.Time {
 	next := c.next(t)
 	if c.hour == everyHour || next.IsZero() {
 		return next

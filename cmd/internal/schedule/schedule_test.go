@@ -1,6 +1,7 @@
 package schedule_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,7 +154,6 @@ func TestCronInSpring(t *testing.T) {
 		{"only then", "Europe/Berlin", "30 2 28 3 *", "2026-12-01 00:00", "2027-03-28 03:00"},
 		{"a gap at midnight", "America/Santiago", "30 0 * * *", "2026-09-05 12:00", "2026-09-06 01:00"},
 		{"half an hour", "Australia/Lord_Howe", "15 2 * * *", "2026-10-03 12:00", "2026-10-04 02:30"},
-		{"in autumn", "Europe/Berlin", "30 3 * * *", "2026-10-24 12:00", "2026-10-25 03:30"},
 		{"no changes", "UTC", "30 2 * * *", "2027-03-27 12:00", "2027-03-28 02:30"},
 	} {
 		in, err := time.LoadLocation(tt.zone)
@@ -170,6 +170,75 @@ func TestCronInSpring(t *testing.T) {
 		}
 		if got := c.Next(after).Format("2006-01-02 15:04"); got != tt.want {
 			t.Errorf("%s: %s after %s in %s = %s; want %s", tt.name, tt.cron, tt.after, tt.zone, got, tt.want)
+		}
+	}
+}
+
+// TestCronInAutumn: a time that clocks show twice comes once, and what names times
+// by a * goes on by the clock on the wall.
+func TestCronInAutumn(t *testing.T) {
+	for _, tt := range []struct{ name, zone, cron, after, until, want string }{
+		{"once", "Europe/Berlin", "30 2 * * *", "2026-10-25 00:00", "2026-10-26 00:00", "02:30 +0200"},
+		{"once, the first minute", "Europe/Berlin", "0 2 * * *", "2026-10-25 00:00", "2026-10-26 00:00", "02:00 +0200"},
+		{"behind it", "Europe/Berlin", "0 3 * * *", "2026-10-25 00:00", "2026-10-26 00:00", "03:00 +0100"},
+		{"several hours", "Europe/Berlin", "15,45 1-2 * * *", "2026-10-25 00:00", "2026-10-26 00:00", "01:15 +0200, 01:45 +0200, 02:15 +0200, 02:45 +0200"},
+		{"every hour", "Europe/Berlin", "30 * * * *", "2026-10-25 01:00", "2026-10-25 04:00", "01:30 +0200, 02:30 +0200, 02:30 +0100, 03:30 +0100"},
+		{"every half hour of one", "Europe/Berlin", "*/30 2 * * *", "2026-10-25 00:00", "2026-10-26 00:00", "02:00 +0200, 02:30 +0200, 02:00 +0100, 02:30 +0100"},
+		{"half an hour back", "Australia/Lord_Howe", "45 1 * * *", "2027-04-04 00:00", "2027-04-05 00:00", "01:45 +1100"},
+		{"not in that half", "Australia/Lord_Howe", "15 2 * * *", "2027-04-04 00:00", "2027-04-05 00:00", "02:15 +1030"},
+		{"back over midnight", "America/Santiago", "30 23 * * *", "2027-04-03 12:00", "2027-04-04 12:00", "23:30 -0300"},
+	} {
+		in, err := time.LoadLocation(tt.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err1 := time.ParseInLocation("2006-01-02 15:04", tt.after, in)
+		until, err2 := time.ParseInLocation("2006-01-02 15:04", tt.until, in)
+		c, err := schedule.ParseCron(tt.cron)
+		if err := errors.Join(err, err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for at = c.Next(at); at.Before(until); at = c.Next(at) {
+			got = append(got, at.Format("15:04 -0700"))
+		}
+		if got := strings.Join(got, ", "); got != tt.want {
+			t.Errorf("%s: %s comes at %s; want %s", tt.name, tt.cron, got, tt.want)
+		}
+	}
+}
+
+// TestWindowWhenClocksChange: the window opens and closes at the next minute in
+// which the clock on the wall says so, also where it is set back or forth.
+func TestWindowWhenClocksChange(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, window, at, opens, closes string }{
+		{"second half hour past two", "02:30-03:00", "2026-10-25T01:10:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:00:00Z"},
+		{"closes twice", "01:00-02:30", "2026-10-25T00:10:00Z", "", "2026-10-25T00:30:00Z"},
+		{"opens again", "01:00-02:30", "2026-10-25T00:40:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"},
+		{"closes for the second time", "01:00-02:30", "2026-10-25T01:10:00Z", "", "2026-10-25T01:30:00Z"},
+		{"begins in the gap", "02:30-05:00", "2027-03-28T00:45:00Z", "2027-03-28T01:00:00Z", "2027-03-28T03:00:00Z"},
+		{"ends in the gap", "01:00-02:30", "2027-03-28T00:45:00Z", "", "2027-03-28T01:00:00Z"},
+		{"all in the gap", "02:10-02:20", "2027-03-28T00:45:00Z", "2027-03-29T00:10:00Z", "2027-03-29T00:20:00Z"},
+		{"seconds", "22:00-05:00", "2026-06-01T19:59:01Z", "2026-06-01T20:00:00Z", "2026-06-02T03:00:00Z"},
+	} {
+		w, err := schedule.ParseWindow(tt.window)
+		at, terr := time.Parse(time.RFC3339, tt.at)
+		if err != nil || terr != nil {
+			t.Fatal(err, terr)
+		}
+		opens, wait := at, w.Until(at.In(berlin))
+		if tt.opens != "" {
+			opens, _ = time.Parse(time.RFC3339, tt.opens)
+		}
+		if got := at.Add(wait); !got.Equal(opens) {
+			t.Errorf("%s: %s at %s opens at %v, want %s", tt.name, tt.window, tt.at, got, tt.opens)
+		}
+		if got := w.Closes(opens.In(berlin)).UTC().Format(time.RFC3339); got != tt.closes {
+			t.Errorf("%s: %s closes at %s, want %s", tt.name, tt.window, got, tt.closes)
 		}
 	}
 }

@@ -32,16 +32,7 @@ func (w Window) String() string {
 }
 
 // Until returns how long it is until the window opens, 0 while it is open.
-func (w Window) Until(now time.Time) time.Duration {
-	minute := now.Hour()*60 + now.Minute()
-	switch {
-	case w == (Window{}),
-		w.from < w.to && w.from <= minute && minute < w.to,
-		w.from > w.to && (w.from <= minute || minute < w.to):
-		return 0
-	}
-	return next(now, w.from).Sub(now)
-}
+func (w Window) Until(now time.Time) time.Duration { return w.turn(now, true).Sub(now) }
 
 // Closes returns when the window that is open at now closes, the zero time if it
 // never does. It must be open.
@@ -49,15 +40,23 @@ func (w Window) Closes(now time.Time) time.Time {
 	if w == (Window{}) {
 		return time.Time{}
 	}
-	return next(now, w.to)
+	return w.turn(now, false)
 }
 
-// next returns the first moment after now at which the day is so many minutes
-// old.
-func next(now time.Time, minute int) time.Time {
-	day := now.Day()
-	if now.Hour()*60+now.Minute() >= minute {
-		day++
+// turn returns now, if the window is then open or not as asked for, else the first
+// minute in which it is. It asks the clock on the wall, minute by minute: clocks
+// that are changed leave out times of day, or show them twice.
+func (w Window) turn(now time.Time, open bool) time.Time {
+	for w.open(now) != open {
+		now = now.Truncate(time.Minute).Add(time.Minute)
 	}
-	return time.Date(now.Year(), now.Month(), day, minute/60, minute%60, 0, 0, now.Location())
+	return now
+}
+
+func (w Window) open(t time.Time) bool {
+	minute := t.Hour()*60 + t.Minute()
+	if w.from < w.to {
+		return w.from <= minute && minute < w.to
+	}
+	return w.from <= minute || minute < w.to // also the zero value
 }

@@ -138,7 +138,7 @@ func chosen(names []string) ([]column, error) {
 	for i, name := range names {
 		at := slices.IndexFunc(all, func(c column) bool { return c.name == name })
 		if at < 0 {
-			return nil, fmt.Errorf("reports: column %q: want one of %s", name, nameList(all))
+			return nil, fmt.Errorf("reports: column %q: want one of %s", name, strings.Join(ColumnNames(), ", "))
 		}
 		if slices.Contains(names[:i], name) {
 			return nil, fmt.Errorf("reports: column %q is named twice", name)
@@ -148,12 +148,13 @@ func chosen(names []string) ([]column, error) {
 	return cols, nil
 }
 
-func nameList(all []column) string {
-	names := make([]string, len(all))
-	for i := range all {
-		names[i] = all[i].name
+// ColumnNames are the columns that CSV can have, those of the schema first.
+func ColumnNames() []string {
+	var names []string
+	for _, c := range append(columns(), helpers()...) {
+		names = append(names, c.name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
 
 func address(a netip.Addr) string {

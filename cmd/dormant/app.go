@@ -50,11 +50,6 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// usageError is a fault in what the user gave: exit 2.
-func usageError(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf(format, args...)}
-}
-
 // run is the whole program except the process: it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: &screen{w: stderr}, log: slog.New(slog.DiscardHandler)}
@@ -62,7 +57,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	help := &watched{w: stdout}
 	root.SetOut(help)
 	root.SetArgs(args)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plainly(err) })
 	err := root.ExecuteContext(ctx)
 	if err == nil && help.err != nil {
 		err = outputFault(fmt.Errorf("standard output: %w", help.err))
@@ -70,7 +64,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
-	code := exitUsage // cobra's own errors: unknown flags, commands, argument counts
+	code := exitUsage
 	if e, ok := errors.AsType[*exitError](err); ok {
 		code, err = e.code, e.err
 	}
@@ -106,8 +100,13 @@ tells license managers, dev servers, other services and possible backdoors
 apart, with evidence.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := applyConfig(cmd, os.LookupEnv); err != nil {
+				return err
+			}
+			if err := missingFlags(cmd); err != nil {
 				return err
 			}
 			a.quiet = logging.quiet
@@ -116,8 +115,9 @@ apart, with evidence.`,
 		},
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.DisableFlagsInUseLine = true
 	root.SetHelpCommand(newHelp())
-	root.DisableSuggestions = true // they take several lines
+	root.SetFlagErrorFunc(flagFault)
 	root.SetIn(a.stdin)
 	root.SetErr(a.stderr)
 	logging.addFlags(root.PersistentFlags())
@@ -146,40 +146,6 @@ apart, with evidence.`,
 		newMan(a),
 	)
 	sayWanted(root)
+	offerWords(root)
 	return root
-}
-
-// newHelp is what people type who do not know of --help.
-func newHelp() *cobra.Command {
-	return &cobra.Command{
-		Use: "help [COMMAND…]", Short: "show the help of a command", Hidden: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			asked, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return usageError("help: no command %q: dormant --help lists them", args)
-			}
-			asked.InitDefaultHelpFlag()
-			return asked.Help()
-		},
-	}
-}
-
-// sayWanted lets c and all commands below say how they are called when their
-// arguments are not those that they take.
-func sayWanted(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			err := check(c, args)
-			switch {
-			case err != nil && len(args) == 0:
-				return usageError("an argument is missing: want %s", c.UseLine())
-			case err != nil:
-				return usageError("%w: want %s", err, c.UseLine())
-			}
-			return nil
-		}
-	}
-	for _, sub := range c.Commands() {
-		sayWanted(sub)
-	}
 }

@@ -32,13 +32,13 @@ type csvOptions struct {
 
 func (o *outputOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write findings to `FILE`, format by its ending, - is stdout (repeatable)")
-	flags.StringVar(&o.format, "format", "", "format on stdout instead of the table: table, "+strings.Join(reports.FormatNames(), ", "))
+	flags.Var(oneOf(&o.format, slices.Concat([]string{"", "table"}, reports.FormatNames())...), "format", "`FORMAT` on stdout instead of the table: table, "+strings.Join(reports.FormatNames(), ", "))
 	flags.Var(oneOf(&o.states, "open", "all"), "states", "rows for open ports only, or for every target")
 	flags.BoolVar(&o.companions, "companions", false, "beside the first output, NAME.csv, also write NAME.coverage.csv, NAME.changes.csv, NAME.evidence.jsonl and NAME.manifest.json")
 	flags.StringSliceVar(&o.csv.columns, "csv-columns", nil, "the `COLUMNS` of CSV and their order: ip,port,verdict,… (default all)")
 	flags.StringVar(&o.csv.delimiter, "csv-delimiter", "", "delimiter of CSV: , ; | or tab (default , or the preset's)")
 	flags.BoolVar(&o.csv.bom, "csv-bom", false, "begin CSV with a byte order mark")
-	flags.StringVar(&o.csv.preset, "csv-preset", "", "columns and delimiter of another program's CSV: "+orList(reports.Presets()))
+	flags.Var(oneOf(&o.csv.preset, slices.Concat([]string{""}, reports.Presets())...), "csv-preset", "columns and delimiter of another `PROGRAM`'s CSV: "+orList(reports.Presets()))
 }
 
 // read returns how CSV is to be written. It returns usage errors.

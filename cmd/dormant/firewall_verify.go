@@ -63,7 +63,7 @@ measured, or the impact makes no prediction for it.`,
 	flags.DurationVar(&o.scan.cooldown, "cooldown", 0, "wait so long a `TIME` for late answers (default 0: measured, at most 8s)")
 	flags.Var(oneOf(&o.scan.backend, backendNames()...), "backend", "how to send")
 	flags.StringVar(&o.scan.iface, "interface", "", "send by this `INTERFACE` only")
-	flags.TextVar(&o.scan.source, "source", netip.Addr{}, "send from this `ADDRESS` of this host")
+	addSourceFlag(flags, &o.scan.source)
 	flags.BoolVar(&o.scan.yes, "yes", false, "go ahead with public addresses")
 	flags.StringVar(&o.scan.discovery, "discovery-name", "dormant", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
 	flags.StringVar(&o.scan.vantage, "vantage", "", "`NAME` of the place asked from (default: the host's name)")

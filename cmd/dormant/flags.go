@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -43,31 +44,6 @@ func (w *word) Set(s string) error {
 	return nil
 }
 
-// wanted is what kinds of flags take whose own errors are in the words of Go.
-func wanted() map[string]string {
-	return map[string]string{
-		"uint8": "a small whole number, 0 or more", "uint": "a whole number, 0 or more", "uint64": "a whole number, 0 or more",
-		"int": "a whole number", "float64": "a number", "bool": "true or false", "duration": "a time such as 500ms, 30s or 2h",
-	}
-}
-
-// fault is what a flag says of a value that it does not take.
-func fault(bad *pflag.InvalidValueError) error {
-	if want, known := wanted()[bad.GetFlag().Value.Type()]; known {
-		return errors.New("want " + want)
-	}
-	return bad.Unwrap()
-}
-
-// plainly says of a flag on the command line what was expected.
-func plainly(err error) error {
-	bad, is := errors.AsType[*pflag.InvalidValueError](err)
-	if !is {
-		return err
-	}
-	return fmt.Errorf("invalid argument %q for \"--%s\" flag: %w", bad.GetValue(), bad.GetFlag().Name, fault(bad))
-}
-
 // orList joins words as a sentence does: "a, b or c".
 func orList(words []string) string {
 	if len(words) < 2 {
@@ -75,4 +51,30 @@ func orList(words []string) string {
 	}
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// address is a flag value: a numeric address. The zero value is none.
+type address netip.Addr
+
+// addSourceFlag adds --source, which every command that sends has.
+func addSourceFlag(flags *pflag.FlagSet, source *netip.Addr) {
+	flags.Var((*address)(source), "source", "send from this `ADDRESS` of this host")
+}
+
+func (a *address) Type() string { return "ADDRESS" }
+
+func (a *address) String() string {
+	if addr := netip.Addr(*a); addr.IsValid() {
+		return addr.String()
+	}
+	return ""
+}
+
+func (a *address) Set(s string) error {
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		return errors.New("want a numeric address, like 10.0.0.5")
+	}
+	*a = address(addr)
+	return nil
 }

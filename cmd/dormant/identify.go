@@ -68,7 +68,7 @@ everything; --no-canaries leaves them out.`,
 	flags.StringVar(&o.opener, "opener", "", "send the datagram of this opener `ID` to UDP ports")
 	flags.BoolVar(&o.common.yes, "yes", false, "go ahead with public addresses")
 	flags.StringVar(&o.common.iface, "interface", "", "send by this `INTERFACE` only")
-	flags.TextVar(&o.common.source, "source", netip.Addr{}, "send from this `ADDRESS` of this host")
+	addSourceFlag(flags, &o.common.source)
 	flags.Uint64Var(&o.common.seed, "seed", 0, "number `N` that gives the choice of the canary ports (default: random)")
 	flags.StringVar(&o.common.discovery, "discovery-name", "dormant", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
 	flags.BoolVar(&o.common.noDiscover, "no-discovery", false, "send an empty datagram to udp 1947 instead of the search datagram")

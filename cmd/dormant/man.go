@@ -31,9 +31,9 @@ func newMan(a *app) *cobra.Command {
 				}
 				return outputFault(doc.GenManTree(root, header, dir))
 			}
-			page, rest, err := root.Find(args)
-			if err != nil || len(rest) > 0 {
-				return usageError("man: no command %q", args)
+			page, err := findCommand(root, args)
+			if err != nil {
+				return err
 			}
 			return outputFault(doc.GenMan(page, header, a.stdout))
 		},

@@ -77,7 +77,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	flags.Var(oneOf(&o.backend, backendNames()...), "backend", "how to send")
 	flags.BoolVar(&o.xdpZeroCopy, "xdp-zerocopy", false, "afxdp: let the network card read this process's memory; few drivers can, some restart the card for it")
 	flags.StringVar(&o.iface, "interface", "", "send by this `INTERFACE` only")
-	flags.TextVar(&o.source, "source", netip.Addr{}, "send from this `ADDRESS` of this host")
+	addSourceFlag(flags, &o.source)
 	flags.Uint64Var(&o.seed, "seed", 0, "number `N` that gives the order of the probes and the choice of the canary ports (default: random, of a shard by targets and ports; printed)")
 	flags.Var(&o.shard, "shard", "do part i of n of the plan; all parts want the same targets, exclusions, ports and seed")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be sent and how long it takes; send nothing, write nothing")

@@ -116,13 +116,9 @@ func stdoutFormat(a *app, o *outputOptions) (string, error) {
 		return "", usageError("--output -: say in which format, with --format")
 	case o.format == "table" || o.format == "" && (len(o.outputs) == 0 || !a.quiet):
 		return "table", nil
-	case o.format == "":
-		return "", nil
+	default:
+		return o.format, nil
 	}
-	if _, ok := reports.Formats()[o.format]; !ok {
-		return "", usageError("--format %q: want table or %s", o.format, orList(reports.FormatNames()))
-	}
-	return o.format, nil
 }
 
 // Write gives the finding to all outputs.

@@ -45,7 +45,7 @@ func checkScheduled(ctx context.Context, j *schedule.Job) error {
 	o.addFlags(cmd)
 	newRoot(&app{}).AddCommand(cmd) // which has flags of its own
 	if err := cmd.ParseFlags(j.Args); err != nil {
-		return plainly(err)
+		return flagFault(cmd, err)
 	}
 	switch {
 	case len(cmd.Flags().Args())+len(o.targetFiles) == 0:

@@ -47,6 +47,15 @@ func ParseFailOn(s string) (FailOn, error) {
 	return f, nil
 }
 
+// FailWords are the words that ParseFailOn takes.
+func FailWords() []string {
+	words := []string{"breach", "exposed", "change"}
+	for c := fingerprint.LicenseManager; c <= fingerprint.Unidentified; c++ {
+		words = append(words, c.String())
+	}
+	return append(words, severities()...)
+}
+
 // Fails reports whether a finding, after Apply, is one of them. Changes are
 // counted by the history.
 func (o FailOn) Fails(f *reports.Finding) bool {

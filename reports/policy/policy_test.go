@@ -257,6 +257,11 @@ func TestFailOn(t *testing.T) {
 			t.Errorf("%q: fails on dev %t, on breach %t, %v; want %t, %t", tt.words, o.Fails(&dev), o.Fails(&breach), err, tt.dev, tt.breach)
 		}
 	}
+	for _, word := range policy.FailWords() {
+		if o, err := policy.ParseFailOn(word); err != nil || cmp.Equal(o, policy.FailOn{}) {
+			t.Errorf("ParseFailOn(%q) = %+v, %v; want it to be taken", word, o, err)
+		}
+	}
 	for _, words := range []string{"", "bad", "breach,", "low,high"} {
 		if _, err := policy.ParseFailOn(words); err == nil {
 			t.Errorf("ParseFailOn(%q): no error", words)

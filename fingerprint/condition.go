@@ -110,6 +110,7 @@ func (c *condition) groups() []string {
 // when a rule first needs it.
 type fieldValue struct {
 	text  string
+	open  bool // there may be more behind it, which did not come
 	lower *string
 }
 

@@ -93,8 +93,12 @@ func lmSearchReply(ex Exchange) (map[string]string, bool) {
 	return map[string]string{"hostname": latin1([]byte(s.Host))}, true
 }
 
-// echoes reports an answer that is the question again and nothing more.
+// echoes reports an answer that is the question again and nothing more. Behind
+// half of it there may be more: a terminal echoes before a shell answers.
 func echoes(ex Exchange) (map[string]string, bool) {
+	if len(ex.Received) < len(ex.Sent) && cutShort(ex) {
+		return nil, false
+	}
 	return nil, len(ex.Received) > 0 && !answersItself(ex.Probe) && len(withoutEcho(ex.Sent, ex.Received)) == 0
 }
 

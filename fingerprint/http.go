@@ -26,7 +26,8 @@ type header struct{ name, value string }
 
 // parseResponse reads an HTTP/0.x or 1.x answer. It accepts what real servers
 // send: any case of names, LF line ends, a version without a slash, a body cut
-// short. ok is false when data does not begin with a status line.
+// short. A header that was cut short is none. ok is false when data does not
+// begin with a status line.
 func parseResponse(data []byte) (*response, bool) {
 	line, rest, ok := cutLine(data)
 	if !ok && len(line) > 256 {
@@ -41,8 +42,8 @@ func parseResponse(data []byte) (*response, bool) {
 		if len(data)-len(rest) > maxHead {
 			return nil, false
 		}
-		if line, rest, _ = cutLine(rest); len(line) == 0 {
-			break
+		if line, rest, ok = cutLine(rest); !ok || len(line) == 0 {
+			break // a line without its end may be half a name: "Apache" of "Apache-Coyote"
 		}
 		if name, value, ok := strings.Cut(string(line), ":"); ok {
 			r.headers = append(r.headers, header{strings.ToLower(strings.TrimSpace(name)), strings.Trim(value, " \t")})

@@ -85,11 +85,18 @@ func (s *subject) values(field string) []fieldValue {
 		return v
 	}
 	var values []fieldValue
+	open := (field == "data" || field == "body" || field == "head") && cutShort(s.ex)
 	for _, text := range s.compute(field) {
-		values = append(values, fieldValue{text, new(string)})
+		values = append(values, fieldValue{text: text, open: open, lower: new(string)})
 	}
 	s.cache[field] = values
 	return values
+}
+
+// cutShort reports whether an answer may go on behind its last byte: we ended
+// the reading, or it came a few bytes at a time and nobody closed.
+func cutShort(ex Exchange) bool {
+	return ex.End == EndCut || ex.End == EndFull || ex.End == EndQuiet && len(ex.Chunks) > 1 && pieces(ex.Chunks)
 }
 
 func (s *subject) compute(field string) []string {

@@ -51,7 +51,7 @@ func FuzzPattern(f *testing.F) {
 		if err != nil {
 			return
 		}
-		v := fieldValue{latin1(data), new(string)}
+		v := fieldValue{text: latin1(data), lower: new(string)}
 		if p.compile().MatchString(v.text) && !p.possible(v) {
 			t.Errorf("%q matches %q, and none of %v is in it", source, data, p.literals)
 		}
@@ -128,7 +128,7 @@ func TestConditions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, _, got := c.test(fieldValue{latin1([]byte(tt.value)), new(string)}); got != tt.want {
+			if _, _, got := c.test(fieldValue{text: latin1([]byte(tt.value)), lower: new(string)}); got != tt.want {
 				t.Errorf("test(%q) = %t, want %t", tt.value, got, tt.want)
 			}
 		})

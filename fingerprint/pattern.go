@@ -80,7 +80,8 @@ func (p *pattern) possible(v fieldValue) bool {
 	return p.literals == nil
 }
 
-// test returns the first match and what its groups hold.
+// test returns the first match and what its groups hold. A version that ends
+// where an answer was cut off is left out: half of it would be another one.
 func (p *pattern) test(v fieldValue) (where string, groups map[string]string, ok bool) {
 	if !p.possible(v) {
 		return "", nil, false
@@ -91,9 +92,10 @@ func (p *pattern) test(v fieldValue) (where string, groups map[string]string, ok
 	}
 	groups = map[string]string{}
 	for i, name := range p.names {
-		if name != "" && m[2*i] >= 0 {
-			groups[name] = v.text[m[2*i]:m[2*i+1]]
+		if name == "" || m[2*i] < 0 || name == "version" && v.open && strings.Trim(v.text[m[2*i+1]:], ".-") == "" {
+			continue
 		}
+		groups[name] = v.text[m[2*i]:m[2*i+1]]
 	}
 	return v.text[m[0]:m[1]], groups, true
 }

@@ -30,7 +30,7 @@ type packet struct {
 	window           uint16 // TCP
 	echo             uint32 // TCP: the timestamp echo reply, when hasEcho
 	hasEcho          bool
-	payload          []byte // UDP; cut short when the datagram was fragmented
+	payload          []byte // UDP; cut short when the datagram came in fragments, or in a frame longer than the ring keeps
 	mac              []byte // Ethernet: who sent the frame; neighbour: whose address is told
 	reason           scanner.Reason
 	about            quote // icmpError
@@ -97,7 +97,7 @@ func (p *packet) network(b []byte, version uint8) bool {
 	case uint8(registry.TCP):
 		return p.tcp(h.rest)
 	case uint8(registry.UDP):
-		return p.udp(h.rest, h.first)
+		return p.udp(h.rest, h.cut)
 	case protoICMPv4:
 		return version == 4 && p.icmpv4(h.rest)
 	case protoICMPv6:
@@ -150,14 +150,14 @@ func timestampEcho(options []byte) (uint32, bool) {
 	return 0, false
 }
 
-// udp reads a datagram. Of a fragmented one the first fragment is enough to
-// know that there was an answer.
-func (p *packet) udp(b []byte, fragment bool) bool {
+// udp reads a datagram. Of one that is cut short what is there is enough to know
+// that there was an answer.
+func (p *packet) udp(b []byte, cut bool) bool {
 	if len(b) < udpHeader {
 		return false
 	}
 	length := int(binary.BigEndian.Uint16(b[4:]))
-	if length < udpHeader || length > len(b) && !fragment {
+	if length < udpHeader || length > len(b) && !cut {
 		return false
 	}
 	p.kind = datagram

@@ -117,5 +117,6 @@
 // Checksums of what comes in are not verified: frames of the same machine have
 // none yet when they pass by, and the cookie is the better proof. Of a datagram
 // in fragments the first is enough: it shows that the port answers, and Payload
-// holds what was in it.
+// holds what was in it. So with a frame that the ring has cut short, be it jumbo, of
+// this host itself or one that the kernel has put together from several.
 package wire

@@ -10,33 +10,34 @@ type header struct {
 	src, dst netip.Addr
 	ttl      uint8
 	proto    uint8
-	first    bool   // the first of several fragments: rest is cut short
+	cut      bool   // rest is cut short: the first of several fragments, or a frame longer than the ring keeps
 	later    bool   // a later fragment: rest is not the transport header
 	rest     []byte // up to the length that the header tells
 }
 
-// parse reads the header of an IP packet, which must be there as a whole.
+// parse reads the header of an IP packet.
 func (h *header) parse(b []byte, version uint8) bool {
 	return h.read(b, version, false)
 }
 
-// parseQuote reads the header of a packet that is quoted in an ICMP error. The
-// quote may be cut anywhere behind the header.
+// parseQuote reads the header of a packet that is quoted in an ICMP error. What
+// that says of its length does not count: the quote may be cut anywhere behind the
+// header, and some who quote have written to it.
 func (h *header) parseQuote(b []byte, version uint8) bool {
 	return h.read(b, version, true)
 }
 
-func (h *header) read(b []byte, version uint8, cut bool) bool {
+func (h *header) read(b []byte, version uint8, quoted bool) bool {
 	if len(b) == 0 || b[0]>>4 != version {
 		return false
 	}
 	if version == 4 {
-		return h.ipv4(b, cut)
+		return h.ipv4(b, quoted)
 	}
-	return version == 6 && h.ipv6(b, cut)
+	return version == 6 && h.ipv6(b, quoted)
 }
 
-func (h *header) ipv4(b []byte, cut bool) bool {
+func (h *header) ipv4(b []byte, quoted bool) bool {
 	if len(b) < ipv4Header {
 		return false
 	}
@@ -44,36 +45,34 @@ func (h *header) ipv4(b []byte, cut bool) bool {
 	if size < ipv4Header || size > len(b) {
 		return false
 	}
-	if !cut && (length < size || length > len(b)) {
+	if quoted {
+		length = len(b)
+	}
+	if length < size {
 		return false
 	}
 	const more, offset = 0x2000, 0x1fff
 	fragment := binary.BigEndian.Uint16(b[6:])
 	h.later = fragment&offset != 0
-	h.first = fragment&more != 0 && !h.later
+	h.cut = fragment&more != 0 && !h.later || length > len(b)
 	h.ttl, h.proto = b[8], b[9]
 	h.src, h.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
-	h.rest = b[size:]
-	if !cut {
-		h.rest = b[size:length]
-	}
+	h.rest = b[size:min(length, len(b))]
 	return true
 }
 
-func (h *header) ipv6(b []byte, cut bool) bool {
+func (h *header) ipv6(b []byte, quoted bool) bool {
 	if len(b) < ipv6Header {
 		return false
 	}
 	length := ipv6Header + int(binary.BigEndian.Uint16(b[4:]))
-	if !cut && length > len(b) {
-		return false
+	if quoted {
+		length = len(b)
 	}
+	h.cut = length > len(b)
 	h.ttl, h.proto = b[7], b[6]
 	h.src, h.dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
-	h.rest = b[ipv6Header:]
-	if !cut {
-		h.rest = b[ipv6Header:length]
-	}
+	h.rest = b[ipv6Header:min(length, len(b))]
 	return h.extensions()
 }
 
@@ -102,7 +101,7 @@ func (h *header) extensions() bool {
 			}
 			place := binary.BigEndian.Uint16(h.rest[2:])
 			h.later = h.later || place>>3 != 0
-			h.first = h.first || place&1 != 0 && place>>3 == 0
+			h.cut = h.cut || place&1 != 0 && place>>3 == 0
 			h.proto, h.rest = h.rest[0], h.rest[8:]
 			if h.later {
 				return true

@@ -235,3 +235,35 @@ func TestNothingElseIsSent(t *testing.T) {
 		t.Errorf("counters: %d requests and %d answers, want 23 and 5", c.ARPSent, c.ARPAnswer)
 	}
 }
+
+// TestLargeFrames: an answer in one frame that is longer than a block of the ring,
+// from this host or where frames are jumbo, comes in cut short, and counts all the
+// same: with as much as is kept of one.
+func TestLargeFrames(t *testing.T) {
+	scan, far := netlab.Pair(t, "scan0", "net0")
+	for name, ns := range map[string]*netlab.NS{"scan0": scan, "net0": far} {
+		l, err := ns.Netlink.LinkByName(name)
+		if err == nil {
+			err = ns.Netlink.LinkSetMTU(l, 65535)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	scan.Addr("scan0", "10.1.0.1/24", "fd01::1/64")
+	far.Addr("net0", "10.1.0.2/24", "fd01::2/64")
+	long := make([]byte, 40_000)
+	scan.Answer(long, at("10.1.0.1", openPort), at("fd01::1", openPort))
+	far.Answer(long, at("10.1.0.2", openPort), at("fd01::2", openPort))
+	b := open(t, scan, wire.Config{Prefixes: prefixes("10.1.0.0/30", "fd01::/126"), Rate: 100, Ports: []registry.Port{{Number: openPort, Proto: registry.UDP}}})
+	var targets []scanner.Target
+	for _, a := range []string{"10.1.0.1", "fd01::1", "10.1.0.2", "fd01::2"} {
+		targets = append(targets, target(a, openPort, registry.UDP))
+	}
+	got := ask(t, b, 200*time.Millisecond, targets...)
+	for _, asked := range targets {
+		if o := got[asked]; o.State != scanner.Open || len(o.Payload) != scanner.MaxPayload {
+			t.Errorf("%v: %v with %d bytes, want open with %d", asked, o.State, len(o.Payload), scanner.MaxPayload)
+		}
+	}
+}

@@ -30,15 +30,17 @@ func ringOf(bytes, retire int) size {
 }
 
 // small holds the answers of neighbours, which are waited for, and those that
-// come in where nothing is sent.
+// come in where nothing is sent: frames longer than 8 KiB are cut short there.
 func small() size { return ringOf(1<<19, 2) }
 
-// roomFor holds burst answers to probes, in half a MiB to 8 MiB: the latter is a
-// tenth of a second at half a million small answers a second. Half of it lost
-// answers where all of a network answered and other programs wanted the
-// processors. Burst 0 is "not known".
+// roomFor holds burst answers to probes, in 1 MiB to 8 MiB. With the former a block
+// holds the longest datagram that is kept, scanner.MaxPayload, also in one frame;
+// what is longer than a block is cut short by the kernel. The latter is a tenth of a
+// second at half a million small answers a second. Half of it lost answers where all
+// of a network answered and other programs wanted the processors. Burst 0 is "not
+// known".
 func roomFor(burst int) size {
-	const step, least, most = 1 << 18, 2, 32
+	const step, least, most = 1 << 18, 4, 32
 	const answer = 160 // bytes of the ring: a reset, or a SYN-ACK with options, behind the header of a frame
 	if burst == 0 {
 		return ringOf(most*step, 8)

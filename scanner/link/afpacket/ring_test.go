@@ -11,9 +11,9 @@ func TestRoomFor(t *testing.T) {
 		want  int // bytes
 	}{
 		{"not known", 0, 8 << 20},
-		{"one target", 1, 512 << 10},
-		{"1,000 a second", 100, 512 << 10},
-		{"30,000 a second", 3_000, 512 << 10},
+		{"one target", 1, 1 << 20},
+		{"1,000 a second", 100, 1 << 20},
+		{"30,000 a second", 3_000, 1 << 20},
 		{"100,000 a second", 10_000, 7 << 18},
 		{"300,000 a second", 30_000, 19 << 18},
 		{"a /8", 1 << 30, 8 << 20},

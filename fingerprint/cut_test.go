@@ -11,7 +11,7 @@ func TestCutAnswerHasNoHalfVersion(t *testing.T) {
 	rules := defaults(t)
 	for _, rule := range rules.All() {
 		for i, e := range rule.Examples {
-			want := rules.Signs(Evidence{Exchanges: []Exchange{e.Exchange}})
+			want := signsOf(rules.hits(Evidence{Exchanges: []Exchange{e.Exchange}}, nil))
 			if len(e.Fields) > 0 || len(want) == 0 || len(e.Exchange.Received) > 512 {
 				continue // nothing is received, or too long for a quick test
 			}
@@ -36,6 +36,7 @@ func TestCutAnswerHasNoHalfVersion(t *testing.T) {
 // TestCutAnswer: where an answer ends early, what it says of a name, a version
 // and an echo is only what is whole.
 func TestCutAnswer(t *testing.T) {
+	rules := defaults(t)
 	slow := []Chunk{{At: time.Second, Bytes: 8}, {At: 2 * time.Second, Bytes: 8}}
 	for _, tt := range []struct {
 		name             string
@@ -52,7 +53,7 @@ func TestCutAnswer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var product, version string
-			if signs := defaults(t).Signs(Evidence{Exchanges: []Exchange{tt.ex}}); len(signs) > 0 {
+			if signs := signsOf(rules.hits(Evidence{Exchanges: []Exchange{tt.ex}}, nil)); len(signs) > 0 {
 				product, version = signs[0].Product, signs[0].Version
 				if signs[0].Service == "echo" {
 					product = "echo"

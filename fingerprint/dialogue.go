@@ -10,10 +10,6 @@ import (
 	"dormant/scanner"
 )
 
-// suspicious is how many points a sign of command and control must have to be
-// asked for again.
-const suspicious = 25
-
 // floorBytes is what an answer may always have, also when the host's budget of
 // bytes is spent: enough for a head and a title.
 const floorBytes = 8 << 10
@@ -211,20 +207,4 @@ func (d *dialogue) broke() bool {
 	}
 	d.ev.Status = StatusBudget
 	return true
-}
-
-// indicator returns the exchange that shows a sign of command and control
-// worth asking for again, nil when there is none.
-func (d *dialogue) indicator() *Exchange {
-	for _, s := range d.rules.Signs(d.ev) {
-		if s.Class != PossibleC2 || s.Points < suspicious {
-			continue
-		}
-		for i := range d.ev.Exchanges {
-			if ex := &d.ev.Exchanges[i]; ex.Probe == s.Probe && ex.Conn > 0 {
-				return ex
-			}
-		}
-	}
-	return nil
 }

@@ -114,10 +114,10 @@ func (fakeRules) Named(ev Evidence) bool {
 
 func (fakeRules) Confirm(Evidence) (Opener, bool, bool) { return Opener{}, false, false }
 
-func (fakeRules) Signs(ev Evidence) []Sign {
-	for _, ex := range ev.Exchanges {
-		if bytes.Contains(ex.Received, []byte("BEACON")) {
-			return []Sign{{Rule: "c2", Class: PossibleC2, Points: 70, Probe: ex.Probe}}
+func (fakeRules) Indicator(ev Evidence) *Exchange {
+	for i := range ev.Exchanges {
+		if bytes.Contains(ev.Exchanges[i].Received, []byte("BEACON")) {
+			return &ev.Exchanges[i]
 		}
 	}
 	return nil

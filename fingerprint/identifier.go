@@ -90,7 +90,7 @@ type guide interface {
 	ShapeOf(ev Evidence) Shape
 	StageTwo(shape Shape) []Opener
 	Strong(ex Exchange) (Sign, bool)
-	Signs(ev Evidence) []Sign
+	Indicator(ev Evidence) *Exchange
 	Named(ev Evidence) bool
 	Confirm(ev Evidence) (op Opener, inside, ok bool)
 }
@@ -185,7 +185,7 @@ func (i *Identifier) talk(ctx context.Context, o scanner.Observation) (ev Eviden
 	if err == nil && d.ev.Status != StatusCancelled {
 		err = d.run(ctx, d.confirm, d.deep)
 	}
-	again = err == nil && d.ev.Status == StatusDone && i.cfg.RepeatAfter > 0 && d.indicator() != nil
+	again = err == nil && d.ev.Status == StatusDone && i.cfg.RepeatAfter > 0 && d.rules.Indicator(d.ev) != nil
 	return d.ev, again, err
 }
 

@@ -363,22 +363,30 @@ func TestJudgeIsPure(t *testing.T) {
 	}
 }
 
-func TestRepeat(t *testing.T) {
+func TestIndicator(t *testing.T) {
 	rules := defaults(t)
+	inside := answer(2, ProbeGet11, havoc)
+	inside.Inside = true
 	for _, tt := range []struct {
 		name string
-		ex   Exchange
-		want string
+		list []Exchange
+		want int // of the list, -1 for none
 	}{
-		{"nothing suspicious", answer(1, ProbeGet10, plainPage), ""},
-		{"certificate", shook(t, 1, pkix.Name{CommonName: "x"}, 146473198), ProbeTLS},
-		{"header", answer(1, ProbeGet10, havoc), ProbeGet10},
-		{"JARM is not worth it", jarm(shook(t, 1, pkix.Name{CommonName: "x"}, 7)), ""},
+		{"nothing suspicious", []Exchange{answer(1, ProbeGet10, plainPage)}, -1},
+		{"certificate", []Exchange{shook(t, 1, pkix.Name{CommonName: "x"}, 146473198)}, 0},
+		{"header", []Exchange{answer(1, ProbeGet10, havoc)}, 0},
+		{"the same probe, in the clear and inside TLS", []Exchange{
+			answer(1, ProbeGet11, plainPage), shook(t, 2, pkix.Name{CommonName: "x"}, 7), inside,
+		}, 2},
+		{"JARM is not worth it", []Exchange{jarm(shook(t, 1, pkix.Name{CommonName: "x"}, 7))}, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			probe, _, ok := rules.Repeat(Evidence{Exchanges: []Exchange{tt.ex}})
-			if probe != tt.want || ok != (tt.want != "") {
-				t.Errorf("Repeat = %q, %t; want %q", probe, ok, tt.want)
+			var want *Exchange
+			if tt.want >= 0 {
+				want = &tt.list[tt.want]
+			}
+			if got := rules.Indicator(Evidence{Exchanges: tt.list}); got != want {
+				t.Errorf("Indicator = %+v, want %+v", got, want)
 			}
 		})
 	}

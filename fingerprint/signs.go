@@ -14,12 +14,6 @@ type hit struct {
 	hostname  string
 }
 
-// Signs returns everything that the rules see in ev, one sign for each rule,
-// the strongest first.
-func (r *Rules) Signs(ev Evidence) []Sign {
-	return signsOf(r.hits(ev, nil))
-}
-
 func signsOf(hits []hit) []Sign {
 	signs := make([]Sign, len(hits))
 	for i, h := range hits {

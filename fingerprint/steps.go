@@ -126,7 +126,7 @@ func (d *dialogue) next(ctx context.Context) (done bool, err error) {
 // again repeats what showed a sign of command and control: a passing thing,
 // or one that answers at random, does not show it twice.
 func (d *dialogue) again(ctx context.Context) (done bool, err error) {
-	ex := d.indicator()
+	ex := d.rules.Indicator(d.ev)
 	if ex == nil {
 		return true, nil
 	}
@@ -219,7 +219,7 @@ func (d *dialogue) confirm(ctx context.Context) (done bool, err error) {
 // connections: only on request.
 func (d *dialogue) deep(ctx context.Context) (done bool, err error) {
 	i := slices.IndexFunc(d.ev.Exchanges, func(ex Exchange) bool { return ex.TLS != nil && ex.TLS.Version != "" })
-	if !d.cfg.Deep || i < 0 || d.indicator() == nil && d.rules.Named(d.ev) {
+	if !d.cfg.Deep || i < 0 || d.rules.Indicator(d.ev) == nil && d.rules.Named(d.ev) {
 		return false, nil
 	}
 	d.limit = d.ev.Connections + jarmHellos

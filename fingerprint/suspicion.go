@@ -179,15 +179,14 @@ func (c *weighing) loseC2(why string) {
 	}
 }
 
-// Repeat names the probe that must be made again, a minute later or more,
-// because its answer showed an indicator that could decide: without it
-// possible_c2 is not said. inside tells whether it ran inside TLS.
-func (r *Rules) Repeat(ev Evidence) (probe string, inside, ok bool) {
+// Indicator returns the exchange of ev that must be made again, a minute later
+// or more, because it showed a sign of command and control that could decide:
+// without the repetition possible_c2 is not said. nil when there is none.
+func (r *Rules) Indicator(ev Evidence) *Exchange {
 	for _, h := range r.hits(ev, nil) {
 		if h.sign.Class == PossibleC2 && h.sign.Points >= medium && h.sign.Kind != KindTLSStack {
-			ex := ev.Exchanges[h.exchanges[0]]
-			return ex.Probe, ex.Inside, true
+			return &ev.Exchanges[h.exchanges[0]]
 		}
 	}
-	return "", false, false
+	return nil
 }

@@ -67,7 +67,7 @@ type Config struct {
 	Silent bool
 	// StateBudget bounds the half-open connections that any path can hold: SYNs
 	// of one StateTimeout that were not answered. The sender waits where it is
-	// used up. 0 is no bound.
+	// used up. 0 is no bound. What earlier runs have left counts: From.Spent.HalfOpen.
 	StateBudget uint64
 	// Hold is called before every batch and blocks while nothing may be sent:
 	// outside a time window, or while the user wants a pause. Its error ends the

@@ -27,11 +27,14 @@ type synWindow struct {
 	largest uint64
 }
 
-// add counts n SYNs sent at a moment of the run, which never goes back.
-func (w *synWindow) add(moment int64, n uint64) {
+// add counts n SYNs sent at a moment of the run, which never goes back, and
+// returns what is held then.
+func (w *synWindow) add(moment int64, n uint64) (held uint64) {
 	w.advance(moment)
 	w.sent[w.newest%windowSlots] += n
-	w.largest = max(w.largest, w.held(moment))
+	held = w.held(moment)
+	w.largest = max(w.largest, held)
+	return held
 }
 
 // advance empties the seconds that are new.

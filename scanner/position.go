@@ -34,6 +34,15 @@ type Spent struct {
 	Counters    Counters      `json:"counters"`
 	// Uncounted is for Summary.Uncounted.
 	Uncounted bool `json:"uncounted,omitempty"`
+	// HalfOpen is what paths may still hold of it. It is all that a run takes from
+	// a Spent without Parts: from a run of another plan right before it.
+	HalfOpen HalfOpen `json:"half_open,omitzero"`
+}
+
+// HalfOpen is how many half-open connections any path could hold at a moment.
+type HalfOpen struct {
+	Number uint64    `json:"number"`
+	At     time.Time `json:"at"`
 }
 
 // Add returns the sum of both.
@@ -127,6 +136,7 @@ func (r *run) position() Position {
 		Retries: newest.retries, MaxHalfOpen: newest.largest, MostToHost: newest.most, MostBytes: newest.bytes,
 		Parts: r.cfg.From.Spent.Parts + 1, Counters: r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
 		Uncounted: r.cfg.From.Spent.Uncounted,
+		HalfOpen:  HalfOpen{At: r.started.Add(time.Duration(r.noted.Load())), Number: r.halfOpen.Load()},
 	}
 	return p
 }
@@ -194,11 +204,26 @@ func (r *run) learn(o Observation) {
 	r.emit(o)
 }
 
+// leftover counts the half-open connections of earlier runs as if all were made
+// at the start of this one. Of a run that was killed nobody knows how many it
+// made since its last checkpoint, but that it kept to the budget.
+func (r *run) leftover(from Spent) {
+	n, kept := from.HalfOpen.Number, StateTimeout
+	if from.Uncounted {
+		n, kept = max(n, r.cfg.StateBudget), 2*StateTimeout
+	}
+	if time.Since(from.HalfOpen.At) < kept {
+		r.window.add(0, n)
+		r.halfOpen.Store(n)
+	}
+}
+
 // resume puts the books where the earlier parts of the run left them.
 func (r *run) resume() {
 	from := r.cfg.From
 	r.probes.Store(from.Spent.Probes)
 	r.retries, r.window.largest = from.Spent.Retries, from.Spent.MaxHalfOpen
+	r.leftover(from.Spent)
 	asked := r.size()
 	if from.Round == 0 {
 		asked = 0

@@ -160,6 +160,54 @@ func TestResumeAsksNoMoreThanItMust(t *testing.T) {
 	})
 }
 
+// TestStateBudgetOfParts: what an earlier part or pass has left half-open counts,
+// and of one that was killed all that it may have left.
+func TestStateBudgetOfParts(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		seconds time.Duration // between the parts
+		killed  bool
+		cut     bool          // the second is another pass
+		most    uint64        // half-open connections
+		wait    time.Duration // for the budget
+	}{
+		{"resumed at once", 1, false, false, 40, scanner.StateTimeout},
+		{"resumed later", 122, false, false, 32, 0},
+		{"killed and resumed at once", 1, true, false, 40, scanner.StateTimeout},
+		{"a second pass", 0, false, true, 40, scanner.StateTimeout},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := plan(t, dozen()[:1], "10.0.0.0/27")
+				cfg := scanner.Config{Rate: 1000, StateBudget: 40, Cooldown: time.Second}
+				engine, err := scanner.New(fakenet.New(nil, time.Millisecond), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+				defer cancel()
+				if s, err := engine.Run(ctx, p, func(scanner.Observation) {}); err == nil || s.MaxHalfOpen != 20 {
+					t.Fatalf("Run = %+v, %v; want a part of 20 probes", s, err)
+				}
+				cfg.From = engine.Position()
+				cfg.From.Spent.Uncounted = tt.killed
+				if tt.cut {
+					cfg.Cut, cfg.From = p, scanner.Position{Spent: scanner.Spent{HalfOpen: cfg.From.Spent.HalfOpen}}
+				}
+				time.Sleep(tt.seconds * time.Second)
+				begun := time.Now()
+				_, s, err := run(t, t.Context(), fakenet.New(nil, time.Millisecond), cfg, p)
+				if err != nil || !s.Complete || s.MaxHalfOpen != tt.most {
+					t.Errorf("Run = %+v, %v; want complete, at most %d half-open", s, err, tt.most)
+				}
+				if took := time.Since(begun) - time.Second; took < tt.wait || took > tt.wait+3*time.Second {
+					t.Errorf("the second part took %v, want about %v", took, tt.wait)
+				}
+			})
+		})
+	}
+}
+
 func TestStateBudgetIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := fakenet.New(nil, time.Millisecond)

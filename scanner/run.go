@@ -82,6 +82,8 @@ type run struct {
 	skipped  atomic.Uint64 // targets
 	begun    atomic.Int64  // when the first and
 	ended    atomic.Int64  // the last batch so far was sent
+	noted    atomic.Int64  // the last batch was entered in the books, when so many
+	halfOpen atomic.Uint64 // half-open connections could be held
 }
 
 func newRun(b Backend, cfg Config, plan *Plan, emit func(Observation)) *run {
@@ -319,7 +321,8 @@ func (r *run) note(now int64) {
 		r.meter.add(r.addr(j))
 	}
 	syns := r.syns()
-	r.window.add(now, syns)
+	r.halfOpen.Store(r.window.add(now, syns))
+	r.noted.Store(now)
 	if attempt > 0 {
 		return
 	}

@@ -116,10 +116,14 @@ func (s *agentSweeper) Sweep(ctx context.Context, o agent.Order, emit func(pipel
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	s.used.Store(&used)
+	var before scanner.Position
+	if last := s.now.Load(); last != nil && s.o.stateBudget > 0 { // one shard follows the other
+		before.Spent.HalfOpen = last.Engine.Position().Spent.HalfOpen
+	}
 	engine, err := scanner.New(b, scanner.Config{
 		Rate: o.Rate, HostRate: o.HostRate, Retries: o.Retries,
 		Payload: rules.Payload, Guard: guard.Contains, Subnets: true,
-		StateBudget: s.o.stateBudget, Hold: o.Hold, Log: s.way.log,
+		StateBudget: s.o.stateBudget, From: before, Hold: o.Hold, Log: s.way.log,
 	})
 	if err != nil {
 		return out, err

@@ -49,23 +49,16 @@ type pair struct {
 }
 
 // pairOf looks up the runs around two runs.
-func (s *Store) pairOf(ctx context.Context, from, to Run) (pair, error) {
-	p := pair{from: from, to: to}
-	b, ok, err := s.Base(ctx, from)
-	if err != nil {
+func (s *Store) pairOf(ctx context.Context, from, to Run) (p pair, err error) {
+	p = pair{from: from, to: to}
+	if p.fromBase, err = s.before(ctx, from); err != nil {
 		return p, err
 	}
-	if ok {
-		p.fromBase = &b
+	t, err := s.before(ctx, to)
+	if t != nil && t.row != from.row && t.Started.After(from.Started) {
+		p.between = t
 	}
-	t, ok, err := s.Base(ctx, to)
-	if err != nil {
-		return p, err
-	}
-	if ok && t.row != from.row && t.Started.After(from.Started) {
-		p.between = &t
-	}
-	return p, nil
+	return p, err
 }
 
 // compare calls fn for every port that was open in any of the runs of p and of

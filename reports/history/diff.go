@@ -80,12 +80,8 @@ func (s *Store) Diff(ctx context.Context, from, to Run, fn func(Change) error) e
 
 // count counts what Diff calls fn for, by kind, and reads only what may be no
 // change after all.
-func (s *Store) count(ctx context.Context, from, to Run) (map[Kind]uint64, error) {
+func (s *Store) count(ctx context.Context, p pair) (map[Kind]uint64, error) {
 	counts := map[Kind]uint64{}
-	p, err := s.pairOf(ctx, from, to)
-	if err != nil {
-		return nil, err
-	}
 	moved, walk, err := s.walk(ctx, p)
 	if err != nil {
 		return nil, err

@@ -243,6 +243,15 @@ func (s *Store) Base(ctx context.Context, r Run) (Run, bool, error) {
 	return Run{}, false, nil
 }
 
+// before is Base, nil when there is none.
+func (s *Store) before(ctx context.Context, r Run) (*Run, error) {
+	b, ok, err := s.Base(ctx, r)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &b, nil
+}
+
 func first(runs []Run) Run {
 	if len(runs) == 0 {
 		return Run{}

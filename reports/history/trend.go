@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -23,9 +22,26 @@ type Point struct {
 // against is what is kept of a comparison, so that it is made once.
 type against struct {
 	Base string `json:"base"`
-	// Revision is of the base; that of the run forgets all this.
-	Revision int             `json:"revision"`
-	Changes  map[Kind]uint64 `json:"changes"`
+	// Of are the base and the run before that, as they were; when the run itself
+	// changes, it forgets all this.
+	Of      []edition       `json:"of"`
+	Changes map[Kind]uint64 `json:"changes"`
+}
+
+// edition is a run as it was at some time: it can be judged again, or taken up.
+type edition struct {
+	ID       string `json:"id"`
+	Revision int    `json:"revision"`
+	Finished int64  `json:"finished"` // nanoseconds since 1970
+}
+
+// editions are those of the runs that a comparison reads beside the last one.
+func (p *pair) editions() []edition {
+	of := []edition{{p.from.ID, p.from.Revision, p.from.Finished.UnixNano()}}
+	if b := p.fromBase; b != nil {
+		of = append(of, edition{b.ID, b.Revision, b.Finished.UnixNano()})
+	}
+	return of
 }
 
 // Trend returns how the runs that f chooses developed, the oldest first. What
@@ -55,30 +71,36 @@ func (s *Store) Trend(ctx context.Context, f RunFilter) ([]Point, error) {
 
 // Changes counts what differs between a run that has ended and its base, by
 // kind, Same left out. base is the id of that run, "" when there is none. It is
-// kept, also when the base is pruned later.
+// kept, also when the base, or the run before that, is pruned later.
 func (s *Store) Changes(ctx context.Context, run Run) (base string, changes map[Kind]uint64, err error) {
-	from, ok, err := s.Base(ctx, run)
+	from, err := s.before(ctx, run)
 	if err != nil {
 		return "", nil, err
+	}
+	p := pair{to: run}
+	var of []edition
+	if from != nil {
+		p.from = *from
+		if p.fromBase, err = s.before(ctx, p.from); err != nil {
+			return "", nil, err
+		}
+		of = p.editions()
 	}
 	var kept against
 	if run.against != "" {
 		if err := json.Unmarshal([]byte(run.against), &kept); err != nil {
 			return "", nil, fmt.Errorf("history: run %s: its stored changes are damaged: %w", run.ID, err)
 		}
-		if kept.Base == from.ID && kept.Revision == from.Revision {
-			return kept.Base, kept.Changes, nil
-		}
-		gone, err := s.pruned(ctx, kept.Base)
-		if err != nil || gone {
+		gone, err := s.pruned(ctx, kept)
+		if err != nil || gone || slices.Equal(kept.Of, of) {
 			return kept.Base, kept.Changes, err
 		}
 	}
-	if !ok {
+	if from == nil {
 		return "", nil, nil
 	}
-	kept = against{Base: from.ID, Revision: from.Revision}
-	if kept.Changes, err = s.count(ctx, from, run); err != nil {
+	kept = against{Base: from.ID, Of: of}
+	if kept.Changes, err = s.count(ctx, p); err != nil {
 		return "", nil, err
 	}
 	text, err := json.Marshal(&kept)
@@ -92,12 +114,18 @@ func (s *Store) Changes(ctx context.Context, run Run) (base string, changes map[
 	return kept.Base, kept.Changes, err
 }
 
-// pruned reports whether a run is not there any more.
-func (s *Store) pruned(ctx context.Context, id string) (bool, error) {
-	var row int64
-	err := s.db.QueryRowContext(ctx, `SELECT id FROM run WHERE scan_id = $1`, id).Scan(&row)
-	if errors.Is(err, sql.ErrNoRows) {
-		return true, nil
+// pruned reports whether a run that was compared is not there any more.
+func (s *Store) pruned(ctx context.Context, kept against) (bool, error) {
+	ids := []string{kept.Base}
+	for _, e := range kept.Of[min(1, len(kept.Of)):] {
+		ids = append(ids, e.ID)
 	}
-	return false, s.explain(err)
+	var c conditions
+	among(&c, "scan_id", ids)
+	var n int
+	err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM run`+c.where(), c.args...).Scan(&n)
+	if err != nil {
+		return false, s.explain(err)
+	}
+	return n < len(ids), nil
 }

@@ -219,12 +219,12 @@ func loadRule(fsys fs.FS, name string, openers map[string]bool, brief bool) (*Ru
 		return nil, err
 	}
 	f.brief = brief
-	rule, faults := f.rule(openers)
+	rule, bad := f.rule(openers)
 	rule.File, rule.doc = name, doc
 	if want := path.Base(name); rule.ID+".yaml" != want {
-		faults = append(faults, fault{"id", fmt.Errorf("id %q: want %q, the name of the file", rule.ID, strings.TrimSuffix(want, ".yaml"))})
+		bad.add("id", "id %q: want %q, the name of the file", rule.ID, strings.TrimSuffix(want, ".yaml"))
 	}
-	return rule, doc.errors(faults)
+	return rule, doc.errors(bad)
 }
 
 // withoutExamples cuts a built-in file before its examples, which are the last
@@ -252,16 +252,16 @@ func (r *Rules) loadOpeners(fsys fs.FS) error {
 	if err := decode(name, doc.data, &f); err != nil {
 		return err
 	}
-	var faults []fault
+	var bad faults
 	seen := map[string]bool{}
 	for i, of := range f.Openers {
 		at := fmt.Sprintf("openers[%d]", i)
-		o, bad := of.opener()
-		for _, b := range bad {
-			faults = append(faults, fault{at + "." + b.where, b.err})
+		o, wrong := of.opener()
+		for _, w := range wrong {
+			bad = append(bad, fault{at + "." + w.where, w.err})
 		}
 		if seen[o.ID] {
-			faults = append(faults, fault{at, fmt.Errorf("id %q: stands twice", o.ID)})
+			bad.add(at, "id %q: stands twice", o.ID)
 		}
 		seen[o.ID] = true
 		j := slices.IndexFunc(r.openers, func(other Opener) bool { return other.ID == o.ID })
@@ -271,7 +271,7 @@ func (r *Rules) loadOpeners(fsys fs.FS) error {
 			r.openers[j] = o
 		}
 	}
-	return doc.errors(faults)
+	return doc.errors(bad)
 }
 
 // document is one YAML file. It is parsed a second time, for the lines of its
@@ -317,9 +317,9 @@ func decode(name string, text []byte, out any) error {
 }
 
 // errors gives the faults their file and line.
-func (d document) errors(faults []fault) error {
+func (d document) errors(list faults) error {
 	var errs []error
-	for _, f := range faults {
+	for _, f := range list {
 		errs = append(errs, fmt.Errorf("fingerprint: %s:%d: %w", d.name, d.line(f.where), f.err))
 	}
 	return errors.Join(errs...)

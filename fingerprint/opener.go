@@ -45,54 +45,51 @@ type openerFile struct {
 }
 
 // opener checks f. All faults are returned together.
-func (f openerFile) opener() (Opener, []fault) {
-	var faults []fault
-	bad := func(where, format string, args ...any) {
-		faults = append(faults, fault{where, fmt.Errorf(format, args...)})
-	}
+func (f openerFile) opener() (Opener, faults) {
+	var bad faults
 	o := Opener{ID: f.ID, Note: f.Note, Sources: f.Sources, Wait: 5 * time.Second}
 	if !isID(f.ID) || genericProbe(f.ID) {
-		bad("id", "id %q: want lower-case letters, digits, _ and -, and not the name of a generic probe", f.ID)
+		bad.add("id", "id %q: want lower-case letters, digits, _ and -, and not the name of a generic probe", f.ID)
 	}
 	var err error
 	if o.Transport, err = registry.ParseProto(f.Transport); err != nil {
-		bad("transport", "transport %q: want tcp or udp", f.Transport)
+		bad.add("transport", "transport %q: want tcp or udp", f.Transport)
 	}
 	switch {
 	case (f.Text == nil) == (f.Hex == nil):
-		bad("id", "want exactly one of text and hex")
+		bad.add("id", "want exactly one of text and hex")
 	case f.Text != nil:
 		o.Send = []byte(*f.Text)
 	default:
 		if o.Send, err = parseHex(*f.Hex); err != nil {
-			bad("hex", "%w", err)
+			bad.add("hex", "%w", err)
 		}
 	}
 	if len(o.Send) > maxOpener || err == nil && len(o.Send) == 0 {
-		bad("id", "opener of %d bytes: want 1 to %d", len(o.Send), maxOpener)
+		bad.add("id", "opener of %d bytes: want 1 to %d", len(o.Send), maxOpener)
 	}
 	if f.Wait != "" {
 		if o.Wait, err = time.ParseDuration(f.Wait); err != nil || o.Wait < 100*time.Millisecond || o.Wait > 10*time.Second {
-			bad("wait", "wait %q: want a duration from 100ms to 10s", f.Wait)
+			bad.add("wait", "wait %q: want a duration from 100ms to 10s", f.Wait)
 		}
 	}
 	for i, text := range f.First {
 		p, err := registry.ParsePort(text)
 		if err != nil || p.Proto != o.Transport {
-			bad(fmt.Sprintf("first[%d]", i), "port %q: want NUMBER/%s", text, f.Transport)
+			bad.add(fmt.Sprintf("first[%d]", i), "port %q: want NUMBER/%s", text, f.Transport)
 		}
 		o.First = append(o.First, p)
 	}
 	for i, text := range f.Shapes {
 		if !knownShape(Shape(text)) {
-			bad(fmt.Sprintf("shapes[%d]", i), "shape %q: want %s", text, shapeList())
+			bad.add(fmt.Sprintf("shapes[%d]", i), "shape %q: want %s", text, shapeList())
 		}
 		o.Shapes = append(o.Shapes, Shape(text))
 	}
 	if len(f.Sources) == 0 {
-		bad("id", "no source: every opener says where its bytes are from")
+		bad.add("id", "no source: every opener says where its bytes are from")
 	}
-	return o, faults
+	return o, bad
 }
 
 func shapeList() string {

@@ -1,8 +1,6 @@
 package fingerprint
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -45,16 +43,6 @@ type Rule struct {
 
 	conditions []condition
 	doc        document
-}
-
-// Example is an answer with the fields that it must give, or, under "not", one
-// that the rule must not match.
-type Example struct {
-	Exchange Exchange          // as the dialogue would have recorded it
-	Fields   map[string]string // stand in for a certificate, or for a hash
-	// Want holds the fields that the example names: product, version, cpe,
-	// hostname, service. A field that is not named is not compared.
-	Want map[string]string
 }
 
 // ruleFile is the YAML form of Rule.
@@ -105,102 +93,113 @@ type conditionFile struct {
 	Max      *int    `yaml:"max"`
 }
 
-// exampleFile is one example: the bytes in one of three forms, how they came,
-// and the fields that they must give.
-type exampleFile struct {
-	Text   *string           `yaml:"text"`
-	Hex    *string           `yaml:"hex"`
-	Base64 *string           `yaml:"base64"`
-	Probe  string            `yaml:"probe"`
-	Sent   string            `yaml:"sent"` // hex; for rules that look at the request
-	Inside bool              `yaml:"inside"`
-	End    string            `yaml:"end"`
-	Fields map[string]string `yaml:"fields"`
-
-	Product  *string `yaml:"product"`
-	Version  *string `yaml:"version"`
-	CPE      *string `yaml:"cpe"`
-	Hostname *string `yaml:"hostname"`
-	Service  *string `yaml:"service"`
-}
-
 // fault is one mistake in a data file; where names the key, "match[0].pattern".
 type fault struct {
 	where string
 	err   error
 }
 
+// faults are the mistakes of one file.
+type faults []fault
+
+func (f *faults) add(where, format string, args ...any) {
+	*f = append(*f, fault{where, fmt.Errorf(format, args...)})
+}
+
 // rule checks f and compiles it. All faults are returned together. openers
 // holds the known opener ids, which "on" may name.
-func (f ruleFile) rule(openers map[string]bool) (*Rule, []fault) {
-	var faults []fault
-	bad := func(where, format string, args ...any) {
-		faults = append(faults, fault{where, fmt.Errorf(format, args...)})
-	}
+func (f ruleFile) rule(openers map[string]bool) (*Rule, faults) {
 	r := &Rule{
 		ID: f.ID, Service: f.Service, Product: f.Product, Version: f.Version, CPE: f.CPE,
 		Reason: f.Reason, Family: f.Family, Kind: Kind(f.Evidence.Kind), Points: f.Evidence.Points,
 		On: f.On, Inside: f.Inside, Tell: f.Tell, Flags: f.Flags, Confirm: f.Confirm, Severity: f.Severity,
 		Hint: f.Hint, Settle: f.Settle, Note: f.Note, Sources: f.Sources,
 	}
+	if r.Inside == "any" {
+		r.Inside = ""
+	}
+	var bad faults
+	f.meaning(r, &bad)
+	f.place(r, openers, &bad)
+	f.match(r, &bad)
+	if len(f.Sources) == 0 {
+		bad.add("sources", "no source: every rule says where its fact is from")
+	}
+	if len(f.Examples) == 0 && !f.brief {
+		bad.add("examples", "no example: every rule proves itself")
+	}
+	r.Examples = examples("examples", f.Examples, r, &bad)
+	r.Not = examples("not", f.Not, r, &bad)
+	return r, bad
+}
+
+// meaning checks what an answer is called and what it is worth.
+func (f ruleFile) meaning(r *Rule, bad *faults) {
 	if !isID(f.ID) {
-		bad("id", "id %q: want lower-case letters, digits and dashes", f.ID)
+		bad.add("id", "id %q: want lower-case letters, digits and dashes", f.ID)
 	}
 	if !isWord(f.Service) {
-		bad("service", "service %q: want the protocol's name in lower case, like http or hasp-acc", f.Service)
+		bad.add("service", "service %q: want the protocol's name in lower case, like http or hasp-acc", f.Service)
 	}
 	var err error
 	if r.Class, err = ParseClass(f.Verdict); err != nil {
-		bad("verdict", "%s", strings.TrimPrefix(err.Error(), "fingerprint: "))
+		bad.add("verdict", "%s", strings.TrimPrefix(err.Error(), "fingerprint: "))
 	}
 	if f.Reason != "" && !isWord(f.Reason) {
-		bad("reason", "reason %q: want one word in lower case, words joined by _", f.Reason)
+		bad.add("reason", "reason %q: want one word in lower case, words joined by _", f.Reason)
 	}
 	if (f.Family != "") != (r.Class == PossibleC2) {
-		bad("family", "family %q with verdict %s: every possible_c2 rule names its family and no other rule does", f.Family, f.Verdict)
+		bad.add("family", "family %q with verdict %s: every possible_c2 rule names its family and no other rule does", f.Family, f.Verdict)
 	}
 	if !knownKind(r.Kind) {
-		bad("evidence", "evidence kind %q: want cert, http_header, http_body, banner, shell, exec, tls_stack, behaviour or protocol", f.Evidence.Kind)
+		bad.add("evidence", "evidence kind %q: want cert, http_header, http_body, banner, shell, exec, tls_stack, behaviour or protocol", f.Evidence.Kind)
 	}
 	if r.Points < 1 || r.Points > 95 {
-		bad("evidence", "evidence points %d: want 1 to 95 (weak 5-15, medium 25-40, specific 60-95)", r.Points)
+		bad.add("evidence", "evidence points %d: want 1 to 95 (weak 5-15, medium 25-40, specific 60-95)", r.Points)
 	}
+	switch f.Severity {
+	case "", "info", "low", "medium", "high":
+	default:
+		bad.add("severity", "severity %q: want info, low, medium or high", f.Severity)
+	}
+}
+
+// place checks where the rule looks, and what it has asked.
+func (f ruleFile) place(r *Rule, openers map[string]bool, bad *faults) {
 	for i, text := range f.Ports {
 		p, err := registry.ParsePort(text)
 		if err != nil {
-			bad(fmt.Sprintf("ports[%d]", i), "%s", strings.TrimPrefix(err.Error(), "registry: "))
+			bad.add(fmt.Sprintf("ports[%d]", i), "%s", strings.TrimPrefix(err.Error(), "registry: "))
 			continue
 		}
 		r.Ports = append(r.Ports, p)
 	}
 	for i, id := range f.On {
 		if !genericProbe(id) && !openers[id] {
-			bad(fmt.Sprintf("on[%d]", i), "probe %q: want silence, get10, get11, get404, tls, udp or the id of an opener", id)
+			bad.add(fmt.Sprintf("on[%d]", i), "probe %q: want silence, get10, get11, get404, tls, udp or the id of an opener", id)
 		}
 	}
 	if f.Confirm != "" && !openers[f.Confirm] {
-		bad("confirm", "confirm %q: want the id of an opener", f.Confirm)
+		bad.add("confirm", "confirm %q: want the id of an opener", f.Confirm)
 	}
 	switch f.Inside {
-	case "", "any":
-		r.Inside = ""
-	case "tls", "plain":
+	case "", "any", "tls", "plain":
 	default:
-		bad("inside", "inside %q: want any, tls or plain", f.Inside)
+		bad.add("inside", "inside %q: want any, tls or plain", f.Inside)
 	}
-	switch f.Severity {
-	case "", "info", "low", "medium", "high":
-	default:
-		bad("severity", "severity %q: want info, low, medium or high", f.Severity)
-	}
+}
+
+// match compiles the conditions, and checks that the templates name nothing
+// that no condition extracts.
+func (f ruleFile) match(r *Rule, bad *faults) {
 	groups := map[string]bool{}
 	if len(f.Match) == 0 {
-		bad("match", "no condition: want at least one")
+		bad.add("match", "no condition: want at least one")
 	}
 	for i, cf := range f.Match {
 		c, err := cf.condition()
 		if err != nil {
-			bad(fmt.Sprintf("match[%d]", i), "%w", err)
+			bad.add(fmt.Sprintf("match[%d]", i), "%w", err)
 			continue
 		}
 		for _, g := range c.groups() {
@@ -210,111 +209,15 @@ func (f ruleFile) rule(openers map[string]bool) (*Rule, []fault) {
 	}
 	for _, t := range [...]struct{ key, text string }{{"product", f.Product}, {"version", f.Version}, {"cpe", f.CPE}} {
 		if err := checkTemplate(t.text, groups); err != nil {
-			bad(t.key, "%s %q: %w", t.key, t.text, err)
+			bad.add(t.key, "%s %q: %w", t.key, t.text, err)
 		}
 	}
 	if err := checkTell(f.Tell, groups); err != nil {
-		bad("tell", "tell %q: %w", f.Tell, err)
+		bad.add("tell", "tell %q: %w", f.Tell, err)
 	}
 	if f.CPE != "" && len(strings.Split(f.CPE, ":")) != 13 {
-		bad("cpe", "cpe %q: want the form cpe:2.3:a:vendor:product:{version}:*:*:*:*:*:*:*", f.CPE)
+		bad.add("cpe", "cpe %q: want the form cpe:2.3:a:vendor:product:{version}:*:*:*:*:*:*:*", f.CPE)
 	}
-	if len(f.Sources) == 0 {
-		bad("sources", "no source: every rule says where its fact is from")
-	}
-	if len(f.Examples) == 0 && !f.brief {
-		bad("examples", "no example: every rule proves itself")
-	}
-	r.Examples = examples("examples", f.Examples, r, bad)
-	r.Not = examples("not", f.Not, r, bad)
-	return r, faults
-}
-
-// examples reads a list of examples. The probe of an example without one is
-// the first that the rule is on, else get10.
-func examples(key string, list []exampleFile, r *Rule, bad func(where, format string, args ...any)) []Example {
-	var out []Example
-	for i, f := range list {
-		where := fmt.Sprintf("%s[%d]", key, i)
-		e := Example{Fields: f.Fields, Want: map[string]string{}}
-		data, err := f.bytes()
-		if err != nil {
-			bad(where, "%w", err)
-			continue
-		}
-		sent, err := parseHex(f.Sent)
-		if err != nil {
-			bad(where, "sent: %w", err)
-			continue
-		}
-		e.Exchange = Exchange{Conn: 1, Probe: f.Probe, Inside: f.Inside || r.Inside == "tls", Sent: sent, Received: data, End: EndFin}
-		if f.Probe == "" {
-			e.Exchange.Probe = ProbeGet10
-			if len(r.On) > 0 {
-				e.Exchange.Probe = r.On[0]
-			}
-		}
-		if f.End != "" {
-			e.Exchange.End = End(f.End)
-		}
-		if len(data) > 0 {
-			e.Exchange.FirstByte = 1e6 // a millisecond: an answer took some time
-		}
-		for name, want := range map[string]*string{
-			"product": f.Product, "version": f.Version, "cpe": f.CPE, "hostname": f.Hostname, "service": f.Service,
-		} {
-			if want != nil {
-				e.Want[name] = *want
-			}
-		}
-		for name := range f.Fields {
-			if !standsIn(name) {
-				bad(where, "field %q: an example can only set cert:…, tls:…, alpn and body:sha1, body:sha256 or body:mmh3", name)
-			}
-		}
-		out = append(out, e)
-	}
-	return out
-}
-
-// standsIn reports whether an example may say what a field is: what a
-// certificate or a hash would give, whose preimage nobody has published.
-func standsIn(field string) bool { return tlsField(field) || strings.HasPrefix(field, "body:") }
-
-// bytes returns the example's answer, from exactly one of its three forms, or
-// nothing where only fields are given.
-func (f exampleFile) bytes() ([]byte, error) {
-	forms := 0
-	for _, p := range []*string{f.Text, f.Hex, f.Base64} {
-		if p != nil {
-			forms++
-		}
-	}
-	switch {
-	case forms == 0 && (len(f.Fields) > 0 || f.End != ""):
-		return nil, nil
-	case forms != 1:
-		return nil, fmt.Errorf("%d of text, hex and base64 given: want exactly one", forms)
-	case f.Text != nil:
-		return []byte(*f.Text), nil
-	case f.Hex != nil:
-		return parseHex(*f.Hex)
-	default:
-		b, err := base64.StdEncoding.DecodeString(*f.Base64)
-		if err != nil {
-			return nil, fmt.Errorf("base64 %q: %w", *f.Base64, err)
-		}
-		return b, nil
-	}
-}
-
-// parseHex reads hex digits; spaces between bytes are allowed.
-func parseHex(s string) ([]byte, error) {
-	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		return nil, fmt.Errorf("hex %q: want pairs of hex digits: %w", s, err)
-	}
-	return b, nil
 }
 
 // isID reports whether s can be the id of a rule or an opener.

@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 
@@ -59,8 +60,8 @@ func (w *witness) begin(ctx context.Context) {
 		w.log.WarnContext(ctx, "a lost carrier or address would not be noticed", "error", err)
 		return
 	}
-	if w.device != "" {
-		oif = watch.Index(w.device)
+	if device, err := net.InterfaceByName(w.device); err == nil {
+		oif = device.Index
 	}
 	w.watch, w.oif = watch, oif
 }

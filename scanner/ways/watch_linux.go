@@ -53,19 +53,6 @@ func Begin(k Kernel, route func(netip.Addr) (Way, error), log *slog.Logger) (*Wa
 	}, nil
 }
 
-// Index returns the index of the interface that had that name at the start, 0 if
-// none had.
-func (w *Watch) Index(name string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i, l := range w.links {
-		if l.name == name {
-			return i
-		}
-	}
-	return 0
-}
-
 // Add watches a way from now on, by which target is asked. Of a way that is known
 // the first target stands for all. An interface or an address that came up after
 // Begin is read now; one that is gone already is not watched.

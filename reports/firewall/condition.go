@@ -11,6 +11,9 @@ type condition struct {
 	boxes  []Box
 	phases Phases
 	doubts []string
+	// untracked is true where packets come before conntrack: they have no state
+	// yet, or the state of being invalid.
+	untracked bool
 }
 
 func newCondition() *condition { return &condition{boxes: []Box{Everything()}, phases: AllPhases} }
@@ -37,6 +40,18 @@ func (c *condition) during(not bool, phases Phases) {
 	}
 	c.phases &= phases
 }
+
+// inState keeps the moments at which conntrack says something, or the others.
+func (c *condition) inState(not bool, phases Phases) {
+	if c.untracked {
+		c.doubt(notTracked)
+		return
+	}
+	c.during(not, phases)
+}
+
+// notTracked is the doubt about states before conntrack.
+const notTracked = "connections are not tracked yet where this chain stands"
 
 // doubt adds a condition that cannot be judged.
 func (c *condition) doubt(text string) { c.doubts = append(c.doubts, text) }

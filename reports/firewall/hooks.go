@@ -52,13 +52,9 @@ func spread(base map[*Chain]hooks) map[*Chain]hooks {
 // before it see no states (nf_ip_hook_priorities of the kernel).
 const trackedFrom = -200
 
-// natFrom is the priority at which prerouting undoes the translation of an
-// answer.
-const natFrom = -100
-
-// untracked marks the chains that packets come to before conntrack, which
+// beforeTracking marks the chains that packets come to before conntrack, which
 // stands at prerouting and output.
-func (n *nft) untracked() {
+func (n *nft) beforeTracking() {
 	base := map[*Chain]hooks{}
 	for _, c := range n.order {
 		if c.Hook == "ingress" || (c.Hook == "prerouting" || c.Hook == "output") && c.Prio <= trackedFrom {

@@ -201,10 +201,10 @@ func (ip *iptables) chain(n int, line string) error {
 
 // paths puts the built-in chains in the order in which netfilter calls them.
 func (ip *iptables) paths() {
-	pick := func(hooks ...string) []*Chain {
+	pick := func(tables []string, hooks ...string) []*Chain {
 		var out []*Chain
 		for _, hook := range hooks {
-			for _, table := range []string{"raw", "mangle", "nat", "filter", "security"} {
+			for _, table := range tables {
 				if c := ip.chains[table+"/"+hook]; c != nil {
 					out = append(out, c)
 				}
@@ -212,10 +212,14 @@ func (ip *iptables) paths() {
 		}
 		return out
 	}
-	through := pick("PREROUTING", "FORWARD", "POSTROUTING")
-	ip.translated(slices.DeleteFunc([]*Chain{ip.chains["raw/PREROUTING"], ip.chains["mangle/PREROUTING"]}, func(c *Chain) bool { return c == nil }), nil)
+	early, nat := []string{"raw", "mangle"}, []string{"nat"}
+	ip.translated(pick(nat, "POSTROUTING"), pick(early, "PREROUTING"), nil)
+	ip.translated(pick(nat, "INPUT"), pick(early, "OUTPUT"), nil)
+
+	all := []string{"raw", "mangle", "nat", "filter", "security"}
+	through := pick(all, "PREROUTING", "FORWARD", "POSTROUTING")
 	ip.set.Paths[Router] = Path{Request: through, Reply: through}
-	ip.set.Paths[Server] = Path{Request: pick("PREROUTING", "INPUT"), Reply: pick("OUTPUT", "POSTROUTING")}
+	ip.set.Paths[Server] = Path{Request: pick(all, "PREROUTING", "INPUT"), Reply: pick(all, "OUTPUT", "POSTROUTING")}
 }
 
 // shellWords splits a line as iptables-save quotes: double quotes, and
@@ -259,12 +263,9 @@ func (ip *iptables) rule(l iptablesRule, at map[*Chain]hooks) error {
 	}
 	r := &Rule{ID: fmt.Sprintf("%s:%d", c.Name, len(c.Rules)+1), Line: l.line, Text: shown(l.text), Hits: l.hits}
 	m := iptablesMatch{iptables: ip, condition: newCondition(), line: l.line, at: at[c], words: l.words[1:]}
+	m.untracked = l.table == "raw"
 	if err := m.read(); err != nil {
 		return err
-	}
-	if l.table == "raw" && m.phases != AllPhases {
-		m.doubt("connections are not tracked yet in table raw")
-		m.phases = AllPhases
 	}
 	if l.table == "nat" { // only the first packet of a connection comes here
 		m.phases &= First

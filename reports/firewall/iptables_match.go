@@ -242,7 +242,7 @@ func (m *iptablesMatch) states(list string) error {
 		m.doubt("state " + shown(list) + " depends on address translation")
 		return nil
 	}
-	m.during(m.not, phases)
+	m.inState(m.not, phases)
 	return nil
 }
 
@@ -265,9 +265,9 @@ func statePhases(list string) (phases Phases, ok bool) {
 func (m *iptablesMatch) direction(v string) {
 	switch strings.ToUpper(v) {
 	case "ORIGINAL":
-		m.during(m.not, First|Later)
+		m.inState(m.not, First|Later)
 	case "REPLY":
-		m.during(m.not, Reply)
+		m.inState(m.not, Reply)
 	default:
 		m.doubt("match --ctdir " + shown(v))
 	}

@@ -111,7 +111,7 @@ func (k *kernel) heard(phase Phases, fn func(frame []byte)) {
 // itself and its answers: the input and output hooks.
 func TestNftHostAgainstKernel(t *testing.T) {
 	program(t, "nft")
-	nftAgainstKernel(t, newKernelHost(t), 4)
+	nftAgainstKernel(t, newKernelHost(t), 4, false)
 }
 
 // TestIptablesHostAgainstKernel holds INPUT and OUTPUT against the kernel, with
@@ -120,7 +120,7 @@ func TestIptablesHostAgainstKernel(t *testing.T) {
 	for _, name := range []string{"iptables-restore", "ipset", "nft"} {
 		program(t, name)
 	}
-	iptablesAgainstKernel(t, newKernelHost(t), "iptables", 4)
+	iptablesAgainstKernel(t, newKernelHost(t), "iptables", 4, false)
 }
 
 // TestIptablesLegacyAgainstKernel does so for the xtables of old kernels, which
@@ -135,7 +135,7 @@ func TestIptablesLegacyAgainstKernel(t *testing.T) {
 			if out, err := k.try("*filter\nCOMMIT\n", "iptables-legacy-restore"); err != nil {
 				t.Skipf("this kernel has no xtables of old: %v: %s", err, out)
 			}
-			iptablesAgainstKernel(t, k, "iptables-legacy", 2)
+			iptablesAgainstKernel(t, k, "iptables-legacy", 2, false)
 		})
 	}
 }

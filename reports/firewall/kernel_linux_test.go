@@ -298,7 +298,8 @@ func (k *kernel) holdAgainst(cases []*kernelCase, s *score) {
 		for _, f := range going {
 			fates[f] = fate(f, arrived, phase)
 			k.holdPacket(byMark[f.mark], f, phase, fates[f], judged[f], s)
-			if fates[f] == Allow {
+			lost := len(judged[f]) == 1 && judged[f][0].Lost // what the model says of its other packets is of no flow
+			if fates[f] == Allow && !lost {
 				next = append(next, f)
 			}
 		}

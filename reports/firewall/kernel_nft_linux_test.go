@@ -21,10 +21,10 @@ func targetOf(f flow) scanner.Target {
 // packet that goes another way than the model says.
 func TestNftAgainstKernel(t *testing.T) {
 	program(t, "nft")
-	nftAgainstKernel(t, newKernel(t), 4)
+	nftAgainstKernel(t, newKernel(t), 4, false)
 }
 
-func nftAgainstKernel(t *testing.T, k *kernel, byDefault int) {
+func nftAgainstKernel(t *testing.T, k *kernel, byDefault int, nat bool) {
 	r := seed(t)
 	var s score
 	used := map[flow]bool{}
@@ -37,7 +37,7 @@ func nftAgainstKernel(t *testing.T, k *kernel, byDefault int) {
 		var cases []*kernelCase
 		for mark := uint8(1); mark < sentinelMark; mark++ {
 			g := nftGen{Rand: r, mark: mark, place: k.place}
-			script.WriteString(g.table())
+			script.WriteString(g.table(nat))
 			cases = append(cases, &kernelCase{mark: mark, flows: randomFlows(r, mark, 24, k.place == Router, used)})
 		}
 		k.load(script.String())
@@ -58,7 +58,7 @@ func nftAgainstKernel(t *testing.T, k *kernel, byDefault int) {
 			break
 		}
 	}
-	s.report(t)
+	s.report(t, nat)
 }
 
 // load loads a script without the rules that nft refuses, such as those with
@@ -129,7 +129,7 @@ type nftGen struct {
 
 func (g *nftGen) one(options ...string) string { return pick(g.Rand, options) }
 
-func (g *nftGen) table() string {
+func (g *nftGen) table(nat bool) string {
 	var b strings.Builder
 	family := g.one("inet", "inet", "ip")
 	fmt.Fprintf(&b, "table %s case%d {\n", family, g.mark)
@@ -165,6 +165,9 @@ func (g *nftGen) table() string {
 			b.WriteString(g.rule(3))
 		}
 		b.WriteString("}\n")
+	}
+	if nat {
+		b.WriteString(g.translation(family))
 	}
 	b.WriteString("}\n")
 	if family == "ip" {

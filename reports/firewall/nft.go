@@ -2,11 +2,11 @@ package firewall
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 )
@@ -124,7 +124,7 @@ func parseNft(p *parser) error {
 	for _, c := range n.order {
 		base[&c.chain] = hookOf(c.Hook)
 	}
-	n.untracked()
+	n.beforeTracking()
 	if err := n.read(spread(base)); err != nil {
 		return err
 	}
@@ -296,52 +296,57 @@ func (n *nft) begin(c *nftChain) error {
 	return nil
 }
 
+// when is the priority at which netfilter calls a base chain.
+func (c *nftChain) when() int {
+	switch {
+	case c.Type != "nat":
+		return c.Prio
+	case c.Hook == "prerouting" || c.Hook == "output":
+		return natDestination
+	default:
+		return natSource
+	}
+}
+
 // paths puts the base chains in the order in which netfilter calls them: by
-// hook and priority.
+// hook and priority, translation first where that leaves it open.
 func (n *nft) paths() {
-	pick := func(hooks ...string) []*Chain {
-		var out []*Chain
+	called := slices.SortedStableFunc(slices.Values(n.order), func(a, b *nftChain) int {
+		if by := cmp.Compare(a.when(), b.when()); by != 0 || (a.Type == "nat") == (b.Type == "nat") {
+			return cmp.Or(by, cmp.Compare(a.Prio, b.Prio))
+		}
+		if a.Type == "nat" {
+			return -1
+		}
+		return 1
+	})
+	pick := func(keep func(c *nftChain) bool, hooks ...string) (out []*Chain) {
 		for _, hook := range hooks {
-			var here []*nftChain
-			for _, c := range n.order {
-				if c.Hook == hook && c.Family != "arp" {
-					here = append(here, c)
+			for _, c := range called {
+				if c.Hook == hook && c.Family != "arp" && keep(c) {
+					out = append(out, &c.chain)
 				}
-			}
-			slices.SortStableFunc(here, func(a, b *nftChain) int { return a.Prio - b.Prio })
-			for _, c := range here {
-				out = append(out, &c.chain)
 			}
 		}
 		return out
 	}
-	n.seenTranslated()
-	through := pick("ingress", "prerouting", "forward", "postrouting", "egress")
-	n.set.Paths[Router] = Path{Request: through, Reply: through}
-	n.set.Paths[Server] = Path{Request: pick("ingress", "prerouting", "input"), Reply: pick("output", "postrouting", "egress")}
-}
+	for _, c := range called {
+		for _, d := range called { // of the same priority, the kernels of today call the newer first, those of old the older
+			if c != d && c.Type == "nat" && d.Type == "nat" && c.Hook == d.Hook && d.Prio <= c.Prio {
+				c.chain.Doubts = append(c.chain.Doubts, "what chain "+d.chain.Name+" translates does not come to "+c.chain.Name)
+			}
+		}
+	}
+	nat := func(c *nftChain) bool { return c.Type == "nat" }
+	early := func(c *nftChain) bool { return c.Type != "nat" && c.when() <= natDestination }
+	late := func(c *nftChain) bool { return c.Type != "nat" && c.when() >= natSource }
+	n.translated(pick(nat, "postrouting"), pick(early, "ingress", "prerouting"), pick(late, "postrouting", "egress"))
+	n.translated(pick(nat, "input"), pick(early, "output"), pick(late, "input"))
 
-// seenTranslated looks for chains that see a translated source: those behind
-// the first chain of type nat at postrouting, and for answers those before
-// natFrom.
-func (n *nft) seenTranslated() {
-	var early, late []*Chain
-	first := math.MaxInt
-	for _, c := range n.order {
-		if c.Type == "nat" && c.Hook == "postrouting" {
-			first = min(first, c.Prio)
-		}
-	}
-	for _, c := range n.order {
-		switch {
-		case c.Family == "arp":
-		case c.Hook == "ingress" || c.Hook == "prerouting" && c.Prio <= natFrom:
-			early = append(early, &c.chain)
-		case c.Hook == "egress" || c.Hook == "postrouting" && c.Type != "nat" && c.Prio >= first:
-			late = append(late, &c.chain)
-		}
-	}
-	n.translated(early, late)
+	all := func(*nftChain) bool { return true }
+	through := pick(all, "ingress", "prerouting", "forward", "postrouting", "egress")
+	n.set.Paths[Router] = Path{Request: through, Reply: through}
+	n.set.Paths[Server] = Path{Request: pick(all, "ingress", "prerouting", "input"), Reply: pick(all, "output", "postrouting", "egress")}
 }
 
 // rule reads one rule. A verdict map becomes several rules of the same name.
@@ -355,6 +360,7 @@ func (n *nft) rule(l *nftRule, at map[*Chain]hooks) error {
 	}
 	r := Rule{ID: fmt.Sprintf("%s handle %d", c.chain.Name, l.Handle), Line: l.line}
 	m := nftMatch{nft: n, rule: l, condition: newCondition(), at: at[&c.chain]}
+	m.untracked = c.early
 	for _, statement := range l.Expr {
 		for kind, body := range statement {
 			if err := m.statement(kind, body, &r); err != nil {
@@ -368,10 +374,6 @@ func (n *nft) rule(l *nftRule, at map[*Chain]hooks) error {
 		m.only(false, srcBox(AnyIPv4()))
 	case "ip6":
 		m.only(false, srcBox(AnyIPv6()))
-	}
-	if c.early && m.phases != AllPhases {
-		m.doubt("connections are not tracked yet where this chain stands")
-		m.phases = AllPhases
 	}
 	if c.Type == "nat" { // only the first packet of a connection comes here
 		m.phases &= First

@@ -174,7 +174,7 @@ func (m *nftMatch) compare(key nftLeft, op string, body map[string]any) error {
 	case why != "":
 		m.doubt(why)
 	case key.kind == nftState || key.kind == nftDirection:
-		m.during(not, phases)
+		m.inState(not, phases)
 	case not && len(boxes) > maxNegated:
 		m.doubt(fmt.Sprintf("the opposite of a set with %d elements of several parts", len(boxes)))
 	default:
@@ -314,6 +314,8 @@ func (m *nftMatch) branch(key nftLeft, v any, b *nftBranch) (why string, err err
 	boxes, phases, why, err := m.value(key, v)
 	switch {
 	case err != nil || why != "":
+	case (key.kind == nftState || key.kind == nftDirection) && m.untracked:
+		why = notTracked
 	case key.kind == nftState || key.kind == nftDirection:
 		b.phases = phases
 	default:

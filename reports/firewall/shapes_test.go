@@ -25,6 +25,13 @@ func TestShapes(t *testing.T) {
 			"10.1.0.6", "10.2.0.1:1947/tcp", "unknown FORWARD policy"},
 		{"invalid before conntrack", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown raw/PREROUTING policy"},
+		{"not invalid before conntrack", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m conntrack ! --ctstate INVALID -j ACCEPT\n-A PREROUTING -j DROP\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown raw/PREROUTING:2"},
+		{"flags before conntrack", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --syn -j DROP\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "deny raw/PREROUTING:1"},
+		{"a map of states before conntrack", nftListing(`{"chain": {"family": "ip", "table": "t", "name": "early", "type": "filter", "hook": "prerouting", "prio": -300, "policy": "accept"}},
+{"rule": {"family": "ip", "table": "t", "chain": "early", "handle": 7, "expr": [{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["invalid", {"drop": null}]]}}}]}}`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t early policy"},
 		{"an answer before its address is put back", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.2.0.1/32 -d 10.9.9.9/32 -j DROP\nCOMMIT\n" +
 			"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j SNAT --to-source 10.9.9.9\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown nat/POSTROUTING:1"},
@@ -33,7 +40,7 @@ func TestShapes(t *testing.T) {
 			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown nat/PREROUTING:1"},
 		{"source translation that nobody sees", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.7.0.0/16 -j DROP\nCOMMIT\n" +
 			"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
-			"10.1.0.5", "10.2.0.1:1947/tcp", "allow nat/POSTROUTING:1"},
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow FORWARD:1"},
 		{"a filter behind source translation", nftListing(`{"chain": {"family": "ip", "table": "t", "name": "late", "type": "filter", "hook": "postrouting", "prio": 300, "policy": "accept"}},
 {"chain": {"family": "ip", "table": "t", "name": "nat", "type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"}},
 {"rule": {"family": "ip", "table": "t", "chain": "nat", "handle": 7, "expr": [{"masquerade": null}]}},

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -68,7 +71,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if e, ok := errors.AsType[*exitError](err); ok {
 		code, err = e.code, e.err
 	}
-	if err != nil {
+	if err != nil && !readerGone(err) { // head is no fault that anybody wants to read of
 		fmt.Fprintln(stderr, "dormant:", err)
 	}
 	return code
@@ -86,6 +89,21 @@ func (w *watched) Write(p []byte) (int, error) {
 		_, w.err = w.w.Write(p)
 	}
 	return len(p), nil
+}
+
+// readerGone reports whether all that err says is that nobody reads stdout any
+// more.
+func readerGone(err error) bool {
+	switch e := err.(type) { // one by one: a joined error says more, if one of its errors does
+	case *fs.PathError:
+		return e.Path == os.Stdout.Name() && errors.Is(e.Err, syscall.EPIPE)
+	case interface{ Unwrap() error }:
+		return readerGone(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !readerGone(err) })
+	default:
+		return false
+	}
 }
 
 // newRoot is the command tree. Commands are values in one literal list.

@@ -20,6 +20,8 @@ type outputOptions struct {
 	states     string
 	companions bool
 	csv        csvOptions
+	// uncompared is set when no history tells of changes: then no companion does.
+	uncompared bool
 }
 
 // csvOptions are the flags about the form of CSV.
@@ -64,11 +66,20 @@ func (o *outputOptions) paths() ([]string, error) {
 	}
 	all := slices.Clone(o.outputs)
 	for _, ending := range []string{".coverage.csv", ".changes.csv", ".evidence.jsonl"} {
-		if !slices.Contains(all, stem+ending) {
+		if !slices.Contains(all, stem+ending) && (ending != ".changes.csv" || !o.uncompared) {
 			all = append(all, stem+ending)
 		}
 	}
 	return all, nil
+}
+
+// withoutHistory refuses an output of changes: it would read as if there were none.
+func (o *outputOptions) withoutHistory() error {
+	o.uncompared = true
+	if o.needs("changes") {
+		return usageError("an output of changes wants a history to compare with: leave that output out, or give a --db")
+	}
+	return nil
 }
 
 // stem is what the names of the companions begin with, "" when there are none.

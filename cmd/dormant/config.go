@@ -98,10 +98,13 @@ func applyEnvironment(flags *pflag.FlagSet, set map[string]bool, environ func(st
 	return err
 }
 
+// maxConfig is far above any configuration file, in bytes.
+const maxConfig = 1 << 20
+
 // applyFile reads a YAML mapping of flag names. A key that no command knows is
 // an error; one that only another command knows is that command's business.
 func applyFile(cmd *cobra.Command, set map[string]bool, path string) error {
-	text, err := os.ReadFile(path)
+	text, err := readWhole(path, maxConfig)
 	if err != nil {
 		return usageError("config: %w", err)
 	}

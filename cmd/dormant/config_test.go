@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -47,6 +49,28 @@ func TestValueOfTheEnvironmentIsNamedOnce(t *testing.T) {
 type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// TestReaderGone: silence is for a reader that has gone, and for nothing beside it.
+func TestReaderGone(t *testing.T) {
+	gone := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"gone", fmt.Errorf("ports: %w", gone), true},
+		{"in two ways", errors.Join(gone, fmt.Errorf("table: %w", gone)), true},
+		{"and the disk is full", errors.Join(gone, errors.New("no space left on device")), false},
+		{"who read another pipe", &fs.PathError{Op: "write", Path: "/run/fifo", Err: syscall.EPIPE}, false},
+		{"stdout is a full disk", &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}, false},
+		{"a connection", syscall.EPIPE, false},
+		{"nothing", nil, false},
+	} {
+		if got := readerGone(tt.err); got != tt.want {
+			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
+		}
+	}
+}
 
 func TestOutputThatCannotBeWrittenIsExit5(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())

@@ -1,11 +1,28 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
+
+// readWhole reads a file of at most so many bytes: what never ends, as /dev/zero,
+// is refused at once. The error names the file.
+func readWhole(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		err = fmt.Errorf("%s: more than %d bytes: want at most that", path, most)
+	}
+	return text, err
+}
 
 // sameFile reports whether two names are of one file, which need not be there
 // yet. Devices and pipes are nobody's alone.

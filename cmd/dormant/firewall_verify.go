@@ -209,8 +209,7 @@ func (o *verifyOptions) askGroup(ctx context.Context, a *app, ports string, host
 	if s.plan, err = s.ranges.Plan(list, randomSeed()); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	guard, err := s.ranges.Guard()
-	if err != nil {
+	if s.guard, err = s.ranges.Guard(); err != nil {
 		return err
 	}
 	b, err := s.openBackend()
@@ -222,7 +221,7 @@ func (o *verifyOptions) askGroup(ctx context.Context, a *app, ports string, host
 			a.log.Warn("cleaning up", "error", cerr)
 		}
 	}()
-	engine, err := scanner.New(b, s.engineConfig(guard))
+	engine, err := scanner.New(b, s.engineConfig())
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

@@ -16,6 +16,10 @@ func untilSignal() int {
 	if !signal.Ignored(syscall.SIGHUP) {
 		ends = append(ends, syscall.SIGHUP)
 	}
+	// Who reads stdout or stderr may go away, as head does: that output is then lost,
+	// but not what else is to be written. Notify and not Ignore, which programs that
+	// this one starts would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

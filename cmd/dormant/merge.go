@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,10 +53,14 @@ type part struct {
 	estimate *scanner.Estimate // nil: of one pass
 }
 
+// maxManifest is far above the manifest of a /8, whose 65,536 subnets take 16 MB, in
+// bytes.
+const maxManifest = 256 << 20
+
 func readParts(paths []string) ([]part, error) {
 	var parts []part
 	for _, path := range paths {
-		b, err := os.ReadFile(path)
+		b, err := readWhole(path, maxManifest)
 		if err != nil {
 			return nil, usageError("merge: %w", err)
 		}

@@ -164,5 +164,10 @@ func (o *scanOptions) check() error {
 	case len(o.discovery) > 21:
 		return usageError("--discovery-name %q: want at most 21 bytes", o.discovery)
 	}
+	if o.audit.noHistory {
+		if err := o.withoutHistory(); err != nil {
+			return err
+		}
+	}
 	return o.control.check()
 }

@@ -67,6 +67,11 @@ type scan struct {
 	meta     reports.Meta
 	hold     *hold
 	kept     kept
+
+	// What open opens.
+	watch   *canaries // the sink of the findings
+	backend backend
+	guard   *scanner.Guard
 }
 
 // runScan prepares everything that can be wrong, and only then sends.
@@ -95,49 +100,72 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 		return err
 	}
 	defer audit.release()
+	if err := s.open(ctx, audit); err != nil {
+		return err
+	}
+	s.keep(flags, args)
+	return audit.end(ctx, s.carryOut(ctx, audit))
+}
+
+// open opens everything that the run writes to and sends by, and says that it
+// begins. Nothing is left behind on an error.
+func (s *scan) open(ctx context.Context, audit *audit) (err error) {
 	if err := s.checkFailOn(audit.failOn); err != nil {
 		return err
 	}
+	if audit.store == nil {
+		if err := s.o.withoutHistory(); err != nil {
+			return err
+		}
+	}
 	audit.auditor.Dossier = s.registry.Lookup
-	out, err := openOutputs(a, &o.outputOptions, reports.Options{Run: s.facts, Dossier: s.registry.Lookup, Subnets: o.states == "open"}, audit.columns)
+	out, err := openOutputs(s.a, &s.o.outputOptions, reports.Options{Run: s.facts, Dossier: s.registry.Lookup, Subnets: s.o.states == "open"}, audit.columns)
 	if err != nil {
 		return err
 	}
 	audit.next = out
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, out.abort())
+		}
+	}()
 	if err := s.checkManifest(); err != nil {
-		return errors.Join(err, out.abort())
+		return err
 	}
-	watch, err := s.watchCanaries(audit)
+	if s.watch, err = s.watchCanaries(audit); err != nil {
+		return err
+	}
+	if s.backend, err = s.openBackend(); err != nil {
+		return err
+	}
+	s.guard, err = s.ranges.Guard()
+	if err == nil {
+		err = audit.begin(ctx, history.Plan{Prefixes: s.plan.Prefixes(), Ports: s.plan.Ports()})
+	}
 	if err != nil {
-		return errors.Join(err, out.abort())
+		return errors.Join(err, s.backend.Close())
 	}
-	backend, err := s.openBackend()
-	if err != nil {
-		return errors.Join(err, out.abort())
-	}
-	guard, err := s.ranges.Guard()
-	if err != nil {
-		return errors.Join(err, backend.Close(), out.abort())
-	}
-	if err := audit.begin(ctx, history.Plan{Prefixes: s.plan.Prefixes(), Ports: s.plan.Ports()}); err != nil {
-		return errors.Join(err, backend.Close(), out.abort())
-	}
-	s.keep(flags, args)
-	s.hold.window = o.control.window // nobody asks before the sweep
-	limited, release := o.control.limit(ctx)
-	err = s.sweep(limited, backend, guard, watch)
-	cause := o.control.ended(limited, err)
+	return nil
+}
+
+// carryOut sweeps, within the limits that were asked for, and completes the
+// outputs. Its error is how the run went.
+func (s *scan) carryOut(ctx context.Context, audit *audit) error {
+	s.hold.window = s.o.control.window // nobody asks before the sweep
+	limited, release := s.o.control.limit(ctx)
+	err := s.sweep(limited)
+	cause := s.o.control.ended(limited, err)
 	release()
 	s.run.Interrupted = ctx.Err() != nil
-	s.run.Why = append(s.run.Why, watch.missing()...)
+	s.run.Why = append(s.run.Why, s.watch.missing()...)
 	closed := audit.Close()
 	if closed == nil {
 		closed = s.writeManifest()
 	}
-	if cerr := backend.Close(); cerr != nil {
-		a.log.Warn("cleaning up", "error", cerr)
+	if err := s.backend.Close(); err != nil {
+		s.a.log.Warn("cleaning up", "error", err)
 	}
-	return audit.end(ctx, s.end(ctx, cause, err, closed))
+	return s.end(ctx, cause, err, closed)
 }
 
 // prepare reads all input and makes the plan. It returns usage errors.
@@ -236,29 +264,20 @@ func (s *scan) openBackend() (backend, error) {
 }
 
 // sweep runs the pipeline and writes down its outcome.
-func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink reports.Sink) error {
-	if err := guard.Check(s.plan); err != nil {
+func (s *scan) sweep(ctx context.Context) error {
+	if err := s.guard.Check(s.plan); err != nil {
 		return err
 	}
-	cfg := s.engineConfig(guard)
-	if s.kept.run != nil {
-		cfg.Journal = s.kept.run.Observed
-	}
-	if s.kept.resumed {
-		cfg.From, cfg.Known = s.kept.run.Position, s.kept.run.Known()
-	}
-	engine, err := scanner.New(b, cfg)
+	first, err := s.firstPass()
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return err
 	}
-	// What an earlier part of the run found comes at once, on top of the rest.
-	first := &pipeline.Local{Engine: engine, Crew: s.crew(), Workers: workers(doctor.Descriptors()), Fragile: s.o.talk.fragile.Contains, Log: s.a.log, Queue: answersWaiting + s.kept.answers}
 	var source pipeline.Source = first
 	var now atomic.Pointer[pipeline.Local] // the pass that the progress line shows
 	now.Store(first)
 	if s.o.control.estimate {
 		source = &passes{first, func() (*pipeline.Local, *scanner.Plan, func() error, error) {
-			second, plan, done, err := s.secondPass(guard)
+			second, plan, done, err := s.secondPass()
 			if err == nil {
 				now.Store(second)
 			}
@@ -271,20 +290,27 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 		Registry: s.registry,
 		Names:    s.ranges.Names(),
 		Meta:     s.meta,
-		Sink:     sink,
+		Sink:     s.watch,
 	}
 	stop := s.showProgress(ctx, func() (scanner.Progress, uint64, uint64) {
 		l := now.Load()
 		over, due := l.Held()
 		return l.Engine.Progress(), over, due
 	})
-	save := s.saving(ctx, engine.Position)
+	save := s.saving(ctx, first.Engine.Position)
 	out, err := p.Run(ctx, s.plan)
 	// The next part repeats dialogues that were cut short, and a second pass.
 	save(out.Identify.Cancelled+out.Identify.LocalErrors == 0 && now.Load() == first)
 	stop()
+	s.writeDown(out)
+	return err
+}
+
+// writeDown keeps the outcome for the reports, and says what a person should know
+// of it.
+func (s *scan) writeDown(out pipeline.Outcome) {
 	out.Scan.Notes = append(out.Scan.Notes, s.hold.notes()...)
-	if cfg.Subnets {
+	if s.coversSubnets() {
 		out.Scan.Exclude(s.ranges.ExcludedPrefixes(), len(s.plan.Ports()))
 	}
 	s.run.Scan, s.run.Identify, s.run.Lost = out.Scan, out.Identify, out.Lost
@@ -298,28 +324,51 @@ func (s *scan) sweep(ctx context.Context, b backend, guard *scanner.Guard, sink 
 		s.a.log.Info("open ports that both passes missed, estimated", "missed", fmt.Sprintf("%.1f", e.Missed),
 			"95% interval", fmt.Sprintf("%.1f to %.1f", e.Low, e.High), "first pass", e.First, "second", e.Second, "both", e.Both)
 	}
-	return err
 }
 
 // answersWaiting bounds the answers that wait for the crew: at most 200 MB.
 const answersWaiting = 1 << 20
 
 // engineConfig is how both passes run.
-func (s *scan) engineConfig(guard *scanner.Guard) scanner.Config {
+func (s *scan) engineConfig() scanner.Config {
 	return scanner.Config{
 		Rate: rate.Limit(s.o.rate), HostRate: rate.Limit(s.o.hostRate), Retries: int(s.o.retries),
-		Cooldown: s.o.cooldown, Payload: s.rules.Payload, Guard: guard.Contains,
+		Cooldown: s.o.cooldown, Payload: s.rules.Payload, Guard: s.guard.Contains,
 		Shard: s.o.shard.Index - 1, Shards: s.o.shard.Count,
-		Silent: s.o.states == "all", Subnets: s.o.control.manifest != "" || s.o.companions || s.o.needs("coverage"),
-		StateBudget: s.o.control.stateBudget, Hold: s.hold.wait, Log: s.a.log,
+		Silent: s.o.states == "all", StateBudget: s.o.control.stateBudget, Hold: s.hold.wait, Log: s.a.log,
 	}
+}
+
+// coversSubnets reports whether an output tells what was covered of each subnet.
+func (s *scan) coversSubnets() bool {
+	return s.o.control.manifest != "" || s.o.companions || s.o.needs("coverage")
+}
+
+// firstPass is the sweep by the backend that is open, from where an earlier part
+// of the run stopped.
+func (s *scan) firstPass() (*pipeline.Local, error) {
+	cfg := s.engineConfig()
+	cfg.Subnets = s.coversSubnets()
+	if s.kept.run != nil {
+		cfg.Journal = s.kept.run.Observed
+	}
+	if s.kept.resumed {
+		cfg.From, cfg.Known = s.kept.run.Position, s.kept.run.Known()
+	}
+	engine, err := scanner.New(s.backend, cfg)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	l := s.local(engine)
+	l.Queue = answersWaiting + s.kept.answers // what an earlier part of the run found comes at once, on top of the rest
+	return l, nil
 }
 
 // secondPass opens a backend of its own and asks the same targets in another
 // order.
-func (s *scan) secondPass(guard *scanner.Guard) (*pipeline.Local, *scanner.Plan, func() error, error) {
-	cfg := s.engineConfig(guard)
-	cfg.Silent, cfg.Subnets, cfg.Cut = false, false, s.plan // a shard is the same targets in both orders
+func (s *scan) secondPass() (*pipeline.Local, *scanner.Plan, func() error, error) {
+	cfg := s.engineConfig()
+	cfg.Silent, cfg.Cut = false, s.plan // a shard is the same targets in both orders
 	plan, err := s.ranges.Plan(s.o.ports, secondSeed(s.o.seed))
 	if err != nil {
 		return nil, nil, nil, err
@@ -333,7 +382,12 @@ func (s *scan) secondPass(guard *scanner.Guard) (*pipeline.Local, *scanner.Plan,
 		return nil, nil, nil, errors.Join(err, b.Close())
 	}
 	s.a.log.Info("second pass, for the estimate", "seed", plan.Seed())
-	return &pipeline.Local{Engine: engine, Crew: s.crew(), Workers: workers(doctor.Descriptors()), Fragile: s.o.talk.fragile.Contains, Log: s.a.log}, plan, b.Close, nil
+	return s.local(engine), plan, b.Close, nil
+}
+
+// local is the engine with those who talk to what it finds.
+func (s *scan) local(engine *scanner.Engine) *pipeline.Local {
+	return &pipeline.Local{Engine: engine, Crew: s.crew(), Workers: workers(doctor.Descriptors()), Fragile: s.o.talk.fragile.Contains, Log: s.a.log}
 }
 
 // crew is who talks to what is open, nil when nobody shall.
@@ -366,9 +420,9 @@ func (s *scan) end(ctx context.Context, cause, err, closed error) error {
 	}
 	switch {
 	case failed:
-		return &exitError{exitOutput, fmt.Errorf("%w; %s", sink, how)}
+		return &exitError{exitOutput, fmt.Errorf("%v; %s", sink, how)} // not %w: how it goes on is said to who went away, too
 	case closed != nil:
-		return &exitError{exitOutput, fmt.Errorf("%w; %s", closed, how)}
+		return &exitError{exitOutput, fmt.Errorf("%v; %s", closed, how)}
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, errors.New("interrupted, what was found by then is reported; " + how)}
 	case cause != nil:

@@ -9,12 +9,9 @@ import (
 )
 
 // watchSignals pauses and continues on SIGUSR1 and SIGUSR2 or SIGCONT, until
-// stop is called. Until then a reader of stdout or stderr that goes away, as head
-// does, is a fault of that one output and not the end of the program, which
-// would take all others with it.
+// stop is called.
 func watchSignals(h *hold) (stop func()) {
 	signals, ended, done := make(chan os.Signal, 4), make(chan struct{}), make(chan struct{})
-	signal.Ignore(syscall.SIGPIPE)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT)
 	go func() { // ends when ended is closed, by stop
 		defer close(done)
@@ -33,7 +30,6 @@ func watchSignals(h *hold) (stop func()) {
 	}()
 	return func() {
 		signal.Stop(signals)
-		signal.Reset(syscall.SIGPIPE)
 		close(ended)
 		<-done
 	}

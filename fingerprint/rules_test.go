@@ -33,6 +33,50 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestEveryConditionIsProved: a rule that looks at less than it does would match
+// one of its own counter-examples, or take an example of another rule.
+func TestEveryConditionIsProved(t *testing.T) {
+	rules := defaults(t)
+	for _, rule := range rules.All() {
+		wider := map[string]*Rule{}
+		for i := range rule.conditions {
+			if len(rule.conditions) > 1 {
+				w := *rule
+				w.conditions = slices.Delete(slices.Clone(rule.conditions), i, i+1)
+				wider[fmt.Sprintf("match[%d]", i)] = &w
+			}
+		}
+		if rule.On != nil {
+			w := *rule
+			w.On, wider["on"] = nil, &w
+		}
+		if rule.Inside != "" {
+			w := *rule
+			w.Inside, wider["inside"] = "", &w
+		}
+		for key, w := range wider {
+			if !notices(rules, w) {
+				t.Errorf("%s: without %s no example fails: want a counter-example under \"not\"", rule.File, key)
+			}
+		}
+	}
+}
+
+// notices reports whether an example fails when w stands for the rule of its id.
+func notices(rules *Rules, w *Rule) bool {
+	match := func(e Example) (found, bool) {
+		return w.match(subjects(Evidence{Exchanges: []Exchange{e.Exchange}}, e.Fields)[0])
+	}
+	matches := func(e Example) bool { _, ok := match(e); return ok }
+	loses := func(e Example) bool { // what it was to extract
+		f, _ := match(e)
+		return e.Want["version"] != "" && w.sign(e.Exchange, f).Version == "" || e.Want["hostname"] != "" && f.groups["hostname"] == ""
+	}
+	return slices.ContainsFunc(w.Not, matches) || slices.ContainsFunc(w.Examples, loses) || slices.ContainsFunc(rules.All(), func(other *Rule) bool {
+		return other.ID != w.ID && rivals(w, other) && w.Points >= other.Points && slices.ContainsFunc(other.Examples, matches)
+	})
+}
+
 // TestCheckFindsFaults proves that TestRules can fail.
 func TestCheckFindsFaults(t *testing.T) {
 	const head = "service: http\nproduct: P\nverdict: known_service\nsources: [s]\n"

@@ -229,10 +229,6 @@ func writeStatus(w io.Writer, st *fleet.Status) error {
 
 // agentRows are the agents, and what each is at.
 func agentRows(st *fleet.Status) (rows [][]string) {
-	over := map[string]bool{} // a beat may be older than the end of the run that it tells of
-	for i := range st.Runs {
-		over[st.Runs[i].ScanID] = st.Runs[i].Over()
-	}
 	for _, g := range st.Agents {
 		state := "away"
 		switch {
@@ -242,7 +238,7 @@ func agentRows(st *fleet.Status) (rows [][]string) {
 			state = "online"
 		}
 		at := reports.Line(g.Last.Fault)
-		if at == "" && g.Last.Run != "" && !over[g.Last.Run] {
+		if at == "" && g.Last.Run != "" {
 			at = fmt.Sprintf("%s shard %d", reports.Line(g.Last.Run), g.Last.Shard)
 		}
 		if g.EndsSoon(st.Now) {

@@ -30,7 +30,9 @@ type AgentStatus struct {
 	Revoked  bool      `json:"revoked"`
 	LastSeen time.Time `json:"last_seen,omitzero"`
 	Online   bool      `json:"online"`
-	Last     Beat      `json:"last"`
+	// Last is what it said last, for all of its vantages that are there; the run is
+	// empty when that run is over.
+	Last Beat `json:"last"`
 }
 
 // endsSoon is half of the time in which an agent that is there renews its

@@ -2,7 +2,9 @@ package server
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -84,11 +86,14 @@ func (p *presence) atWork(place fleet.Place, run string, now time.Time) map[int]
 }
 
 // agentsNow adds what beats tell to the agents that are enrolled, and those that
-// are only known by their beats.
-func (p *presence) agentsNow(enrolled []fleet.AgentStatus, now time.Time) []fleet.AgentStatus {
+// are only known by their beats. open are the runs that are not over: a beat may
+// be older than the end of the run that it tells of.
+func (p *presence) agentsNow(enrolled []fleet.AgentStatus, open map[string]bool, now time.Time) []fleet.AgentStatus {
 	all := slices.Clone(enrolled)
 	p.mu.Lock()
-	for w, s := range p.agents {
+	defer p.mu.Unlock()
+	for _, w := range slices.SortedFunc(maps.Keys(p.agents), who.compare) {
+		s := p.agents[w]
 		i := slices.IndexFunc(all, func(a fleet.AgentStatus) bool { return a.ID == w.agent && a.Site == w.Site })
 		if i < 0 {
 			i = len(all)
@@ -99,16 +104,38 @@ func (p *presence) agentsNow(enrolled []fleet.AgentStatus, now time.Time) []flee
 			a.Vantages = append(slices.Clone(a.Vantages), w.Vantage)
 			slices.Sort(a.Vantages)
 		}
-		on := p.online(s, now) && !a.Revoked
+		b := s.beat
+		if !open[b.Run] {
+			b.Run, b.Shard, b.Sent, b.Total, b.Open = "", 0, 0, 0, 0
+		}
+		switch on := p.online(s, now) && !a.Revoked; {
+		case on && a.Online:
+			a.Last = together(a.Last, b)
+		case on, !a.Online && s.at.After(a.LastSeen):
+			a.Last, a.Online = b, on
+		}
 		if s.at.After(a.LastSeen) {
 			a.LastSeen = s.at
 		}
-		if a.Last.Version == 0 || on && (!a.Online || s.beat.Run != "" && a.Last.Run == "" || s.beat.Now.After(a.Last.Now)) {
-			a.Last = s.beat
-		}
-		a.Online = a.Online || on
 	}
-	p.mu.Unlock()
 	slices.SortFunc(all, func(a, b fleet.AgentStatus) int { return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.ID, b.ID)) })
 	return all
+}
+
+func (w who) compare(v who) int {
+	return cmp.Or(cmp.Compare(w.Site, v.Site), cmp.Compare(w.agent, v.agent), cmp.Compare(w.Vantage, v.Vantage))
+}
+
+// together is what two vantages of one agent say: what the first of them that
+// works is at, and what waits and what fails at both.
+func together(a, b fleet.Beat) fleet.Beat {
+	sum := a
+	if a.Run == "" && b.Run != "" {
+		sum = b
+	}
+	sum.Waits = a.Waits + b.Waits
+	if a.Fault != b.Fault {
+		sum.Fault = strings.Trim(a.Fault+"; "+b.Fault, "; ")
+	}
+	return sum
 }

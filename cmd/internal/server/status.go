@@ -130,7 +130,6 @@ func (s *Server) Status() fleet.Status {
 			faults["enrolled agents"] = err.Error()
 		}
 	}
-	out.Agents = append(out.Agents, s.presence.agentsNow(enrolled, now)...)
 	if s.cfg.Fault != nil {
 		if err := s.cfg.Fault(); err != nil {
 			faults["broker"] = err.Error()
@@ -139,16 +138,17 @@ func (s *Server) Status() fleet.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.Copy(faults, s.faults)
-	running := map[string]bool{}
+	running, open := map[string]bool{}, map[string]bool{} // jobs, runs
 	for _, c := range s.runs {
 		st, dead, fault := c.live(now)
-		running[c.run.Job] = true
+		running[c.run.Job], open[c.run.ID] = true, !st.Over()
 		out.Runs, out.Dead = append(out.Runs, st), append(out.Dead, dead...)
 		if fault != "" {
 			faults["run "+c.run.ID+" at "+c.run.Place.String()] = fault
 		}
 	}
 	out.Runs, out.Dead = append(out.Runs, s.past...), append(out.Dead, s.buried...)
+	out.Agents = append(out.Agents, s.presence.agentsNow(enrolled, open, now)...)
 	for _, j := range s.cfg.Jobs.Jobs {
 		st := s.jobs[j.Name]
 		out.Jobs = append(out.Jobs, fleet.JobStatus{Name: j.Name, Cron: j.When(), Places: j.Places(), Next: s.next(j, st, now),

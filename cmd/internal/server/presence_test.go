@@ -1,0 +1,64 @@
+package server
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dormant/cmd/internal/fleet"
+)
+
+// TestAgentsNow: an agent of several vantages is one, in whatever order its beats
+// are kept; what it said of a run that is over is not what it is at.
+func TestAgentsNow(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	beat := func(run string, shard int, waits uint64, fault string) fleet.Beat {
+		return fleet.Beat{Version: 1, Run: run, Shard: shard, Sent: uint64(shard), Total: uint64(shard), Open: uint64(shard), Waits: waits, Fault: fault}
+	}
+	waits := func(n uint64, fault string) fleet.Beat { return fleet.Beat{Version: 1, Waits: n, Fault: fault} }
+	type said struct {
+		vantage string
+		ago     time.Duration
+		beat    fleet.Beat
+	}
+	both := []string{"dmz", "lan"}
+	for _, tt := range []struct {
+		name string
+		said []said
+		want fleet.AgentStatus
+	}{
+		{"one works", []said{{"lan", 2 * time.Second, beat("s_1", 3, 0, "")}, {"dmz", time.Second, waits(0, "")}},
+			fleet.AgentStatus{Vantages: both, LastSeen: now.Add(-time.Second), Online: true, Last: beat("s_1", 3, 0, "")}},
+		{"both work", []said{{"lan", 0, beat("s_1", 3, 0, "")}, {"dmz", 0, beat("s_1", 2, 0, "")}},
+			fleet.AgentStatus{Vantages: both, LastSeen: now, Online: true, Last: beat("s_1", 2, 0, "")}},
+		{"results wait at both, and one fails", []said{{"lan", 0, waits(5, "disk full")}, {"dmz", 0, beat("s_1", 2, 7, "")}},
+			fleet.AgentStatus{Vantages: both, LastSeen: now, Online: true, Last: beat("s_1", 2, 12, "disk full")}},
+		{"both fail alike", []said{{"lan", 0, waits(0, "no list")}, {"dmz", 0, waits(0, "no list")}},
+			fleet.AgentStatus{Vantages: both, LastSeen: now, Online: true, Last: waits(0, "no list")}},
+		{"both fail", []said{{"lan", 0, waits(0, "b")}, {"dmz", 0, waits(0, "a")}},
+			fleet.AgentStatus{Vantages: both, LastSeen: now, Online: true, Last: waits(0, "a; b")}},
+		{"a run that is over", []said{{"lan", 0, beat("s_0", 3, 1, "")}},
+			fleet.AgentStatus{Vantages: []string{"lan"}, LastSeen: now, Online: true, Last: waits(1, "")}},
+		{"one is away", []said{{"lan", 0, waits(1, "")}, {"dmz", time.Hour, beat("s_1", 2, 9, "old")}},
+			fleet.AgentStatus{Vantages: both, LastSeen: now, Online: true, Last: waits(1, "")}},
+		{"away", []said{{"lan", 2 * time.Hour, waits(1, "")}, {"dmz", time.Hour, waits(9, "last words")}},
+			fleet.AgentStatus{Vantages: both, LastSeen: now.Add(-time.Hour), Last: waits(9, "last words")}},
+		{"away, the later one first", []said{{"lan", time.Hour, waits(1, "")}, {"dmz", 2 * time.Hour, waits(9, "")}},
+			fleet.AgentStatus{Vantages: both, LastSeen: now.Add(-time.Hour), Last: waits(1, "")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for range 8 { // a map has another order each time
+				p := newPresence(fleet.Away)
+				for _, s := range tt.said {
+					p.take(fleet.Origin{Place: fleet.Place{Site: "hq", Vantage: s.vantage}, Agent: "a"}, s.beat, now.Add(-s.ago))
+				}
+				tt.want.ID, tt.want.Site = "a", "hq"
+				got := p.agentsNow(nil, map[string]bool{"s_1": true}, now)
+				if d := cmp.Diff([]fleet.AgentStatus{tt.want}, got); d != "" {
+					t.Fatalf("agents (-want +got):\n%s", d)
+				}
+			}
+		})
+	}
+}

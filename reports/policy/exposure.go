@@ -180,8 +180,8 @@ func UndoExposure(f *reports.Finding) {
 	_, f.Note = cutExposure(f.Note)
 	f.Flags = slices.DeleteFunc(slices.Clone(f.Flags), isExposure)
 	f.Exposure = nil
-	if f.Full != nil && !slices.Contains(f.Flags, FlagBreach) {
-		f.Severity = cmp.Or(f.Full.Severity, severities()[0])
+	if !slices.Contains(f.Flags, FlagBreach) {
+		f.Severity = ownSeverity(f)
 	}
 }
 

@@ -1,9 +1,9 @@
 package policy
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path"
@@ -89,18 +89,14 @@ func Load(name string) (*Policy, error) {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // only read
-	st, err := f.Stat()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	if st.Size() > maxFile {
-		return nil, fmt.Errorf("policy: %s has %d bytes: want at most %d", name, st.Size(), maxFile)
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("policy: %s: want at most %d bytes", name, maxFile)
 	}
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(f); err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	return Parse(name, b.Bytes())
+	return Parse(name, text)
 }
 
 // Parse reads the text of a policy; name is for messages.

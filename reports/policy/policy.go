@@ -111,19 +111,17 @@ func (p *Policy) Apply(f *reports.Finding, now time.Time) (breach bool) {
 		return false
 	}
 	note := noteForbidden + oneNote(why)
-	for i := range p.Waivers {
-		w := &p.Waivers[i]
-		if !w.Match.holds(f) {
-			continue
-		}
+	w, last, holds := p.waiver(f, now)
+	if w != nil {
 		f.Owner, f.Ticket = cmp.Or(w.Owner, f.Owner), cmp.Or(w.Ticket, f.Ticket)
-		last := w.lastDay()
-		if now.Before(w.Expires) {
-			f.Expected = string(Yes)
-			f.Flags = append(slices.Clone(f.Flags), FlagWaived)
-			f.Note = join(noteWaived+last+": "+oneNote(w.Reason), f.Note)
-			return false
-		}
+	}
+	switch {
+	case holds:
+		f.Expected = string(Yes)
+		f.Flags = append(slices.Clone(f.Flags), FlagWaived)
+		f.Note = join(noteWaived+last+": "+oneNote(w.Reason), f.Note)
+		return false
+	case w != nil:
 		f.Flags = append(slices.Clone(f.Flags), FlagExpired)
 		note += ", its waiver ended " + last
 	}
@@ -141,13 +139,21 @@ func Undo(f *reports.Finding, ticket string) {
 		return
 	}
 	f.Expected, f.Owner, f.Ticket = "", "", ticket
-	if slices.Contains(f.Flags, FlagBreach) && f.Full != nil {
-		f.Severity = cmp.Or(f.Full.Severity, severities()[0])
+	if slices.Contains(f.Flags, FlagBreach) {
+		f.Severity = ownSeverity(f)
 	}
 	f.Flags = slices.DeleteFunc(slices.Clone(f.Flags), isOurs)
 	if strings.HasPrefix(f.Note, noteForbidden) || strings.HasPrefix(f.Note, noteWaived) {
 		_, f.Note, _ = strings.Cut(f.Note, noteEnd)
 	}
+}
+
+// ownSeverity is the one that a finding has without a policy.
+func ownSeverity(f *reports.Finding) string {
+	if f.Full == nil { // nothing was judged
+		return severities()[0]
+	}
+	return cmp.Or(f.Full.Severity, severities()[0])
 }
 
 // Carry gives to what Apply said of from, where the same finding is judged

@@ -47,6 +47,9 @@ rules:
 waivers:
   - {address: 10.2.0.14, port: 3588/tcp, owner: R. Meyer, reason: demo, ticket: CHG2, expires: 2026-12-31}
   - {address: 10.2.0.15, owner: R. Meyer, reason: demo, expires: 2026-10-31}
+  - {address: [10.2.0.16, 10.2.0.17], owner: A, reason: first, ticket: CHG3, expires: 2026-09-30}
+  - {address: [10.2.0.16, 10.2.0.17], owner: B, reason: longer, expires: 2026-10-31}
+  - {address: 10.2.0.17, owner: C, reason: once more, expires: 2026-12-31}
 `
 
 func found(addr string, port string, class fingerprint.Class, product, severity, vantage string) reports.Finding {
@@ -86,6 +89,8 @@ func TestApply(t *testing.T) {
 		{"no longer", found("10.2.0.14", "3588/tcp", dev, "Vite", "low", ""), time.Date(2027, 1, 1, 0, 0, 0, 0, time.Local),
 			"true no R. Meyer CHG2 medium [policy_waiver_expired policy_breach]"},
 		{"ended", found("10.2.0.15", "1/udp", dev, "", "low", ""), now, "true no R. Meyer  medium [policy_waiver_expired policy_breach]"},
+		{"ended twice", found("10.2.0.16", "1/udp", dev, "", "low", ""), now, "true no B  medium [policy_waiver_expired policy_breach]"},
+		{"ended twice, then waived", found("10.2.0.17", "1/udp", dev, "", "low", ""), now, "false yes C  low [policy_waived]"},
 		{"owner without approval", found("10.3.0.1", "3588/tcp", dev, "Vite", "low", ""), now, "false unknown IT  low []"},
 	} {
 		f := tt.f
@@ -110,6 +115,13 @@ func TestApply(t *testing.T) {
 		if d := cmp.Diff(once, again, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
 			t.Errorf("%s: Undo after Apply (-want +got):\n%s", tt.name, d)
 		}
+	}
+	bare := found("10.2.0.14", "3588/tcp", 0, "", "info", "") // without a dialogue, under a stricter policy of another day
+	if (&policy.Policy{Default: policy.No}).Apply(&bare, now); bare.Severity != "medium" {
+		t.Errorf("a breach that nothing was judged of has severity %q, want medium", bare.Severity)
+	}
+	if policy.Undo(&bare, ""); bare.Severity != "info" {
+		t.Errorf("and without the policy %q, want info", bare.Severity)
 	}
 	closed := reports.Finding{State: scanner.Closed, Severity: "info"}
 	if p.Apply(&closed, now) || closed.Expected != "" {

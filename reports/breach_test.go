@@ -50,7 +50,7 @@ func TestBreachesFirst(t *testing.T) {
 		{"table, attention", table.String(), "Needs attention:", target, "10.0.1.23"},
 		{"table, who", table.String(), "Needs attention:", "(owner web team, ticket CHG-7)", "10.0.1.23"},
 		{"html", page, "Look at these first", target, "10.0.1.23"},
-		{"html, rows", page, "<tbody>", target, "10.0.1.20"},
+		{"html, rows", page, "<tbody data-step", target, "10.0.1.20"},
 		{"html, answer", page, "<h1>", "1 of them against the policy", "</h1>"},
 		{"html, changes", page, "Changed since last time", "was license_manager", target},
 		{"markdown", markdown, "Needs attention", target, "10.0.1.23"},

@@ -94,6 +94,7 @@ func TestReadScanCSVFaults(t *testing.T) {
 		"ip,transport,port,state\n10.0.0,tcp,1,open\n":                        `reports: x:2: ip "10.0.0": want an address`,
 		"ip,transport,port,state\n10.0.0.1,tcp,1,open\n10.0.0.1,tcp,0,open\n": `reports: x:3: registry: port number "0"`,
 		"ip,transport,port,state\n10.0.0.1,tcp,1,ajar\n":                      `reports: x:2: scanner: state "ajar"`,
+		"ip,transport,port,state\n" + strings.Repeat("a", 1<<16+1):            `reports: x: line 2 has more than 65536 bytes`,
 	} {
 		if _, err := ReadScanCSV("x", strings.NewReader(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s…", text, err, want)

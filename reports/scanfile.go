@@ -19,7 +19,7 @@ import (
 // from, address, port, state and what was made of it. The other columns are not
 // read. Errors name the file and the line.
 func ReadScanCSV(name string, r io.Reader) ([]Finding, error) {
-	c := csv.NewReader(r)
+	c := csv.NewReader(&boundedLines{r: r, line: 1})
 	c.ReuseRecord = true
 	header, err := c.Read()
 	if err != nil {
@@ -55,6 +55,38 @@ func ReadScanCSV(name string, r io.Reader) ([]Finding, error) {
 		}
 		all = append(all, f)
 	}
+}
+
+// The bounds of what is read back, in bytes. A line that this program writes has
+// fewer than 25,000: 44 cells, of which two are longer than 255, all quotes.
+const (
+	maxScanLine = 1 << 16
+	maxScanFile = 1 << 30
+)
+
+// boundedLines fails where a line, or all of them, is longer than the bounds.
+type boundedLines struct {
+	r        io.Reader
+	line     int // number of the current one
+	now, all int // bytes of it, and of everything
+}
+
+func (b *boundedLines) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.all += n
+	for _, c := range p[:n] {
+		b.now++
+		if b.now > maxScanLine {
+			return 0, fmt.Errorf("line %d has more than %d bytes", b.line, maxScanLine)
+		}
+		if c == '\n' {
+			b.line, b.now = b.line+1, 0
+		}
+	}
+	if b.all > maxScanFile {
+		return 0, fmt.Errorf("it has more than %d bytes", maxScanFile)
+	}
+	return n, err
 }
 
 func orEmpty(err error) error {

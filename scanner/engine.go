@@ -176,7 +176,7 @@ func (e *Engine) RunApart(ctx context.Context, plan *Plan, emit, unheard func(Ob
 		err := fmt.Errorf("scanner: shard: cut from a plan of %d targets: want the %d of the one that is run", cut.Len(), plan.Len())
 		return Summary{Why: []string{err.Error()}}, err
 	}
-	if next := e.cfg.From.Next; next > plan.Len() {
+	if next := e.cfg.From.Next; next >= plan.Len()+e.cfg.Shards { // up to a step behind the end: as versions before 2026-11-22 noted it
 		err := fmt.Errorf("scanner: resume from place %d: want at most %d, the number of targets", next, plan.Len())
 		return Summary{Why: []string{err.Error()}}, err
 	}

@@ -162,7 +162,7 @@ func (r *run) mark(w *walk) {
 		return
 	}
 	r.marked = now
-	m := mark{at: now, round: int(w.attempt), dark: w.dark, next: w.i,
+	m := mark{at: now, round: int(w.attempt), dark: w.dark, next: min(w.i, r.plan.Len()),
 		retries: r.retries, largest: r.window.largest, most: r.cfg.From.Spent.MostToHost + r.meter.most}
 	m.bytes = r.cfg.From.Spent.MostBytes + r.bytesAtMost()
 	for _, d := range r.queue.items {

@@ -141,6 +141,48 @@ func killedRuns(t *testing.T, cfg scanner.Config, kills []time.Duration) {
 	}
 }
 
+// TestEveryPositionCanBeResumed takes the position all along the runs of shards
+// whose last step leads beyond the plan, and goes on from each.
+func TestEveryPositionCanBeResumed(t *testing.T) {
+	for _, retries := range []int{0, 1} {
+		for shard := range uint64(5) {
+			synctest.Test(t, func(t *testing.T) {
+				p := plan(t, dozen(), "10.0.0.0/29")
+				n := fakenet.New(states{target("10.0.0.1", "1947/tcp"): scanner.Closed}, time.Millisecond)
+				cfg := scanner.Config{Rate: 50, HostRate: 4, Retries: retries, Shard: shard, Shards: 5}
+				engine, err := scanner.New(n, cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all := map[scanner.Position]bool{}
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				wg.Go(func() { // ends with ctx, below
+					for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
+						at := engine.Position()
+						all[scanner.Position{Round: at.Round, Dark: at.Dark, Next: at.Next}] = true
+					}
+				})
+				_, err = engine.Run(ctx, p, func(scanner.Observation) {})
+				cancel()
+				wg.Wait()
+				if err != nil || len(all) < 2 {
+					t.Fatalf("%d positions, %v; want some", len(all), err)
+				}
+				for at := range all {
+					cfg.From = at
+					if _, s, err := run(t, t.Context(), n, cfg, p); err != nil || !s.Complete {
+						t.Errorf("shard %d from %+v: Run = %+v, %v; want complete", shard, at, s, err)
+					}
+					if at.Next > p.Len() {
+						t.Errorf("shard %d: position %+v is behind the end", shard, at)
+					}
+				}
+			})
+		}
+	}
+}
+
 // TestResumeAsksNoMoreThanItMust counts the probes of a resumed sweep.
 func TestResumeAsksNoMoreThanItMust(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -45,8 +45,9 @@ type conductor struct {
 
 	wake chan struct{} // holds at most one token: something was asked of it
 
-	facts  reports.Run // of the goroutine that drives
-	stored bool        // only the reports are missing
+	facts    reports.Run // of the goroutine that drives
+	stored   bool        // only the reports are missing
+	reported bool        // only the broker has not forgotten it yet
 
 	mu      sync.Mutex
 	asked   []request
@@ -115,6 +116,17 @@ func (c *conductor) once(ctx context.Context) error {
 		}
 		c.stored = true
 	}
+	if !c.reported { // nobody is told twice
+		if err := c.report(ctx); err != nil {
+			return err
+		}
+		c.reported = true
+	}
+	return c.clear(ctx)
+}
+
+// report has the run reported, and closes it. What fails for long is given up.
+func (c *conductor) report(ctx context.Context) error {
 	err := c.s.cfg.Desk.Report(ctx, c.run, c.job)
 	if err != nil && c.s.now().Sub(c.facts.Scan.Finished) < c.s.pace.reporting {
 		return err
@@ -124,7 +136,7 @@ func (c *conductor) once(ctx context.Context) error {
 		c.s.log.ErrorContext(ctx, "the reports of a run are given up; dormant report writes them from the history", "run", c.run.ID, "error", err)
 		c.addWhy("not reported: " + err.Error())
 	}
-	return c.clear(ctx)
+	return nil
 }
 
 // record takes the run into the history.

@@ -1,11 +1,17 @@
 package server
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"dormant/cmd/internal/fleet"
 	"dormant/scanner"
@@ -156,5 +162,49 @@ func TestStoreAway(t *testing.T) {
 	}
 	if err := s.Start(t.Context(), "weekly"); err == nil || !strings.Contains(err.Error(), "nightly") {
 		t.Errorf("Start of an unknown job = %v", err)
+	}
+}
+
+// forgetful is a bucket that fails to forget once, and streams that hold nothing.
+type forgetful struct {
+	jetstream.KeyValue
+	failed bool
+}
+
+func (f *forgetful) Purge(context.Context, string, ...jetstream.KVDeleteOpt) error {
+	if !f.failed {
+		f.failed = true
+		return errors.New("no quorum")
+	}
+	return nil
+}
+
+type bare struct{ jetstream.Stream }
+
+func (bare) GetMsg(context.Context, uint64, ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+	return nil, jetstream.ErrMsgNotFound
+}
+
+func (bare) Purge(context.Context, ...jetstream.StreamPurgeOpt) error { return nil }
+
+// TestToldOnce: a broker that does not forget a run at once has nobody told of it
+// again.
+func TestToldOnce(t *testing.T) {
+	desk, run := newShelf(t), aRun()
+	s, err := New(Config{Jobs: jobsOf(t, oneSite), Conn: &nats.Conn{}, Desk: desk, Seed: func() uint64 { return 1 }, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.state, s.work, s.results = &forgetful{}, bare{}, bare{}
+	c := newConductor(s, run)
+	c.stored = true
+	if err := c.once(t.Context()); err == nil {
+		t.Error("the run is over, and the broker knows it still")
+	}
+	if err := c.once(t.Context()); err != nil {
+		t.Errorf("once, when the broker forgets: %v", err)
+	}
+	if d := cmp.Diff([]string{run.ID}, desk.told); d != "" {
+		t.Errorf("told (-want +got):\n%s", d)
 	}
 }

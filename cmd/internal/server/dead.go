@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"dormant/cmd/internal/fleet"
 )
 
@@ -143,8 +141,8 @@ func (s *Server) makeUp(ctx context.Context, id string, dead []fleet.DeadShard) 
 	if err := s.save(ctx, r); err != nil {
 		return err
 	}
-	if err := s.state.Purge(ctx, deadKey(id)); err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
-		return fmt.Errorf("server: forget the dead shards of %s: %w", id, err)
+	if err := s.state.Purge(ctx, deadKey(id)); err != nil {
+		return errors.Join(fmt.Errorf("server: forget the dead shards of %s: %w", id, err), s.state.Purge(ctx, runKey(r.ID)))
 	}
 	s.mu.Lock()
 	s.buried = slices.DeleteFunc(s.buried, func(d fleet.DeadShard) bool { return d.Shard.Run == id })

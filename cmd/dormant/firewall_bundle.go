@@ -79,7 +79,7 @@ func (o *bundleOptions) prepare(m *firewall.Impact, impact []byte) (*bundle, err
 	add("impact.json", impact)
 	add("impact.html", report.Bytes())
 	for i, path := range o.rules {
-		text, err := os.ReadFile(path)
+		text, err := readWhole(path, maxBundle)
 		if err != nil {
 			return nil, usageError("--rules: %w", err)
 		}
@@ -96,7 +96,7 @@ func (o *bundleOptions) prepare(m *firewall.Impact, impact []byte) (*bundle, err
 		add(fmt.Sprintf("rules/%d-%s-%s", i+1, which, filepath.Base(path)), text)
 	}
 	if o.before != "" {
-		text, err := os.ReadFile(o.before)
+		text, err := readWhole(o.before, maxBundle)
 		if err != nil {
 			return nil, usageError("--before: %w", err)
 		}
@@ -110,7 +110,7 @@ func (b *bundle) readKey() error {
 	if b.o.key == "" {
 		return nil
 	}
-	text, err := os.ReadFile(b.o.key)
+	text, err := readWhole(b.o.key, maxBundle)
 	if errors.Is(err, fs.ErrNotExist) && b.o.newKey {
 		if text, err = firewall.NewKey(); err != nil {
 			return err
@@ -179,14 +179,14 @@ Exit 0: unchanged. Exit 1: changed, or not signed by that key.`,
 }
 
 func runCheck(a *app, path, signer string) error {
-	text, err := os.ReadFile(path)
+	text, err := readWhole(path, maxBundle)
 	if err != nil {
 		return usageError("check: %w", err)
 	}
 	var want ed25519.PublicKey
 	if signer != "" {
 		key := []byte(signer)
-		if file, err := os.ReadFile(signer); err == nil {
+		if file, err := readWhole(signer, maxBundle); err == nil {
 			key = file
 		}
 		if want, err = firewall.ParsePublicKey(key); err != nil {

@@ -199,15 +199,20 @@ func (o *impactOptions) options() (opts firewall.Options, err error) {
 	}
 	if o.ipset != "" {
 		opts.IPSetsFile = o.ipset
-		if opts.IPSets, err = os.ReadFile(o.ipset); err != nil {
+		if opts.IPSets, err = readWhole(o.ipset, maxRules); err != nil {
 			return opts, usageError("--ipset: %w", err)
 		}
 	}
 	return opts, nil
 }
 
-// maxRules bounds a file of rules from standard input.
-const maxRules = 64 << 20
+// The bounds of what is read whole, in bytes: rules and sets as firewall.Parse
+// has it, findings as a scan of a /12 writes them, and what is in a bundle.
+const (
+	maxRules    = 64 << 20
+	maxFindings = 1 << 30
+	maxBundle   = 256 << 20
+)
 
 func readRules(a *app, flag, path string, opts firewall.Options) (*firewall.RuleSet, error) {
 	name := path
@@ -217,7 +222,7 @@ func readRules(a *app, flag, path string, opts firewall.Options) (*firewall.Rule
 		name = "stdin"
 		text, err = io.ReadAll(io.LimitReader(a.stdin, maxRules+1))
 	} else {
-		text, err = os.ReadFile(path)
+		text, err = readWhole(path, maxRules)
 	}
 	if err != nil {
 		return nil, usageError("%s: %w", flag, err)
@@ -233,7 +238,7 @@ func readRules(a *app, flag, path string, opts firewall.Options) (*firewall.Rule
 func (o *impactOptions) services(ctx context.Context) ([]reports.Finding, error) {
 	var out []reports.Finding
 	for _, path := range o.findings {
-		text, err := os.ReadFile(path)
+		text, err := readWhole(path, maxFindings)
 		if err != nil {
 			return nil, usageError("--findings: %w", err)
 		}

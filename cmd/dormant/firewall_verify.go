@@ -88,7 +88,7 @@ func runVerify(ctx context.Context, a *app, o *verifyOptions) error {
 			return &exitError{exitUsage, err}
 		}
 	}
-	text, err := os.ReadFile(o.impact)
+	text, err := readWhole(o.impact, maxBundle)
 	if err != nil {
 		return usageError("--impact: %w", err)
 	}

@@ -82,7 +82,7 @@ func join(a, b pipeline.Outcome) pipeline.Outcome {
 	s.Retries += t.Retries
 	s.MostToHost += t.MostToHost
 	s.MostBytesToHost += t.MostBytesToHost
-	s.MaxHalfOpen += t.MaxHalfOpen // the passes may follow each other within one timeout
+	s.MaxHalfOpen = max(s.MaxHalfOpen, t.MaxHalfOpen) // which counts what the first pass left
 	s.HostsAlive = max(s.HostsAlive, t.HostsAlive)
 	s.Counters = s.Counters.Add(t.Counters)
 	s.Complete = s.Complete && t.Complete

@@ -277,7 +277,7 @@ func (s *scan) sweep(ctx context.Context) error {
 	now.Store(first)
 	if s.o.control.estimate {
 		source = &passes{first, func() (*pipeline.Local, *scanner.Plan, func() error, error) {
-			second, plan, done, err := s.secondPass()
+			second, plan, done, err := s.secondPass(first.Engine.Position().Spent.HalfOpen)
 			if err == nil {
 				now.Store(second)
 			}
@@ -365,8 +365,8 @@ func (s *scan) firstPass() (*pipeline.Local, error) {
 }
 
 // secondPass opens a backend of its own and asks the same targets in another
-// order.
-func (s *scan) secondPass() (*pipeline.Local, *scanner.Plan, func() error, error) {
+// order. What the first pass has left half-open counts in it.
+func (s *scan) secondPass(left scanner.HalfOpen) (*pipeline.Local, *scanner.Plan, func() error, error) {
 	cfg := s.engineConfig()
 	cfg.Silent, cfg.Cut = false, s.plan // a shard is the same targets in both orders
 	plan, err := s.ranges.Plan(s.o.ports, secondSeed(s.o.seed))

@@ -132,10 +132,10 @@ func ecsOf(f *Finding) *ecsDocument {
 			delete(d.Labels, k)
 		}
 	}
-	if f.Expected == "no" {
+	if breach(f) {
 		d.Event.Kind = "alert"
 	}
-	if f.Change != "" && f.Change != "same" && f.Change != "first_run" {
+	if changed(f) {
 		d.Event.Type = []string{"change"}
 	}
 	d.Network.Type = "ipv4"

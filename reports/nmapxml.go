@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,15 +21,23 @@ import (
 // service is only named when it was proved: the registry's name, which nmap
 // would give with method "table", is left out.
 type NmapXML struct {
-	w     io.Writer
-	o     Options
-	host  netip.Addr
-	first *Finding // of the host; says when and how it was seen
-	alive *Finding // the first finding that the host itself answered
-	last  time.Time
-	ports bytes.Buffer
-	up    uint64
-	down  uint64
+	w        io.Writer
+	o        Options
+	host     *nmapHost // whose findings are coming, nil before the first
+	last     time.Time // of all findings
+	up, down uint64
+}
+
+// nmapHost is what the findings of one host say of it.
+type nmapHost struct {
+	addr        netip.Addr
+	first, last time.Time // of its findings that have a time
+	state       string    // up or down
+	reason      string    // of the state
+	ttl         uint8     // of the packet that gave it
+	mac, vendor string
+	names       []string
+	ports       bytes.Buffer
 }
 
 var _ Sink = (*NmapXML)(nil)
@@ -58,24 +67,40 @@ func orDash(s string) string {
 
 // Write adds the port to its host; a host is written when the next one begins.
 func (x *NmapXML) Write(_ context.Context, f Finding) error {
-	if x.first == nil || f.IP != x.host {
+	if x.host == nil || f.IP != x.host.addr {
 		if err := x.endHost(); err != nil {
 			return err
 		}
-		g := clone(f)
-		x.host, x.first = f.IP, &g
+		x.host = &nmapHost{addr: f.IP, state: "down", reason: nmapReason(f.Reason), ttl: f.TTL}
 	}
-	if x.alive == nil && (f.State == scanner.Open || f.State == scanner.Closed) {
-		g := clone(f)
-		x.alive = &g
-	}
-	x.last = f.ObservedAt
-	x.port(&f)
+	x.host.add(&f)
 	return nil
 }
 
-func (x *NmapXML) port(f *Finding) {
-	b := &x.ports
+// add takes what a finding says of its host.
+func (h *nmapHost) add(f *Finding) {
+	if h.state == "down" && (f.State == scanner.Open || f.State == scanner.Closed) { // the host itself answered
+		h.state, h.reason, h.ttl = "up", nmapReason(f.Reason), f.TTL
+	}
+	if at := f.ObservedAt; !at.IsZero() {
+		if h.first.IsZero() || at.Before(h.first) {
+			h.first = at
+		}
+		if at.After(h.last) {
+			h.last = at
+		}
+	}
+	if h.mac == "" {
+		h.mac, h.vendor = f.MAC, f.MACVendor
+	}
+	if f.Hostname != "" && !slices.Contains(h.names, f.Hostname) {
+		h.names = append(h.names, f.Hostname)
+	}
+	h.port(f)
+}
+
+func (h *nmapHost) port(f *Finding) {
+	b := &h.ports
 	b.WriteString("<port")
 	attribute(b, "protocol", transport(f))
 	attribute(b, "portid", strconv.Itoa(int(f.Port)))
@@ -103,14 +128,14 @@ func (x *NmapXML) port(f *Finding) {
 		}
 	}
 	if f.Verdict != 0 {
-		x.script(f)
+		h.script(f)
 	}
 	b.WriteString("</port>\n")
 }
 
 // script writes the verdict as the result of a script.
-func (x *NmapXML) script(f *Finding) {
-	b := &x.ports
+func (h *nmapHost) script(f *Finding) {
+	b := &h.ports
 	b.WriteString(`<script id="dormant"`)
 	attribute(b, "output", explain(f).Title+". "+sentence(f)+bracket("Evidence: ", escape(f.Evidence, maxEvidence)))
 	b.WriteString(">")
@@ -129,54 +154,58 @@ func (x *NmapXML) script(f *Finding) {
 
 // endHost writes the host whose findings have all come.
 func (x *NmapXML) endHost() error {
-	if x.first == nil {
+	h := x.host
+	if h == nil {
 		return nil
 	}
-	var b bytes.Buffer
-	b.WriteString("<host")
-	if !x.first.ObservedAt.IsZero() {
-		attribute(&b, "starttime", strconv.FormatInt(x.first.ObservedAt.Unix(), 10))
-		attribute(&b, "endtime", strconv.FormatInt(x.last.Unix(), 10))
-	}
-	b.WriteString("><status")
-	state, by := "down", x.first
-	if x.alive != nil {
-		state, by = "up", x.alive
+	if h.state == "up" {
 		x.up++
 	} else {
 		x.down++
 	}
-	attribute(&b, "state", state)
-	attribute(&b, "reason", nmapReason(by.Reason))
-	attribute(&b, "reason_ttl", strconv.Itoa(int(by.TTL)))
+	if h.last.After(x.last) {
+		x.last = h.last
+	}
+	var b bytes.Buffer
+	h.write(&b)
+	return x.flush(&b)
+}
+
+func (h *nmapHost) write(b *bytes.Buffer) {
+	b.WriteString("<host")
+	if !h.first.IsZero() {
+		attribute(b, "starttime", strconv.FormatInt(h.first.Unix(), 10))
+		attribute(b, "endtime", strconv.FormatInt(h.last.Unix(), 10))
+	}
+	b.WriteString("><status")
+	attribute(b, "state", h.state)
+	attribute(b, "reason", h.reason)
+	attribute(b, "reason_ttl", strconv.Itoa(int(h.ttl)))
 	b.WriteString("/>\n<address")
-	attribute(&b, "addr", address(x.host.WithZone("")))
+	attribute(b, "addr", address(h.addr.WithZone("")))
 	family := "ipv4"
-	if x.host.Is6() {
+	if h.addr.Is6() {
 		family = "ipv6"
 	}
-	attribute(&b, "addrtype", family)
+	attribute(b, "addrtype", family)
 	b.WriteString("/>\n")
-	if x.first.MAC != "" {
+	if h.mac != "" {
 		b.WriteString("<address")
-		attribute(&b, "addr", escape(x.first.MAC, maxText))
-		attribute(&b, "addrtype", "mac")
-		optional(&b, "vendor", escape(x.first.MACVendor, maxText))
+		attribute(b, "addr", escape(h.mac, maxText))
+		attribute(b, "addrtype", "mac")
+		optional(b, "vendor", escape(h.vendor, maxText))
 		b.WriteString("/>\n")
 	}
 	b.WriteString("<hostnames>")
-	if x.first.Hostname != "" {
+	for _, name := range h.names {
 		b.WriteString("<hostname")
-		attribute(&b, "name", escape(x.first.Hostname, maxText))
-		attribute(&b, "type", "user")
+		attribute(b, "name", escape(name, maxText))
+		attribute(b, "type", "user")
 		b.WriteString("/>")
 	}
 	b.WriteString("</hostnames>\n<ports>")
-	b.Write(x.ports.Bytes())
+	b.Write(h.ports.Bytes())
 	b.WriteString("</ports>\n</host>\n")
-	x.ports.Reset()
-	x.first, x.alive = nil, nil
-	return x.flush(&b)
 }
 
 // Close writes the last host and the end.

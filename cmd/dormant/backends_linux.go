@@ -90,14 +90,8 @@ func openWire(o backendOptions, openLink func(wire.LinkSpec) (wire.Link, error))
 	b, err := wire.Open(wire.Config{
 		Prefixes: o.prefixes, Zones: o.zones, Ports: o.ports,
 		Interface: o.iface, Source: o.source, Rate: o.rate, Log: o.log,
-		Lanes: lanes(o.rate, runtime.GOMAXPROCS(0)),
-		OpenLink: func(spec wire.LinkSpec) (wire.Link, error) {
-			l, err := openLink(spec)
-			if err != nil {
-				return nil, err // l may be a nil of a type, which is no nil link
-			}
-			return l, nil
-		},
+		Lanes:    lanes(o.rate, runtime.GOMAXPROCS(0)),
+		OpenLink: openLink,
 	})
 	if errors.Is(err, wire.ErrPrivilege) || errors.Is(err, wire.ErrInterface) {
 		return nil, &exitError{exitPrivilege, err}

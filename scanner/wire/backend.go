@@ -43,7 +43,7 @@ type Config struct {
 	// at most; 0 is 1.
 	Lanes int
 	// OpenLink opens the link to an interface. It is called by Open, in its
-	// goroutine. Required.
+	// goroutine; with an error the link does not count, be it nil or not. Required.
 	OpenLink func(LinkSpec) (Link, error)
 	// Log hears of targets and gateways that cannot be reached. Required.
 	Log *slog.Logger

@@ -19,9 +19,9 @@ func sum(b []byte, s uint64) uint64 {
 	return s
 }
 
-// fold returns the checksum that stands for the sum s.
+// fold returns the checksum that stands for the sum s, which is below 1<<48: that of
+// 64 KiB.
 func fold(s uint64) uint16 {
-	s = s>>32 + s&0xffffffff
 	s = s>>16 + s&0xffff
 	s = s>>16 + s&0xffff
 	s = s>>16 + s&0xffff

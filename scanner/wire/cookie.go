@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 
@@ -30,7 +31,7 @@ func ChooseSourcePorts(low, high uint16, asked []registry.Port) SourcePorts {
 	for _, p := range asked {
 		has[p.Number/blockPorts] = true
 	}
-	second := -1
+	second := uint16(0)
 	for b := len(has) - 1; b >= 2; b-- {
 		first := uint16(b * blockPorts)
 		if has[b] {
@@ -39,12 +40,9 @@ func ChooseSourcePorts(low, high uint16, asked []registry.Port) SourcePorts {
 		if first > high || first+portMask < low {
 			return SourcePorts{first}
 		}
-		second = max(second, b)
+		second = max(second, first)
 	}
-	if second >= 0 {
-		return SourcePorts{uint16(second * blockPorts)}
-	}
-	return SourcePorts{BlockMask}
+	return SourcePorts{cmp.Or(second, BlockMask)}
 }
 
 // attempts is how many attempts of one target have source ports of their own;

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"dormant/registry"
 )
@@ -72,6 +73,9 @@ func TestCookieKnowsItsAttempts(t *testing.T) {
 				}
 			}
 		}
+		if got, ok := c.attemptOf(s, c.sourcePort(s, 3)+1); ok && c.ports.Contains(c.sourcePort(s, 3)+1) {
+			t.Fatalf("the port behind the last attempt of %v is taken for attempt %d", dst, got)
+		}
 		udp := registry.Port{Number: port.Number, Proto: registry.UDP}
 		if s == c.of(src, dst, udp) || s == c.of(dst, src, port) {
 			t.Fatalf("two questions to %v share a secret", dst)
@@ -102,8 +106,12 @@ func TestChooseSourcePorts(t *testing.T) {
 		{"default of Linux", 32768, 60999, tcp(1947, 3588), 0xf000},
 		{"top asked", 32768, 60999, tcp(61440), 0x7000},
 		{"kernel has the top", 32768, 65535, tcp(1947), 0x7000},
+		{"kernel has the first of the top", 32768, 61440, tcp(1947), 0x7000},
+		{"kernel has up to the top", 32768, 61439, tcp(1947), 0xf000},
+		{"kernel has from the last of a block", 0x7fff, 65535, tcp(1947), 0x6000},
 		{"kernel has all", 1024, 65535, tcp(1947), 0xf000},
 		{"kernel has all, top asked", 1024, 65535, tcp(65535), 0xe000},
+		{"only the first two are free", 20000, 65535, tcp(8192, 12288, 16384, 20480, 24576, 28672, 32768, 36864, 40960, 45056, 49152, 53248, 57344, 61440), 0xf000},
 		{"all asked", 1024, 65535, tcp(8192, 12288, 16384, 20480, 24576, 28672, 32768, 36864, 40960, 45056, 49152, 53248, 57344, 61440), 0xf000},
 	} {
 		if got := ChooseSourcePorts(tt.low, tt.high, tt.asked); got.First != tt.want {
@@ -128,6 +136,11 @@ func TestSendTimes(t *testing.T) {
 	times.put(s^1<<50, 5, 1<<32) // another target of the same place
 	if _, rtt := times.get(s, 1, 1<<32+150); rtt != 0 {
 		t.Errorf("an overwritten entry gives %v", rtt)
+	}
+	for micros, want := range map[uint32]time.Duration{0: time.Microsecond, 1: time.Microsecond, 60_000_000: time.Minute, 60_000_001: 0} {
+		if got := roundTrip(micros); got != want {
+			t.Errorf("roundTrip(%d) = %v, want %v", micros, got, want)
+		}
 	}
 	if _, rtt := times.get(s^1<<50, 1, 1<<32-20); rtt != 0 {
 		t.Errorf("a clock that was set back gives %v", rtt)

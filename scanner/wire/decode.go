@@ -89,7 +89,7 @@ func decode(frame []byte, medium Medium, p *packet) bool {
 // network reads an IP packet of the given version.
 func (p *packet) network(b []byte, version uint8) bool {
 	var h header
-	if !h.parse(b, version) || h.later {
+	if !h.parse(b, version) {
 		return false
 	}
 	p.src, p.dst, p.ttl = h.src, h.dst, h.ttl
@@ -108,7 +108,7 @@ func (p *packet) network(b []byte, version uint8) bool {
 }
 
 func (p *packet) tcp(b []byte) bool {
-	const fin, syn, rst, ack = 1, 2, 4, 16
+	const syn, rst, ack = 2, 4, 16
 	if len(b) < 20 {
 		return false
 	}

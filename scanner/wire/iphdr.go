@@ -11,11 +11,11 @@ type header struct {
 	ttl      uint8
 	proto    uint8
 	cut      bool   // rest is cut short: the first of several fragments, or a frame longer than the ring keeps
-	later    bool   // a later fragment: rest is not the transport header
 	rest     []byte // up to the length that the header tells
 }
 
-// parse reads the header of an IP packet.
+// parse reads the header of an IP packet. Fragments but for the first one have no
+// transport header, and are refused.
 func (h *header) parse(b []byte, version uint8) bool {
 	return h.read(b, version, false)
 }
@@ -48,13 +48,12 @@ func (h *header) ipv4(b []byte, quoted bool) bool {
 	if quoted {
 		length = len(b)
 	}
-	if length < size {
-		return false
-	}
 	const more, offset = 0x2000, 0x1fff
 	fragment := binary.BigEndian.Uint16(b[6:])
-	h.later = fragment&offset != 0
-	h.cut = fragment&more != 0 && !h.later || length > len(b)
+	if length < size || fragment&offset != 0 {
+		return false
+	}
+	h.cut = fragment&more != 0 || length > len(b)
 	h.ttl, h.proto = b[8], b[9]
 	h.src, h.dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
 	h.rest = b[size:min(length, len(b))]
@@ -100,12 +99,11 @@ func (h *header) extensions() bool {
 				return false
 			}
 			place := binary.BigEndian.Uint16(h.rest[2:])
-			h.later = h.later || place>>3 != 0
-			h.cut = h.cut || place&1 != 0 && place>>3 == 0
-			h.proto, h.rest = h.rest[0], h.rest[8:]
-			if h.later {
-				return true
+			if place>>3 != 0 {
+				return false
 			}
+			h.cut = h.cut || place&1 != 0
+			h.proto, h.rest = h.rest[0], h.rest[8:]
 		default: // a transport, or foreign input
 			return true
 		}

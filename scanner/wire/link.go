@@ -3,6 +3,8 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"time"
 )
@@ -95,3 +97,12 @@ var (
 	// for cannot be used.
 	ErrInterface = errors.New("wire: interface not usable")
 )
+
+// Privilege makes the error of a missing privilege one that is ErrPrivilege, and
+// leaves every other one as it is.
+func Privilege(err error) error {
+	if errors.Is(err, fs.ErrPermission) { // EPERM, EACCES
+		return fmt.Errorf("%v: %w", err, ErrPrivilege)
+	}
+	return err
+}

@@ -37,10 +37,6 @@ func newNeighbours(known map[netip.Addr][6]byte) *neighbours {
 	return t
 }
 
-// proxied reports whether one machine seems to answer for others: a few
-// addresses on one are usual, most of a network is not.
-func (t *neighbours) proxied() bool { return t.most > 8 && 2*t.most > t.count }
-
 // of returns the link-layer address of a neighbour, nil when it is not known.
 func (t *neighbours) of(addr netip.Addr) []byte { return t.slot(addr).mac }
 

@@ -85,7 +85,7 @@ func (b *Backend) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace 
 func (b *Backend) learn(ctx context.Context, known map[netip.Addr][6]byte) {
 	t := newNeighbours(known)
 	b.known.Store(t)
-	if t.proxied() {
+	if b.Counters().OneMAC() != "" {
 		b.log.WarnContext(ctx, "one MAC answers for most neighbours: proxy ARP, or one machine with all their addresses; an address that is there may be nobody's",
 			"mac", net.HardwareAddr(t.mac[:]).String(), "addresses", t.most, "neighbours", t.count)
 	}

@@ -129,6 +129,54 @@ func TestPatchEqualsGopacket(t *testing.T) {
 
 // TestZeroUDPChecksum looks for a datagram whose checksum comes out as zero: it
 // must be sent as ffff, since zero says that there is none.
+// TestFold holds fold against the definition: carries are added until there are none.
+func TestFold(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 9))
+	edges := []uint64{0, 1, 0xfffe, 0xffff, 0x10000, 0xffffffff, 0x1_0000_0000, 1<<48 - 1}
+	for range 10_000 {
+		edges = append(edges, r.Uint64()>>(16+r.IntN(48)), 1<<48-1-r.Uint64N(1<<33))
+	}
+	for _, s := range edges {
+		want := s
+		for want > 0xffff {
+			want = want>>16 + want&0xffff
+		}
+		if got := fold(s); got != ^uint16(want) {
+			t.Fatalf("fold(%#x) = %#x, want %#x", s, got, ^uint16(want))
+		}
+	}
+}
+
+// TestSYN: the options and the window of a current Linux, for the segment size that
+// the interface has room for.
+func TestSYN(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		mtu    int
+		v6     bool
+		mss    uint16
+		window uint16
+	}{
+		{"ethernet", 1500, false, 1460, 64240},
+		{"ethernet, IPv6", 1500, true, 1440, 64800},
+		{"jumbo", 9000, false, 8960, 62720},
+		{"the smallest of IPv6", 1280, true, 1220, 64660},
+		{"tiny", 68, false, 536, 65392},
+		{"loopback", 65536, false, 65495, 65495},
+	} {
+		us, _ := ends(tt.v6)
+		tmpl, err := newTemplate(IP, nil, us, tt.mtu, registry.TCP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tcp := tmpl.head[tmpl.l4:]
+		want := []byte{2, 4, byte(tt.mss >> 8), byte(tt.mss), 4, 2, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3, 3, 7}
+		if window := uint16(tcp[14])<<8 | uint16(tcp[15]); window != tt.window || !bytes.Equal(tcp[20:], want) || tcp[13] != 2 {
+			t.Errorf("%s: flags %#x, window %d, options %x; want %#x, %d, %x", tt.name, tcp[13], window, tcp[20:], 2, tt.window, want)
+		}
+	}
+}
+
 func TestZeroUDPChecksum(t *testing.T) {
 	tmpl, err := newTemplate(Ethernet, make(net.HardwareAddr, 6), netip.MustParseAddr("10.0.0.1"), 1500, registry.UDP)
 	if err != nil {

@@ -35,33 +35,43 @@ var _ wire.Lanes = (*Link)(nil)
 // Open opens the link that spec describes in the network namespace of the
 // calling thread. Nothing runs before ReadFrames. A missing privilege gives an
 // error that is wire.ErrPrivilege.
-func Open(spec wire.LinkSpec) (l *Link, err error) {
-	l = &Link{wake: -1}
-	defer func() {
-		if err != nil {
-			l.free()
-			l, err = nil, fmt.Errorf("%w (interface %s)", err, spec.Name)
+func Open(spec wire.LinkSpec) (*Link, error) {
+	return newLink(spec.Name, func(l *Link) error {
+		if err := l.openRings(spec); err != nil || spec.ListenOnly {
+			return err
 		}
-	}()
+		return l.openSenders(spec)
+	})
+}
+
+// newLink returns a link to the named interface with what open puts into it.
+func newLink(name string, open func(*Link) error) (*Link, error) {
+	l, err := &Link{wake: -1}, error(nil)
 	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return l, fmt.Errorf("afpacket: eventfd: %w", err)
+		err = fmt.Errorf("afpacket: eventfd: %w", err)
+	} else {
+		err = open(l)
 	}
-	if err := l.openRings(spec); err != nil {
-		return l, err
+	if err != nil {
+		l.free()
+		return nil, fmt.Errorf("%w (interface %s)", err, name)
 	}
-	if spec.ListenOnly {
-		return l, nil
+	return l, nil
+}
+
+// shape returns the kind of packet socket that carries a medium, and where in its
+// frames the IP header begins.
+func shape(medium wire.Medium) (sockType int, ip uint32) {
+	if medium == wire.Ethernet {
+		return unix.SOCK_RAW, 14
 	}
-	return l, l.openSenders(spec)
+	return unix.SOCK_DGRAM, 0
 }
 
 // openRings opens one ring for each protocol that answers can come in. One for
 // all protocols would be shown every frame that this host sends, too.
 func (l *Link) openRings(spec wire.LinkSpec) error {
-	sockType, ip := unix.SOCK_DGRAM, uint32(0)
-	if spec.Medium == wire.Ethernet {
-		sockType, ip = unix.SOCK_RAW, 14
-	}
+	sockType, ip := shape(spec.Medium)
 	add := func(protocol uint16, filter []bpf.Instruction, room size) error {
 		r, err := openRing(spec.Index, sockType, protocol, forUs(filter), room)
 		if err == nil {
@@ -128,10 +138,7 @@ func (l *Link) openSenders(spec wire.LinkSpec) error {
 
 // openInterface opens a socket that sends by one interface.
 func openInterface(spec wire.LinkSpec) (*sender, error) {
-	sockType := unix.SOCK_RAW
-	if spec.Medium == wire.IP {
-		sockType = unix.SOCK_DGRAM
-	}
+	sockType, _ := shape(spec.Medium)
 	s, err := openSender(unix.AF_PACKET, sockType, 0) // protocol 0: it receives nothing
 	if err != nil {
 		return nil, err
@@ -318,13 +325,4 @@ func (l *Link) free() {
 	if l.wake >= 0 {
 		_ = unix.Close(l.wake)
 	}
-}
-
-// privilege makes the error of a missing privilege one that is
-// wire.ErrPrivilege.
-func privilege(err error) error {
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("%v: %w", err, wire.ErrPrivilege)
-	}
-	return err
 }

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"dormant/scanner/wire"
 )
 
 // size is the shape of a ring: how many blocks of how many bytes, and after
@@ -66,7 +68,7 @@ func openRing(index int, sockType int, protocol uint16, program []bpf.Instructio
 	}
 	fd, err := unix.Socket(unix.AF_PACKET, sockType|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("afpacket: open a receiving socket: %w", privilege(err))
+		return nil, fmt.Errorf("afpacket: open a receiving socket: %w", wire.Privilege(err))
 	}
 	r = &ring{fd: fd, size: s}
 	defer func() {

@@ -37,7 +37,7 @@ type sender struct {
 func openSender(family, sockType, protocol int) (*sender, error) {
 	fd, err := unix.Socket(family, sockType|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
-		return nil, fmt.Errorf("afpacket: open a sending socket: %w", privilege(err))
+		return nil, fmt.Errorf("afpacket: open a sending socket: %w", wire.Privilege(err))
 	}
 	// Room for about a thousand small frames: less than a queue of the usual
 	// kind holds, so that this side hears of a full one instead of losing frames

@@ -36,38 +36,34 @@ type Tap struct{ link *Link }
 
 // OpenTap opens a tap in the network namespace of the calling thread. A missing
 // privilege gives an error that is wire.ErrPrivilege.
-func OpenTap(spec TapSpec) (t *Tap, err error) {
-	l := &Link{wake: -1}
-	defer func() {
-		if err != nil {
-			l.free()
-			t, err = nil, fmt.Errorf("%w (interface %s)", err, spec.Name)
-		}
-	}()
-	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return nil, fmt.Errorf("afpacket: eventfd: %w", err)
-	}
-	sockType, ip := unix.SOCK_DGRAM, uint32(0)
-	if spec.Medium == wire.Ethernet {
-		sockType, ip = unix.SOCK_RAW, 14
-	}
-	r, err := openRing(spec.Index, sockType, unix.ETH_P_ALL, filterPorts(ip, spec.Ports), tapSize())
+func OpenTap(spec TapSpec) (*Tap, error) {
+	l, err := newLink(spec.Name, func(l *Link) error { return l.tap(spec) })
 	if err != nil {
 		return nil, err
+	}
+	return &Tap{l}, nil
+}
+
+// tap opens the one ring of a tap.
+func (l *Link) tap(spec TapSpec) error {
+	sockType, ip := shape(spec.Medium)
+	r, err := openRing(spec.Index, sockType, unix.ETH_P_ALL, filterPorts(ip, spec.Ports), tapSize())
+	if err != nil {
+		return err
 	}
 	l.rings = append(l.rings, r)
 	if !spec.Loopback { // openRing asks for what comes in only
 		if err := unix.SetsockoptInt(r.fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 0); err != nil {
-			return nil, fmt.Errorf("afpacket: ask for outgoing frames: %w", err)
+			return fmt.Errorf("afpacket: ask for outgoing frames: %w", err)
 		}
 	}
 	if spec.Promiscuous {
 		m := unix.PacketMreq{Ifindex: int32(spec.Index), Type: unix.PACKET_MR_PROMISC}
 		if err := unix.SetsockoptPacketMreq(r.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &m); err != nil {
-			return nil, fmt.Errorf("afpacket: promiscuous mode: %w", err)
+			return fmt.Errorf("afpacket: promiscuous mode: %w", err)
 		}
 	}
-	return &Tap{l}, nil
+	return nil
 }
 
 // tapSize is the ring of a tap: 2 MiB, and a frame waits at most 100 ms, which

@@ -42,7 +42,7 @@ func Ready() error {
 	case errors.Is(err, unix.EAFNOSUPPORT):
 		return errors.New("afxdp: this kernel has no AF_XDP")
 	default:
-		return fmt.Errorf("afxdp: open a socket: %w", privilege(err))
+		return fmt.Errorf("afxdp: open a socket: %w", wire.Privilege(err))
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *socket) beside(n int) (_ *socket, err error) {
 func newSocket(q queue) (*socket, error) {
 	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("afxdp: open a socket: %w", privilege(err))
+		return nil, fmt.Errorf("afxdp: open a socket: %w", wire.Privilege(err))
 	}
 	s := &socket{fd: fd, queue: q}
 	size := uint32(slots)
@@ -110,7 +110,7 @@ func (s *socket) bind(to *unix.SockaddrXDP, patience time.Duration) error {
 			return nil
 		}
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
-			return fmt.Errorf("afxdp: bind to queue %d: %w", s.queue.number, privilege(err))
+			return fmt.Errorf("afxdp: bind to queue %d: %w", s.queue.number, wire.Privilege(err))
 		}
 	}
 }
@@ -144,13 +144,4 @@ func (s *socket) close() {
 	if s.owns && s.memory != nil {
 		s.memory.free()
 	}
-}
-
-// privilege makes the error of a missing privilege one that is
-// wire.ErrPrivilege.
-func privilege(err error) error {
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("%v: %w", err, wire.ErrPrivilege)
-	}
-	return err
 }

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
@@ -47,7 +44,7 @@ none can, or that its results could not be believed.`,
 			}
 			q := doctor.Question{
 				Groups: groups, Backend: autoBackend(groups), State: ".",
-				NeverScan: neverScanFile, Exclusions: readExclusions(cmd.Context()), Made: made(),
+				NeverScan: neverScanFile, Exclusions: readExclusions(cmd.Context()), Made: commitTime(),
 			}
 			for _, e := range reg.Entries() {
 				q.Ports = append(q.Ports, e.Number)
@@ -64,11 +61,13 @@ none can, or that its results could not be believed.`,
 
 // diagnose prints the checks and gives the exit code.
 func diagnose(a *app, checks []doctor.Check, format string) error {
-	write := writeChecks
+	var err error
 	if format == "json" {
-		write = writeChecksJSON
+		err = writeJSON(a.stdout, checks)
+	} else {
+		err = writeChecks(a.stdout, checks)
 	}
-	if err := write(a.stdout, checks); err != nil {
+	if err != nil {
 		return &exitError{exitOutput, fmt.Errorf("doctor: %w", err)}
 	}
 	if doctor.CanScan(checks) {
@@ -117,13 +116,6 @@ func color(s doctor.Status) text.Color {
 	default: // Skip
 		return text.Faint
 	}
-}
-
-func writeChecksJSON(w io.Writer, checks []doctor.Check) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(checks)
 }
 
 // targetGroups reads each argument as scan would, without looking up names.
@@ -176,23 +168,4 @@ func readExclusions(ctx context.Context) func(name string, r io.Reader) (uint64,
 		}
 		return unicast - ranges.IPv4Count(), nil
 	}
-}
-
-// made is when the commit of this program was made; zero where the build does
-// not say.
-func made() time.Time {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return time.Time{}
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.time" {
-			t, err := time.Parse(time.RFC3339, s.Value)
-			if err != nil {
-				return time.Time{}
-			}
-			return t
-		}
-	}
-	return time.Time{}
 }

@@ -31,7 +31,7 @@ func (s *scan) describePlan(w io.Writer) error {
 	list("targets", s.targetRows())
 	line("addresses", "%d, %d excluded", s.ranges.Count(), s.ranges.Excluded())
 	list("ports", s.portRows())
-	targets := s.shardTargets()
+	targets := shardSize(s.plan.Len(), s.o.shard)
 	if s.o.control.estimate {
 		line("passes", "2, in two orders, for the estimate")
 		targets *= 2
@@ -75,16 +75,6 @@ func (s *scan) portRows() []string {
 	}
 	flush()
 	return rows
-}
-
-// shardTargets is how many targets this run's part of the plan has.
-func (s *scan) shardTargets() uint64 {
-	n, shards := s.plan.Len(), s.o.shard.Count
-	targets := n / shards
-	if n%shards > s.o.shard.Index-1 {
-		targets++
-	}
-	return targets
 }
 
 // guessed is what a host sends by raw packets where no limit was asked for, in

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -308,9 +307,7 @@ func (r *identify) print(ctx context.Context, w io.Writer, results []chan identi
 		}
 	}
 	if r.o.format == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(all); err != nil {
+		if err := writeJSON(w, all); err != nil {
 			return &exitError{exitOutput, fmt.Errorf("identify: %w", err)}
 		}
 	}

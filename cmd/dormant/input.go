@@ -28,9 +28,7 @@ func readRanges(ctx context.Context, a *app, o *scanOptions, args []string, stan
 	spec := scanner.RangeSpec{
 		Targets: args,
 		Exclude: o.exclude,
-		Lookup: func(ctx context.Context, name string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-		},
+		Lookup:  lookUp,
 	}
 	var files []io.Closer
 	defer func() {
@@ -85,6 +83,11 @@ func readRanges(ctx context.Context, a *app, o *scanOptions, args []string, stan
 		return ranges, nil
 	}
 	return ranges, consent(ranges)
+}
+
+// lookUp asks the resolver of this host for the addresses of a name.
+func lookUp(ctx context.Context, name string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 }
 
 // openList opens a file that is read line by line.

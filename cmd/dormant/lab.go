@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -11,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"dormant/cmd/internal/lab"
@@ -95,22 +92,11 @@ func announce(a *app, prefix netip.Prefix, hosts []lab.Host, format, ready strin
 func printHosts(w io.Writer, hosts []lab.Host, format string) error {
 	switch format {
 	case "json":
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(hosts)
+		return writeJSON(w, hosts)
 	case "csv":
-		c := csv.NewWriter(w)
-		c.UseCRLF = true
-		for _, r := range append([][]string{{"ip", "host", "port", "plays", "verdict", "reason", "version", "missing"}}, hostRows(hosts)...) {
-			_ = c.Write(r) // csv.Writer keeps its first error for Error
-		}
-		c.Flush()
-		return c.Error()
+		return writeCSV(w, []string{"ip", "host", "port", "plays", "verdict", "reason", "version", "missing"}, hostRows(hosts))
 	default: // table, the only other that the flag takes
-		t := table.NewWriter()
-		t.SetStyle(table.StyleLight)
-		t.Style().Options = table.OptionsNoBordersAndSeparators
-		t.AppendHeader(table.Row{"ADDRESS", "HOST", "PORT", "PLAYS", "EXPECT"})
+		var rows [][]string
 		for _, r := range joinPorts(hostRows(hosts)) {
 			expect := r[4]
 			if r[5] != "" {
@@ -119,14 +105,9 @@ func printHosts(w io.Writer, hosts []lab.Host, format string) error {
 			if r[7] != "" {
 				expect = "not served: " + r[7]
 			}
-			t.AppendRow(table.Row{r[0], r[1], r[2], r[3], expect})
+			rows = append(rows, []string{r[0], r[1], r[2], r[3], expect})
 		}
-		for line := range strings.Lines(t.Render()) {
-			if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-				return err
-			}
-		}
-		return nil
+		return writeTable(w, []string{"address", "host", "port", "plays", "expect"}, rows)
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -206,11 +205,7 @@ func writeHearings(w io.Writer, all []history.Hearing, format string) error {
 	}
 	switch {
 	case format == "csv":
-		out := csv.NewWriter(w)
-		if err := out.Write(header); err != nil {
-			return err
-		}
-		return out.WriteAll(rows)
+		return writeCSV(w, header, rows)
 	case len(rows) == 0:
 		_, err := fmt.Fprintln(w, "nobody listened yet: dormant listen stores what it hears")
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -231,10 +230,7 @@ func showPorts(a *app, reg *registry.Registry, wanted []portArg, format string) 
 	}
 	switch {
 	case format == "json":
-		enc := json.NewEncoder(a.stdout)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(views)
+		return writeJSON(a.stdout, views)
 	case format == "csv":
 		return portsCSV(a.stdout, views)
 	case listing:
@@ -283,18 +279,10 @@ func portsTable(w io.Writer, views []portView, columns int) error {
 		}
 		rows = wrapLast(rows, max(room, narrow))
 	}
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.AppendHeader(tableRow(rows[0]))
+	t := newTable(rows[0], rows[1:])
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, Align: text.AlignRight}})
-	for _, row := range rows[1:] {
-		t.AppendRow(tableRow(row))
-	}
-	for line := range strings.Lines(t.Render()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
+	if err := render(w, t); err != nil {
+		return err
 	}
 	if isTerminal(w) {
 		_, err := fmt.Fprintf(w, "\nOne of them in full: dormant ports %d\n", views[0].Port)

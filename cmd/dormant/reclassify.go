@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"fmt"
 	"io"
 	"net"
@@ -143,11 +142,7 @@ func (j *rejudge) print(w io.Writer, format string) error {
 	}
 	switch format {
 	case "csv":
-		out := csv.NewWriter(w)
-		if err := out.Write(header); err != nil {
-			return err
-		}
-		return out.WriteAll(rows)
+		return writeCSV(w, header, rows)
 	case "json":
 		list := []map[string]string{}
 		for _, row := range rows {

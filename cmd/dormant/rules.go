@@ -1,16 +1,12 @@
 package main
 
 import (
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
-	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"dormant/fingerprint"
@@ -115,45 +111,9 @@ func writeRules(w io.Writer, views []ruleView, format string) error {
 		})
 	}
 	if format == "csv" {
-		out := csv.NewWriter(w)
-		if err := out.Write(header); err != nil {
-			return err
-		}
-		return out.WriteAll(rows)
+		return writeCSV(w, header, rows)
 	}
 	return writeTable(w, header, rows)
-}
-
-// writeTable prints rows without borders, and without blanks at line ends.
-func writeTable(w io.Writer, header []string, rows [][]string) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.Style().Options = table.OptionsNoBordersAndSeparators
-	t.AppendHeader(tableRow(header))
-	for _, r := range rows {
-		t.AppendRow(tableRow(r))
-	}
-	for line := range strings.Lines(t.Render()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func tableRow(cells []string) table.Row {
-	var row table.Row
-	for _, c := range cells {
-		row = append(row, c)
-	}
-	return row
-}
-
-func writeJSON(w io.Writer, v any) error {
-	out := json.NewEncoder(w)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
-	return out.Encode(v)
 }
 
 func newRulesShow(a *app, dir *string) *cobra.Command {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -171,11 +170,7 @@ func writeRuns(w io.Writer, runs []history.Run, format string) error {
 		rows = append(rows, row)
 	}
 	if format == "csv" {
-		out := csv.NewWriter(w)
-		if err := out.Write(header); err != nil {
-			return err
-		}
-		return out.WriteAll(rows)
+		return writeCSV(w, header, rows)
 	}
 	if len(rows) == 0 {
 		_, err := fmt.Fprintln(w, "no run is stored yet")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -281,12 +280,4 @@ func newScheduleDue(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringArrayVar(&blackouts, "blackout", nil, "no scan on `DAYS` (repeatable)")
 	return cmd
-}
-
-func writeCSV(w io.Writer, header []string, rows [][]string) error {
-	out := csv.NewWriter(w)
-	if err := out.Write(header); err != nil {
-		return err
-	}
-	return out.WriteAll(rows)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
-	"net/netip"
 
 	"github.com/spf13/pflag"
 
@@ -61,9 +59,7 @@ func (o *talkOptions) read(ctx context.Context, standing string) error {
 		lists = append(lists, scanner.List{Name: path, Reader: f})
 	}
 	var err error
-	o.fragile, err = scanner.ParseSpared(ctx, "fragile host", lists, func(ctx context.Context, name string) ([]netip.Addr, error) {
-		return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
-	})
+	o.fragile, err = scanner.ParseSpared(ctx, "fragile host", lists, lookUp)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

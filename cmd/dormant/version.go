@@ -22,14 +22,6 @@ func newVersion(a *app) *cobra.Command {
 	}
 }
 
-// outputFault is exit 5 for what could not be written, nil for nil.
-func outputFault(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &exitError{exitOutput, err}
-}
-
 // version is the module version or the commit of a build from a checkout, and
 // what it was built with.
 func version() string {

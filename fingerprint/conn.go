@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -260,10 +262,21 @@ func (l *listener) finish(end End, why string) {
 
 // whole reports whether an answer looks finished: a quiet behind it then ends
 // the step. A few bytes without a line end may be the drip of a tarpit, and a
-// half head of HTTP the beginning of a slow page.
+// page that is shorter than its own head says is still being made.
 func whole(b []byte) bool {
-	if bytes.HasPrefix(b, []byte("HTTP/")) {
+	if !bytes.HasPrefix(b, []byte("HTTP/")) {
+		return len(b) >= 16 || b[len(b)-1] == '\n'
+	}
+	r, ok := parseResponse(b)
+	if !ok {
 		return bytes.Contains(b, []byte("\n\n")) || bytes.Contains(b, []byte("\n\r\n"))
 	}
-	return len(b) >= 16 || b[len(b)-1] == '\n'
+	if !bytes.HasSuffix(r.head, []byte("\n\n")) && !bytes.HasSuffix(r.head, []byte("\n\r\n")) {
+		return false
+	}
+	if strings.EqualFold(r.get("transfer-encoding"), "chunked") {
+		return bytes.HasSuffix(b, []byte("\n0\r\n\r\n"))
+	}
+	length, err := strconv.Atoi(r.get("content-length"))
+	return err != nil || len(r.body) >= length || r.code == 304 // RFC 9110 section 8.6: of the page that is not sent
 }

@@ -1,8 +1,13 @@
 package fingerprint
 
 import (
+	"io"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestCutAnswerHasNoHalfVersion cuts every example of every rule at every byte:
@@ -64,4 +69,51 @@ func TestCutAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWhole: what is waited for behind a pause, and what is not.
+func TestWhole(t *testing.T) {
+	for _, tt := range []struct {
+		name, answer string
+		want         bool
+	}{
+		{"line", "220 x\n", true},
+		{"a few bytes", "SSH-2.0", false},
+		{"half a head", "HTTP/1.1 200 OK\r\nServer: x\r\n", false},
+		{"head", "HTTP/1.1 200 OK\r\nServer: x\r\n\r\n", true},
+		{"head with LF alone", "HTTP/1.0 200 OK\nServer: x\n\n", true},
+		{"no status", "HTTP/1.1 OK\r\n\r\n", true},
+		{"half a page", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", false},
+		{"page", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", true},
+		{"length of a page that is not sent", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", true},
+		{"first chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", false},
+		{"all chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", true},
+	} {
+		if got := whole([]byte(tt.answer)); got != tt.want {
+			t.Errorf("%s: whole(%q) = %t, want %t", tt.name, tt.answer, got, tt.want)
+		}
+	}
+}
+
+// TestPageAfterItsHead: a page may take longer than its head.
+func TestPageAfterItsHead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		serve := func(c net.Conn) {
+			if _, err := c.Read(make([]byte, 2048)); err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+			time.Sleep(2 * time.Second)
+			_, _ = io.WriteString(c, "STRONG")
+			silent(c)
+		}
+		i := NewIdentifier(fakeRules{}, Config{Dialer: newFakeNet(t, only(3588, serve)), NoCanaries: true})
+		ev, err := i.Identify(t.Context(), openPort("10.0.0.9", 3588))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]string{"silence=timeout", "get10=quiet"}, probesOf(ev)); d != "" {
+			t.Errorf("exchanges (-want +got):\n%s", d)
+		}
+	})
 }

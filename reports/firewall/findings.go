@@ -129,75 +129,93 @@ func jsonCell(v any) string {
 	}
 }
 
+// cells is one finding on its way out of a file: its cells by column, and what is
+// wrong with them.
+type cells struct {
+	cell func(column string) string
+	errs []error
+}
+
+func (r *cells) fault(column, want string) {
+	r.errs = append(r.errs, fmt.Errorf("%s %q: want %s", column, shown(r.cell(column)), want))
+}
+
+// integer reads a number; an empty cell is 0.
+func (r *cells) integer(column string, limit int) int {
+	if r.cell(column) == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(r.cell(column))
+	if err != nil || n < 0 || n > limit {
+		r.fault(column, "a number from 0 to "+strconv.Itoa(limit))
+	}
+	return n
+}
+
+func (r *cells) moment(column string) time.Time {
+	if r.cell(column) == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, r.cell(column))
+	if err != nil {
+		r.fault(column, "a time like 2026-01-31T12:00:00.000Z")
+	}
+	return t
+}
+
+// address reads one that may be missing, but for that of the finding.
+func (r *cells) address(column string) netip.Addr {
+	a, err := netip.ParseAddr(r.cell(column))
+	if err != nil && (r.cell(column) != "" || column == "ip") {
+		r.fault(column, "an address")
+	}
+	return a
+}
+
+func (r *cells) rtt() time.Duration {
+	s := r.cell("rtt_ms")
+	if s == "" {
+		return 0
+	}
+	ms, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(ms >= 0 && ms < 1e9) {
+		r.fault("rtt_ms", "milliseconds")
+	}
+	return time.Duration(ms * float64(time.Millisecond))
+}
+
 // findingOf reads one row.
 func findingOf(cell func(string) string) (f reports.Finding, err error) {
-	var errs []error
-	fault := func(column, want string) {
-		errs = append(errs, fmt.Errorf("%s %q: want %s", column, shown(cell(column)), want))
-	}
-	integer := func(column string, limit int) int {
-		if cell(column) == "" {
-			return 0
-		}
-		n, err := strconv.Atoi(cell(column))
-		if err != nil || n < 0 || n > limit {
-			fault(column, "a number from 0 to "+strconv.Itoa(limit))
-		}
-		return n
-	}
-	moment := func(column string) time.Time {
-		if cell(column) == "" {
-			return time.Time{}
-		}
-		t, err := time.Parse(time.RFC3339, cell(column))
-		if err != nil {
-			fault(column, "a time like 2026-01-31T12:00:00.000Z")
-		}
-		return t
-	}
-	address := func(column string) netip.Addr {
-		a, err := netip.ParseAddr(cell(column))
-		if err != nil && (cell(column) != "" || column == "ip") {
-			fault(column, "an address")
-		}
-		return a
-	}
+	r := &cells{cell: cell}
 	f = reports.Finding{
-		Schema: integer("schema", 1000), ScanID: cell("scan_id"), Site: cell("site"), Vantage: cell("vantage"), ObservedAt: moment("observed_at"),
-		IP: address("ip"), Hostname: cell("hostname"), MAC: cell("mac"), MACVendor: cell("mac_vendor"), Port: uint16(integer("port", 65535)),
-		IANAName: cell("iana_name"), ReasonIP: address("reason_ip"), TTL: uint8(integer("ttl", 255)),
-		ProbesSent: integer("probes_sent", 1<<30), ProbesAnswered: integer("probes_answered", 1<<30), Confirmed: cell("confirmed"),
-		Service: cell("service"), Product: cell("product"), Version: cell("version"), CPE: cell("cpe"), Confidence: integer("confidence", 100),
+		Schema: r.integer("schema", 1000), ScanID: cell("scan_id"), Site: cell("site"), Vantage: cell("vantage"), ObservedAt: r.moment("observed_at"),
+		IP: r.address("ip"), Hostname: cell("hostname"), MAC: cell("mac"), MACVendor: cell("mac_vendor"), Port: uint16(r.integer("port", 65535)),
+		IANAName: cell("iana_name"), ReasonIP: r.address("reason_ip"), TTL: uint8(r.integer("ttl", 255)), RTT: r.rtt(),
+		ProbesSent: r.integer("probes_sent", 1<<30), ProbesAnswered: r.integer("probes_answered", 1<<30), Confirmed: cell("confirmed"),
+		Service: cell("service"), Product: cell("product"), Version: cell("version"), CPE: cell("cpe"), Confidence: r.integer("confidence", 100),
 		RuleID: cell("rule_id"), Evidence: cell("evidence"), EvidenceID: cell("evidence_id"), TLSName: cell("tls_cn"), TLSCert: cell("tls_cert"),
-		JARM: cell("jarm"), Severity: cell("severity"), Change: cell("change"), FirstSeen: moment("first_seen"), LastSeen: moment("last_seen"),
+		JARM: cell("jarm"), Severity: cell("severity"), Change: cell("change"), FirstSeen: r.moment("first_seen"), LastSeen: r.moment("last_seen"),
 		Owner: cell("owner"), Expected: cell("expected"), Ticket: cell("ticket"), Note: cell("note"), Clients: -1,
 	}
 	if f.Transport, err = registry.ParseProto(cell("transport")); err != nil {
-		fault("transport", "tcp or udp")
+		r.fault("transport", "tcp or udp")
 	}
 	if f.Port == 0 {
-		fault("port", "a number from 1 to 65535")
+		r.fault("port", "a number from 1 to 65535")
 	}
 	if f.State, err = scanner.ParseState(cell("state")); err != nil {
-		fault("state", "a state as scan writes it")
+		r.fault("state", "a state as scan writes it")
 	}
 	if s := cell("reason"); s != "" {
 		if f.Reason, err = scanner.ParseReason(s); err != nil {
-			fault("reason", "a reason as scan writes it")
+			r.fault("reason", "a reason as scan writes it")
 		}
 	}
 	if err := f.Verdict.UnmarshalText([]byte(cell("verdict"))); err != nil {
-		fault("verdict", "a verdict as scan writes it")
-	}
-	if s := cell("rtt_ms"); s != "" {
-		ms, err := strconv.ParseFloat(s, 64)
-		if err != nil || !(ms >= 0 && ms < 1e9) {
-			fault("rtt_ms", "milliseconds")
-		}
-		f.RTT = time.Duration(ms * float64(time.Millisecond))
+		r.fault("verdict", "a verdict as scan writes it")
 	}
 	if s := cell("flags"); s != "" {
 		f.Flags = strings.Split(s, "|")
 	}
-	return f, errors.Join(errs...)
+	return f, errors.Join(r.errs...)
 }

@@ -16,64 +16,76 @@ func (m *nftMatch) value(key nftLeft, v any) (boxes []Box, phases Phases, why st
 			v = elem["val"]
 		}
 	}
-	bad := func(want string) ([]Box, Phases, string, error) {
-		if _, ok := v.(map[string]any); ok { // an expression that is not known here
-			return nil, 0, "value " + nftValue(v), nil
-		}
-		return nil, 0, "", m.errorf(m.rule.line, "value %s: want %s", nftValue(v), want)
-	}
 	switch key.kind {
+	case nftConcat:
+		return m.concat(key, v)
+	case nftFace:
+		return m.interfaceName(key, v)
+	case nftFamily:
+		return nftFamilyBox(v), 0, "", nil
+	case nftFlags, nftNever:
+		return nil, 0, "a set of " + nftValue(v), nil
+	}
+	box, phases, why, want := key.plain(v)
+	switch _, unknown := v.(map[string]any); { // an expression that is not known here
+	case want != "" && unknown:
+		return nil, 0, "value " + nftValue(v), nil
+	case want != "":
+		return nil, 0, "", m.errorf(m.rule.line, "value %s: want %s", nftValue(v), want)
+	case why != "" || phases != 0 || key.kind == nftState:
+		return nil, phases, why, nil
+	default:
+		return []Box{box}, 0, "", nil
+	}
+}
+
+// plain reads a value that needs nothing of its rule: the packets or moments
+// that have it, why that cannot be judged, or what it should be.
+func (l nftLeft) plain(v any) (box Box, phases Phases, why, want string) {
+	switch l.kind {
 	case nftAddr:
 		addrs, ok := nftAddrs(v)
-		if key.masked != nil && ok {
-			if addrs, ok = maskedEqual(addrs, *key.masked); !ok {
-				return nil, 0, tooMany, nil
+		if !ok {
+			return Box{}, 0, "", "an address, a prefix or a range"
+		}
+		if l.masked != nil {
+			if addrs, ok = maskedEqual(addrs, *l.masked); !ok {
+				return Box{}, 0, tooMany, ""
 			}
 		}
-		if !ok {
-			return bad("an address, a prefix or a range")
+		if l.src {
+			return srcBox(addrs), 0, "", ""
 		}
-		if key.src {
-			return []Box{srcBox(addrs)}, 0, "", nil
-		}
-		return []Box{dstBox(addrs)}, 0, "", nil
+		return dstBox(addrs), 0, "", ""
 	case nftPort:
 		ports, ok := nftPorts(v)
 		if !ok {
-			return bad("a port or a range")
+			return Box{}, 0, "", "a port or a range"
 		}
-		return []Box{key.portBox(ports)}, 0, "", nil
+		return l.portBox(ports), 0, "", ""
 	case nftProto:
 		protos, ok := nftProtos(v)
 		if !ok {
-			return bad("a protocol")
+			return Box{}, 0, "", "a protocol"
 		}
-		return []Box{protoBox(protos)}, 0, "", nil
-	case nftFamily:
-		return nftFamilyBox(v), 0, "", nil
-	case nftFace:
-		return m.interfaceName(key, v)
+		return protoBox(protos), 0, "", ""
 	case nftState:
 		text, _ := v.(string)
 		phases, ok := statePhases(text)
 		if !ok {
-			return bad("new, established, related, invalid or untracked")
+			return Box{}, 0, "", "new, established, related, invalid or untracked"
 		}
-		return nil, phases, "", nil
+		return Box{}, phases, "", ""
 	case nftDirection:
 		switch v {
 		case "original":
-			return nil, First | Later, "", nil
+			return Box{}, First | Later, "", ""
 		case "reply":
-			return nil, Reply, "", nil
+			return Box{}, Reply, "", ""
 		}
-		return bad("original or reply")
-	case nftConcat:
-		return m.concat(key, v)
-	case nftFlags, nftNever:
-		return nil, 0, "a set of " + nftValue(v), nil
-	default:
-		return nil, 0, "match " + nftValue(v), nil
+		return Box{}, 0, "", "original or reply"
+	default: // nftKeyOf makes no other
+		return Box{}, 0, "match " + nftValue(v), ""
 	}
 }
 

@@ -275,23 +275,27 @@ func (m *nftMatch) vmap(v any) error {
 		}
 		m.branches = append(m.branches, b)
 	}
-	if others = joinSides(key, others); len(rest) > 0 && len(others) > maxNegated {
-		unsureRest = append(unsureRest, fmt.Sprintf("the rest of a map with %d elements of several parts", len(others)))
-		others = nil
-	}
-	for _, b := range rest { // what no other key holds
+	for _, b := range rest {
 		b.doubts = append(b.doubts, unsureRest...)
-		if key.kind == nftState || key.kind == nftDirection {
-			b.phases = AllPhases &^ otherPhases
-		} else {
-			b.boxes = subtractAll(b.boxes, others)
-		}
-		m.branches = append(m.branches, b)
+		m.branches = append(m.branches, b.without(joinSides(key, others), otherPhases, key))
 	}
 	if why == "" {
 		m.only(false, key.implied())
 	}
 	return nil
+}
+
+// without is the element for what no other key of the map holds.
+func (b nftBranch) without(others []Box, phases Phases, key nftLeft) nftBranch {
+	switch {
+	case key.kind == nftState || key.kind == nftDirection:
+		b.phases = AllPhases &^ phases
+	case len(others) > maxNegated:
+		b.doubts = append(b.doubts, fmt.Sprintf("the rest of a map with %d elements of several parts", len(others)))
+	default:
+		b.boxes = subtractAll(b.boxes, others)
+	}
+	return b
 }
 
 // branchVerdict reads the verdict of an element.

@@ -146,3 +146,30 @@ func TestBareStatusLineNamesNobody(t *testing.T) {
 		t.Errorf("Judge = %v %q %q, want dev_server http without a product", v.Class, v.Service, v.Product)
 	}
 }
+
+// TestStrong: how much a sign must be worth to end a dialogue, by its kind.
+func TestStrong(t *testing.T) {
+	for _, tt := range []struct {
+		evidence string
+		want     bool
+	}{
+		{"{kind: banner, points: 84}", false},
+		{"{kind: banner, points: 85}", true},
+		{"{kind: protocol, points: 85}", true},
+		{"{kind: shell, points: 85}", true},
+		{"{kind: http_body, points: 89}", false},
+		{"{kind: http_body, points: 90}", true},
+	} {
+		for _, class := range []string{"verdict: known_service", "verdict: possible_c2\nfamily: X"} {
+			rules, err := Load(files(map[string]string{"a": "id: a\nservice: x\nproduct: P\n" + class + "\nevidence: " + tt.evidence +
+				"\nsources: [s]\nmatch: [{field: data, contains: HELLO}]\nexamples: [{text: HELLO}]\n"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := tt.want && class == "verdict: known_service" // a sign of command and control must be seen twice
+			if _, got := rules.Strong(Exchange{Conn: 1, Probe: ProbeSilence, Received: []byte("HELLO"), End: EndQuiet}); got != want {
+				t.Errorf("%s, %s: strong = %t, want %t", tt.evidence, class, got, want)
+			}
+		}
+	}
+}

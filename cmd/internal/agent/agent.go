@@ -85,19 +85,24 @@ type Config struct {
 // pace is how often the agent does what it does by itself.
 type pace struct {
 	beat       time.Duration
-	alive      time.Duration // between two signs that a shard is still in work
-	greet      time.Duration // between two looks at the server's clock
-	pull       time.Duration // the longest wait for a shard
-	look       time.Duration // between two looks at what keeps from taking one
-	part       time.Duration // the longest that a result waits for others
-	request    time.Duration // the longest wait for an answer of the server
-	expiry     time.Duration // between two looks at the end of the credential
-	handover   time.Duration // for what is left when the agent leaves
-	first, max time.Duration // back-off after a fault
+	alive      time.Duration        // between two signs that a shard is still in work
+	greet      time.Duration        // between two looks at the server's clock
+	pull       time.Duration        // the longest wait for a shard
+	look       time.Duration        // between two looks at what keeps from taking one
+	part       time.Duration        // the longest that a result waits for others
+	request    time.Duration        // the longest wait for an answer of the server
+	expiry     time.Duration        // between two looks at the end of the credential
+	handover   time.Duration        // for what is left when the agent leaves
+	first, max time.Duration        // back-off after a fault
+	set        func() time.Duration // by how much the clock was set: for tests
 }
 
 func (p pace) withDefaults() pace {
+	if p.set == nil {
+		p.set = func() time.Duration { return 0 }
+	}
 	return pace{
+		set:      p.set,
 		beat:     cmp.Or(p.beat, fleet.BeatEvery),
 		alive:    cmp.Or(p.alive, fleet.AckWait/3),
 		greet:    cmp.Or(p.greet, 5*time.Minute),
@@ -118,6 +123,9 @@ type Agent struct {
 	js       jetstream.JetStream
 	vantages []*vantage
 }
+
+// now is this machine's clock.
+func (c *Config) now() time.Time { return time.Now().Add(c.pace.set()) }
 
 // New checks the configuration. It starts nothing and opens nothing.
 func New(cfg Config) (*Agent, error) {

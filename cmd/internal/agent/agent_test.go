@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +60,42 @@ func TestShardsAreDone(t *testing.T) {
 		t.Errorf("Run = %v, want nil", err)
 	}
 	w.beat("is the last", func(b fleet.Beat) bool { return b.Leaves && b.Waits == 0 && b.Fault == "" })
+}
+
+// TestClockSet: results are dated by the server's clock, also when this one is set
+// before a shard, long before the next hello, and a shard in which it is set is
+// done again.
+func TestClockSet(t *testing.T) {
+	w := newWorld(t)
+	var by atomic.Int64
+	clock := func() time.Duration { return time.Duration(by.Load()) }
+	f := &fake{half: make(chan struct{}), now: func() time.Time { return time.Now().Add(clock()) }}
+	a := w.run("a1", spoolDir(t), f, func(c *Config) { c.pace.greet, c.pace.set = time.Hour, clock })
+	w.until("terms", func() bool { return a.vantages[0].terms.err() == nil })
+	by.Store(int64(5 * time.Hour))
+	w.put(shard(1))
+	w.until("a shard in work", func() bool { return f.sweeps() == 1 })
+	by.Store(-int64(5 * time.Hour))
+	close(f.half)
+	ends, found := w.done(2)
+	if ends[0].Fault != errClock.Error() || ends[1].Fault != "" || len(found) != shardTargets {
+		t.Errorf("faults %q, then %q, %d targets found", ends[0].Fault, ends[1].Fault, len(found))
+	}
+	dated := func(what string, at time.Time) {
+		if time.Since(at).Abs() > time.Minute {
+			t.Errorf("%s at %v; want now", what, at)
+		}
+	}
+	dated("begun", ends[1].Started)
+	dated("ended", ends[1].Finished)
+	for _, m := range w.results() {
+		if m.Part != nil && m.Part.Attempt == ends[1].Attempt {
+			dated("answered", m.Part.Results[0].At)
+		}
+	}
+	if err := a.end(t); err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
 }
 
 func TestSameShardIsDoneOnce(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 var (
 	errLeaving = errors.New("the agent was told to leave")
 	errWindow  = errors.New("the window is over")
+	errClock   = errors.New("the clock of this machine was set while the shard was in work")
 )
 
 // attempt is one carrying out of a shard.
@@ -55,14 +56,22 @@ func (v *vantage) do(ctx context.Context, leave <-chan struct{}, m jetstream.Msg
 		v.settle(ctx, leave, m, number)
 		return nil
 	}
-	at := &attempt{v: v, shard: shard, item: item, id: uuid.NewString(), ahead: v.terms.skew(), started: time.Now()}
+	ahead, err := v.clock(ctx)
+	if err != nil {
+		v.giveBack(m)
+		return err
+	}
+	at := &attempt{v: v, shard: shard, item: item, id: uuid.NewString(), ahead: ahead, started: v.agent.cfg.now()}
 	out, err := at.carryOut(ctx, leave)
+	if err == nil {
+		err = at.dated(ctx)
+	}
 	if ctx.Err() != nil { // at once: what is on the disk stays there
 		return nil
 	}
 	number, stored := at.done(ctx, out, err)
 	if err = errors.Join(err, stored); err == nil {
-		log.Info("shard done", "open", out.Scan.Open, "targets", out.Scan.Targets, "took", time.Since(at.started).Round(time.Millisecond))
+		log.Info("shard done", "open", out.Scan.Open, "targets", out.Scan.Targets, "took", v.agent.cfg.now().Sub(at.started).Round(time.Millisecond))
 		v.settle(ctx, leave, m, number)
 		return nil
 	}
@@ -74,6 +83,15 @@ func (v *vantage) do(ctx context.Context, leave <-chan struct{}, m jetstream.Msg
 	v.giveBack(m)
 	log.Info("shard given back", "why", err)
 	return err
+}
+
+// dated says why the times of the attempt cannot be believed. While the server is
+// away nobody knows.
+func (at *attempt) dated(ctx context.Context) error {
+	if ahead, err := at.v.clock(ctx); err == nil && (ahead-at.ahead).Abs() >= time.Minute {
+		return errClock
+	}
+	return nil
 }
 
 // settle acknowledges the item when the record of that number is in the result
@@ -244,7 +262,7 @@ func (at *attempt) done(ctx context.Context, out pipeline.Outcome, fault error) 
 	v := at.v
 	d := &fleet.Done{
 		Run: at.shard.Run, Shard: at.shard.Number, Attempt: at.id, Agent: v.agent.cfg.Agent, Parts: at.parts,
-		Outcome: out, Started: shift(at.started, at.ahead), Finished: shift(time.Now(), at.ahead),
+		Outcome: out, Started: shift(at.started, at.ahead), Finished: shift(v.agent.cfg.now(), at.ahead),
 		Spared: at.spared, Rate: finite(at.order.Rate), Backend: v.sweeper.Backend(),
 	}
 	d.Outcome.Scan.Started, d.Outcome.Scan.Finished = shift(out.Scan.Started, at.ahead), shift(out.Scan.Finished, at.ahead)

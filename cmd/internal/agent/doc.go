@@ -48,5 +48,7 @@
 //
 // All times in messages are the server's, by the difference that its welcome
 // told; it is taken once for a shard, so that a correction does not run through
-// one.
+// one. Before and after each shard the agent looks whether its clock was set, or
+// stood still while the machine slept. Then it asks the server's anew, and a shard
+// in which the difference changed is done again: its times are wrong.
 package agent

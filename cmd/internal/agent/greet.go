@@ -18,13 +18,23 @@ type terms struct {
 	mu      sync.Mutex
 	known   bool
 	ahead   time.Duration // this clock's before the server's
+	clock   fleet.Clock   // this one, since then
 	refused string
 }
 
-func (t *terms) set(ahead time.Duration, refused string) {
+// set takes what the server told when this clock showed now.
+func (t *terms) set(now time.Time, ahead time.Duration, refused string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.known, t.ahead, t.refused = true, ahead, refused
+	t.known, t.ahead, t.clock, t.refused = true, ahead, fleet.NewClock(now), refused
+}
+
+// hold reports whether what the server told of its clock can be believed when
+// this one shows now.
+func (t *terms) hold(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known && t.clock.Set(now) == 0
 }
 
 // skew returns how far this clock is ahead of the server's, 0 before it is known.
@@ -45,6 +55,18 @@ func (t *terms) err() error {
 		return fmt.Errorf("the server gives no work to this agent: %s", t.refused)
 	}
 	return nil
+}
+
+// clock returns how far this clock is ahead of the server's. It asks anew where
+// this one was set, or stood still, since the server told its own: results that
+// are dated wrong are refused.
+func (v *vantage) clock(ctx context.Context) (ahead time.Duration, err error) {
+	if !v.terms.hold(v.agent.cfg.now()) {
+		if err := v.hello(ctx); err != nil {
+			return 0, fmt.Errorf("the clock of this machine was set, and the server does not tell its own: %w", err)
+		}
+	}
+	return v.terms.skew(), nil
 }
 
 // greet says hello whenever the connection is made, and every now and then: two
@@ -83,7 +105,7 @@ func (v *vantage) hello(ctx context.Context) error {
 	if !cfg.Conn.IsConnected() {
 		return nats.ErrDisconnected
 	}
-	started := time.Now()
+	started := cfg.now()
 	data, err := fleet.EncodeSmall(fleet.Hello{
 		Version: fleet.Version, Program: cfg.Program, Host: cfg.Host,
 		Backend: v.sweeper.Backend(), Rate: float64(cfg.Rate), Now: started,
@@ -108,9 +130,9 @@ func (v *vantage) hello(ctx context.Context) error {
 	if w.Now.IsZero() {
 		return errors.New("a welcome without a time")
 	}
-	half := time.Since(started) / 2 // the server's clock was read about in the middle
+	half := cfg.now().Sub(started) / 2 // the server's clock was read about in the middle
 	before := v.terms.err()
-	v.terms.set(started.Add(half).Round(0).Sub(w.Now), refused)
+	v.terms.set(cfg.now(), started.Add(half).Round(0).Sub(w.Now), refused)
 	after := v.terms.err()
 	v.faults.set(faultTerms, after)
 	switch {

@@ -336,7 +336,8 @@ func (r *running) wait(t *testing.T) error {
 type fake struct {
 	// half, if set, is waited for when half of the targets were found, or ctx.
 	half chan struct{}
-	fail error // is returned before anything is found
+	fail error            // is returned before anything is found
+	now  func() time.Time // the clock, if it is not this machine's
 
 	mu     sync.Mutex
 	orders []Order
@@ -346,8 +347,12 @@ func (f *fake) Sweep(ctx context.Context, o Order, emit func(pipeline.Result)) (
 	f.mu.Lock()
 	f.orders = append(f.orders, o)
 	f.mu.Unlock()
-	out.Scan.Started, out.Scan.Targets, out.Scan.Parts = time.Now(), o.Plan.Len(), 1
-	defer func() { out.Scan.Finished = time.Now() }()
+	now := time.Now
+	if f.now != nil {
+		now = f.now
+	}
+	out.Scan.Started, out.Scan.Targets, out.Scan.Parts = now(), o.Plan.Len(), 1
+	defer func() { out.Scan.Finished = now() }()
 	if f.fail != nil {
 		return out, f.fail
 	}
@@ -362,7 +367,7 @@ func (f *fake) Sweep(ctx context.Context, o Order, emit func(pipeline.Result)) (
 		if err := o.Hold(ctx); err != nil {
 			return out, err
 		}
-		emit(pipeline.Result{Observation: scanner.Observation{Target: o.Plan.At(i), State: scanner.Open, Reason: scanner.SynAck, At: time.Now()}})
+		emit(pipeline.Result{Observation: scanner.Observation{Target: o.Plan.At(i), State: scanner.Open, Reason: scanner.SynAck, At: now()}})
 		out.Scan.Open++
 	}
 	out.Scan.Complete = true

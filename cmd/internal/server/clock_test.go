@@ -101,3 +101,33 @@ func TestIntervalAfterAClockThatWasAhead(t *testing.T) {
 		}
 	}
 }
+
+// TestClockSetBackUnderAgents: what agents date by the server's old clock, until
+// they have learned that it was set back, counts.
+func TestClockSetBackUnderAgents(t *testing.T) {
+	run := aRun()
+	w := &work{c: &conductor{run: run}, fold: newFold(run)}
+	now := time.Now()
+	for i, tt := range []struct {
+		clock, dated time.Duration // of the server, and by which the agent dates
+		taken        bool
+	}{
+		{3 * time.Hour, 3 * time.Hour, true},
+		{0, 3*time.Hour + 4*time.Minute, true}, // set back, and the agent does not know yet
+		{0, 4 * time.Minute, true},
+		{0, 4 * time.Hour, false},
+	} {
+		part, _ := outcomeOf(*run.shard(i+1, 4, w.fold.shards[i].prefixes, time.Time{}), "a", []scanner.Target{{Addr: w.fold.shards[i].prefixes[0].Addr(), Port: run.Ports[0]}})
+		part.Results[0].At = now.Add(tt.dated).UTC()
+		part.Results[0].Evidence = nil
+		data, err := fleet.Encode(fleet.Message{Version: fleet.Version, Part: &part})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := now.Add(tt.clock)
+		better, err := w.takeIn(arrived{subject: "dormant.result.hq.lan.a.s_1", data: data, at: at}, at)
+		if (err == nil && len(better) == 1) != tt.taken {
+			t.Errorf("the clock at %v, a result of %v: %d taken, %v; want %t", tt.clock, tt.dated, len(better), err, tt.taken)
+		}
+	}
+}

@@ -115,27 +115,6 @@ func (s *Server) firstOf(j *Job) time.Time {
 	return next
 }
 
-// clock notices that the clock of this machine was set, or stood still while the
-// machine slept: the timers of what is due at a time of day know nothing of that.
-type clock struct{ wall, steady time.Time }
-
-func newClock(wall time.Time) clock { return clock{wall.Round(0), time.Now()} }
-
-// clockStep is the least that counts as set, between two looks some seconds apart.
-const clockStep = time.Minute
-
-// set returns by how much the clock was set since the last look, to wall; 0 when
-// it was not.
-func (c *clock) set(wall time.Time) time.Duration {
-	now := newClock(wall)
-	by := now.wall.Sub(c.wall) - now.steady.Sub(c.steady)
-	*c = now
-	if by.Abs() < clockStep {
-		return 0
-	}
-	return by
-}
-
 // missed says that a job was due and nobody started it, and makes up for it once
 // where that is wanted.
 func (s *Server) missed(ctx context.Context, j *Job, why string) error {

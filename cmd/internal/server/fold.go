@@ -17,10 +17,12 @@ import (
 // fold is what the messages of a run add up to. Their order and repetition make
 // no difference. It is for one goroutine.
 type fold struct {
-	run    *Run
-	since  time.Time // no answer is older; its start, unless the clock was set back in it
-	shards []*shard
-	left   int // shards that are neither done nor dead
+	run *Run
+	// No answer is older than since or newer than until: its start, and the last
+	// time that was seen, by whatever clock.
+	since, until time.Time
+	shards       []*shard
+	left         int // shards that are neither done nor dead
 
 	open    uint64            // targets that are, as far as is known
 	refused map[string]uint64 // messages, by agent
@@ -61,7 +63,7 @@ type attempt struct {
 const maxAttempts = 64
 
 func newFold(r *Run) *fold {
-	f := &fold{run: r, since: r.Started, refused: map[string]uint64{}, newer: map[string]bool{}}
+	f := &fold{run: r, since: r.Started, until: r.Started, refused: map[string]uint64{}, newer: map[string]bool{}}
 	for i, prefixes := range cut(r.Prefixes, r.ShardSize) {
 		s := &shard{number: i + 1, prefixes: prefixes, attempts: map[string]*attempt{}, best: map[uint64]uint64{}}
 		for _, p := range prefixes {
@@ -72,6 +74,17 @@ func newFold(r *Run) *fold {
 	}
 	f.left = len(f.shards)
 	return f
+}
+
+// sees takes t for a time of the run: by the clock of then or of now, the broker's
+// or this one's. It may have been set since, and agents learn that minutes later.
+func (f *fold) sees(t time.Time) {
+	if t.Before(f.since) {
+		f.since = t
+	}
+	if t.After(f.until) {
+		f.until = t
+	}
 }
 
 // take adds a message of the agent, one that fleet.Decode returned, and returns

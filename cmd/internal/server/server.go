@@ -174,7 +174,7 @@ func (s *Server) run(ctx context.Context) error {
 // serve does what is due, and takes out the runs that are over, until ctx ends;
 // with Config.Once, until no run is left.
 func (s *Server) serve(ctx context.Context, over <-chan *conductor) error {
-	clock := newClock(s.now())
+	clock := fleet.NewClock(s.now())
 	due, unschedule, err := s.schedule(ctx, "no server was running")
 	defer func() { unschedule() }() // the one that counts then
 	if err != nil {
@@ -204,7 +204,8 @@ func (s *Server) serve(ctx context.Context, over <-chan *conductor) error {
 		case <-foreign.C:
 			s.setFault("clear results that belong to no run", s.dropForeign(ctx))
 			s.room(ctx)
-			by := clock.set(s.now())
+			by := clock.Set(s.now())
+			clock = fleet.NewClock(s.now())
 			if by == 0 {
 				continue
 			}

@@ -57,17 +57,9 @@ func (w *work) takeIn(m arrived, now time.Time) ([]pipeline.Result, error) {
 		w.fold.refused[origin.Agent]++
 		return nil, err
 	}
-	// By the clock of then or of now, the broker's or this one's: it may have been
-	// set since.
-	for _, t := range []time.Time{now, m.at} {
-		if t.Before(w.fold.since) {
-			w.fold.since = t
-		}
-		if t.After(now) {
-			now = t
-		}
-	}
-	return w.fold.take(origin.Agent, message, now)
+	w.fold.sees(now)
+	w.fold.sees(m.at)
+	return w.fold.take(origin.Agent, message, w.fold.until)
 }
 
 // look does what is due, and reports whether the run is over.
@@ -81,6 +73,7 @@ func (w *work) look(ctx context.Context) (over bool, err error) {
 		return false, err
 	}
 	now := w.c.s.now()
+	w.fold.sees(now)
 	w.answer(now)
 	if w.fold.left == 0 {
 		return true, nil

@@ -180,9 +180,13 @@ func (c *checked) take(f reports.Finding) error {
 
 // words is the outcome in one line.
 func (c *checked) words() string {
-	words := fmt.Sprintf("%d of %d open ports must not be there: %d against the policy, %d exposed to outsiders", c.failed, c.open, c.breaches, c.exposed)
-	if c.failed == 0 {
-		words = fmt.Sprintf("nothing to object to in %d open ports", c.open)
+	against := fmt.Sprintf("%d against the policy, %d exposed to outsiders", c.breaches, c.exposed)
+	words := fmt.Sprintf("nothing to object to in %d open ports", c.open)
+	switch {
+	case c.failed > 0:
+		words = fmt.Sprintf("%d of %d open ports must not be there: %s", c.failed, c.open, against)
+	case c.breaches+c.exposed > 0:
+		words = fmt.Sprintf("none of %d open ports is what --fail-on names: %s", c.open, against)
 	}
 	if c.waived > 0 {
 		words += fmt.Sprintf("; %d waived", c.waived)

@@ -115,7 +115,13 @@ func postMessage(ctx context.Context, to string, m message) error {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", userAgent())
-	res, err := http.DefaultClient.Do(req)
+	client := http.Client{CheckRedirect: func(next *http.Request, via []*http.Request) error {
+		if next.Method != http.MethodPost || len(via) > 3 { // a page without the message, as that of a login, is no answer
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}
+	res, err := client.Do(req)
 	if err != nil {
 		return errors.New(hide(err, to))
 	}

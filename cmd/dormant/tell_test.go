@@ -51,6 +51,7 @@ func TestNotify(t *testing.T) {
 			t.Error(err)
 		}
 		got = append(got, m)
+		w.Header().Set("Location", "/login")
 		w.WriteHeader(status)
 	}))
 	defer hook.Close()
@@ -80,6 +81,10 @@ func TestNotify(t *testing.T) {
 	status = http.StatusForbidden
 	if err := tell.end(t.Context(), r, outcomeOf(t, f), true); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("end = %v; want the webhook's 403", err)
+	}
+	got, status = nil, http.StatusFound // to the page of a login
+	if err := tell.end(t.Context(), r, outcomeOf(t, f), true); err == nil || !strings.Contains(err.Error(), "302") || len(got) != 1 {
+		t.Errorf("end = %v after %d requests; want the webhook's 302 after one", err, len(got))
 	}
 	hook.Close()
 	if err := tell.end(t.Context(), r, outcomeOf(t, f), true); err == nil || strings.Contains(err.Error(), "sesame") {

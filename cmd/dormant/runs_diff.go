@@ -28,17 +28,23 @@ difference. What was not measured this time is not_scanned.`,
   dormant runs diff last~4 last -o changes.csv`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := difference(cmd.Context(), *db, args)
+			format, err := diffFormat(format, output)
 			if err != nil {
 				return err
 			}
-			if err := writeDifference(a, &d, format, output); err != nil {
-				return err
+			var differs bool
+			err = withDifference(cmd.Context(), *db, args, func(d *history.Difference) error {
+				differs = d.Differs()
+				write := func(w io.Writer) error { return d.Write(cmd.Context(), w, format) }
+				if output == "" || output == "-" {
+					return write(a.stdout)
+				}
+				return reports.WriteFile(output, write)
+			})
+			if err == nil && exitCode && differs {
+				err = &exitError{exitFindings, nil}
 			}
-			if exitCode && d.Differs() {
-				return &exitError{exitFindings, nil}
-			}
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().Var(oneOf(&format, "", "text", "json", "csv"), "format", "form of the output: text, json or csv (default: by the ending of --output, else text)")
@@ -47,60 +53,52 @@ difference. What was not measured this time is not_scanned.`,
 	return cmd
 }
 
-// difference compares the runs that the arguments name.
-func difference(ctx context.Context, db string, args []string) (d history.Difference, err error) {
+// diffFormat is the format that was asked for, or that the output's name means.
+func diffFormat(format, output string) (string, error) {
+	if format != "" {
+		return format, nil
+	}
+	switch strings.ToLower(filepath.Ext(output)) {
+	case "", ".txt":
+		return "text", nil
+	case ".json":
+		return "json", nil
+	case ".csv":
+		return "csv", nil
+	default:
+		return "", usageError("--output %s: the ending names no format: want .txt, .json or .csv, or --format", output)
+	}
+}
+
+// withDifference compares the runs that the arguments name, and calls fn with
+// what it finds.
+func withDifference(ctx context.Context, db string, args []string, fn func(d *history.Difference) error) error {
 	to := "last"
 	if len(args) > 0 {
 		to = args[len(args)-1]
 	}
-	err = withRun(ctx, db, to, func(s *history.Store, r history.Run) error {
-		d.To = r
+	return withRun(ctx, db, to, func(s *history.Store, r history.Run) error {
+		var from history.Run
+		var err error
 		if len(args) == 2 {
-			if d.From, err = s.Find(ctx, args[0]); err != nil {
+			if from, err = s.Find(ctx, args[0]); err != nil {
 				return findError(err)
 			}
 		} else {
 			var ok bool
-			if d.From, ok, err = s.Base(ctx, r); err != nil {
+			if from, ok, err = s.Base(ctx, r); err != nil {
 				return &exitError{exitOutput, err}
 			} else if !ok {
 				return usageError("run %s: no earlier run from the same site and vantage shares a target with it; name two runs", r.ID)
 			}
 		}
-		err := s.Diff(ctx, d.From, d.To, func(c history.Change) error {
-			d.Changes = append(d.Changes, c)
-			return nil
-		})
+		d, err := s.Compare(ctx, from, r)
+		if err == nil {
+			err = fn(d)
+		}
 		if err != nil {
 			return &exitError{exitOutput, err}
 		}
 		return nil
 	})
-	return d, err
-}
-
-func writeDifference(a *app, d *history.Difference, format, output string) error {
-	if format == "" {
-		switch strings.ToLower(filepath.Ext(output)) {
-		case "", ".txt":
-			format = "text"
-		case ".json":
-			format = "json"
-		case ".csv":
-			format = "csv"
-		default:
-			return usageError("--output %s: the ending names no format: want .txt, .json or .csv, or --format", output)
-		}
-	}
-	write := func(w io.Writer) error { return d.Write(w, format) }
-	if output == "" || output == "-" {
-		if err := write(a.stdout); err != nil {
-			return &exitError{exitOutput, err}
-		}
-		return nil
-	}
-	if err := reports.WriteFile(output, write); err != nil {
-		return &exitError{exitOutput, err}
-	}
-	return nil
 }

@@ -23,23 +23,16 @@ type Annotator struct {
 
 	started bool
 	base    bool                         // there is a run to compare with
-	pull    func() (marked, error, bool) // the order of iter.Pull2
+	pull    func() (Change, error, bool) // the order of iter.Pull2
 	stop    func()
-	head    marked
+	head    Change
+	key     []byte // of head
 	more    bool
 	changes int
 	seen    sightings
 }
 
 var _ reports.Sink = (*Annotator)(nil)
-
-// marked is an entry that can be kept, with what is needed to tell of it.
-type marked struct {
-	key  []byte
-	kind Kind
-	from string // of a moved one, the old address
-	old  int64  // the run with the finding before
-}
 
 // Annotate returns the sink before next. run must be stored, with all findings
 // that will come; nothing is read before the first one.
@@ -72,7 +65,7 @@ func (a *Annotator) Write(ctx context.Context, f reports.Finding) error {
 			f.Change = string(Same)
 		}
 	}
-	if a.more && bytes.Equal(a.head.key, key) {
+	if a.more && bytes.Equal(a.key, key) {
 		if err := a.mark(ctx, &f); err != nil {
 			return err
 		}
@@ -98,43 +91,35 @@ func (a *Annotator) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	moved, walk, err := a.store.walk(ctx, p)
+	c, err := a.store.compared(ctx, p)
 	if err != nil {
 		return err
 	}
-	a.pull, a.stop = iter.Pull2(a.store.marks(ctx, p, moved, walk))
+	a.pull, a.stop = iter.Pull2(c.marks(ctx))
 	return a.step()
 }
 
-// marks yields what a finding is marked with, in the order of keys.
-func (s *Store) marks(ctx context.Context, p pair, moved map[string]seenAt, walk func(func(entry) error) error) iter.Seq2[marked, error] {
-	return func(yield func(marked, error) bool) {
-		err := walk(func(e entry) error {
-			if e.kind == NotScanned {
-				return nil
-			}
-			m := marked{key: bytes.Clone(e.key), kind: e.kind, old: e.before}
-			if then, ok := moved[string(e.key)]; ok {
-				t, err := parseKey([]byte(then.key))
-				if err != nil {
-					return err
-				}
-				m.kind, m.from = Moved, t.Addr.String()
-			}
-			if e.maybe {
-				changed := false
-				d := details{store: s, pair: &p, entries: []entry{e}}
-				if err := d.flush(ctx, func(Change) error { changed = true; return nil }); err != nil || !changed {
-					return err
-				}
-			}
-			if !yield(m, nil) {
+// marks yields what findings are marked with, in the order of keys.
+func (c *comparison) marks(ctx context.Context) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		d := details{comparison: c}
+		give := func(x Change) error {
+			if !yield(x, nil) {
 				return errStop
 			}
 			return nil
+		}
+		err := c.walk(ctx, func(e entry) error {
+			if e.kind == NotScanned {
+				return nil
+			}
+			return d.add(ctx, e, give)
 		})
+		if err == nil {
+			err = d.flush(ctx, give)
+		}
 		if err != nil && !errors.Is(err, errStop) {
-			yield(marked{}, err)
+			yield(Change{}, err)
 		}
 	}
 }
@@ -142,13 +127,16 @@ func (s *Store) marks(ctx context.Context, p pair, moved map[string]seenAt, walk
 var errStop = errors.New("history: nobody reads on")
 
 func (a *Annotator) step() error {
-	m, err, ok := a.pull()
+	c, err, ok := a.pull()
 	if ok && err != nil {
 		a.more = false
 		return err
 	}
-	a.head, a.more = m, ok
-	if ok && m.kind.Counts() {
+	a.head, a.more = c, ok
+	if ok {
+		a.key = appendKey(nil, c.Target)
+	}
+	if ok && c.Kind.Counts() {
 		a.changes++
 	}
 	return nil
@@ -156,12 +144,10 @@ func (a *Annotator) step() error {
 
 // advance gives the missing ports before key to the next sink; nil is the end.
 func (a *Annotator) advance(ctx context.Context, key []byte) error {
-	for a.more && (key == nil || bytes.Compare(a.head.key, key) < 0) {
-		if a.head.kind == Missing || a.head.kind == Gone {
-			f, err := a.silent(ctx)
-			if err == nil {
-				err = a.mark(ctx, &f)
-			}
+	for a.more && (key == nil || bytes.Compare(a.key, key) < 0) {
+		if a.head.Kind == Missing || a.head.Kind == Gone {
+			f := a.silent()
+			err := a.mark(ctx, &f)
 			if err == nil {
 				err = a.next.Write(ctx, f)
 			}
@@ -177,12 +163,8 @@ func (a *Annotator) advance(ctx context.Context, key []byte) error {
 }
 
 // silent is the finding of a port that was open and did not answer.
-func (a *Annotator) silent(ctx context.Context) (reports.Finding, error) {
-	f := a.to.meta()
-	t, err := parseKey(a.head.key)
-	if err != nil {
-		return f, err
-	}
+func (a *Annotator) silent() reports.Finding {
+	f, t := a.to.meta(), a.head.Target
 	f.IP, f.Transport, f.Port = t.Addr, t.Port.Proto, t.Port.Number
 	f.State, f.Reason = scanner.Filtered, scanner.NoResponse
 	if t.Port.Proto == registry.UDP {
@@ -192,19 +174,16 @@ func (a *Annotator) silent(ctx context.Context) (reports.Finding, error) {
 		f.ObservedAt = time.Now().UTC()
 	}
 	f.ProbesSent = 1 // at least; how often is not known here
-	return f, nil
+	return f
 }
 
 // mark writes the head's change into the finding.
 func (a *Annotator) mark(ctx context.Context, f *reports.Finding) error {
-	f.Change = string(a.head.kind)
-	switch a.head.kind {
+	f.Change = string(a.head.Kind)
+	switch a.head.Kind {
 	case Missing, Gone:
-		if err := a.times(ctx, f); err != nil {
-			return err
-		}
-		old, ok, err := a.store.finding(ctx, a.head.old, a.head.key, false)
-		if err != nil || !ok {
+		old := a.head.Before
+		if err := a.times(ctx, f); err != nil || old == nil {
 			return err
 		}
 		f.IANAName = old.IANAName
@@ -213,7 +192,7 @@ func (a *Annotator) mark(ctx context.Context, f *reports.Finding) error {
 		}
 		f.Note = joinNote(f.Note, strings.TrimSpace("was "+old.Verdict.String()+" "+old.Product+" "+old.Version))
 	case Moved:
-		f.Note = joinNote("was at "+a.head.from, f.Note)
+		f.Note = joinNote("was at "+a.head.From.String(), f.Note)
 	case Same, New, FirstRun, Changed, NotScanned:
 	}
 	return nil

@@ -23,9 +23,8 @@ type storedAt struct {
 
 // details reads what changes are about, many at once.
 type details struct {
-	store   *Store
-	pair    *pair
-	moved   map[string]seenAt
+	*comparison
+	whole   bool // of a port that is new, too
 	entries []entry
 
 	findings map[storedAt]*reports.Finding
@@ -72,7 +71,7 @@ func (d *details) before(e *entry) (storedAt, bool) {
 
 // after is where the one stands that it has now.
 func (d *details) after(e *entry) (storedAt, bool) {
-	return storedAt{d.pair.to.row, string(e.key)}, e.kind == New || e.kind == FirstRun || e.kind == Changed
+	return storedAt{d.pair.to.row, string(e.key)}, e.kind == Changed || d.whole && (e.kind == New || e.kind == FirstRun)
 }
 
 // read reads the findings of the entries, and when they were seen.

@@ -67,33 +67,98 @@ func (s *Store) Diff(ctx context.Context, from, to Run, fn func(Change) error) e
 	if err != nil {
 		return err
 	}
-	moved, walk, err := s.walk(ctx, p)
+	c, err := s.compared(ctx, p)
 	if err != nil {
 		return err
 	}
-	d := details{store: s, pair: &p, moved: moved}
-	if err := walk(func(e entry) error { return d.add(ctx, e, fn) }); err != nil {
+	return c.each(ctx, fn)
+}
+
+// comparison is what the narrow tables say of two runs.
+type comparison struct {
+	store *Store
+	pair  pair
+	// moved has the machines that moved: the new key of one leads to its old one,
+	// which is no entry any more.
+	moved map[string]seenAt
+	held  []entry // what is not the same, if whole is set; else it is read again
+	whole bool
+}
+
+// maxHeld bounds the entries that are kept for a second look, some 100 bytes
+// each.
+const maxHeld = 1 << 20
+
+// compared finds what is not the same, and the machines that moved.
+func (s *Store) compared(ctx context.Context, p pair) (*comparison, error) {
+	c := &comparison{store: s, pair: p, whole: true}
+	err := s.compare(ctx, p, func(e entry) error {
+		switch {
+		case e.kind == Same:
+		case len(c.held) == maxHeld:
+			return errTooMany
+		default:
+			e.key = bytes.Clone(e.key)
+			c.held = append(c.held, e)
+		}
+		return nil
+	})
+	if errors.Is(err, errTooMany) { // of so many changes nobody would read who moved
+		c.held, c.whole = nil, false
+		return c, nil
+	}
+	if err == nil {
+		c.moved, err = s.moves(ctx, p, c.held)
+	}
+	return c, err
+}
+
+// walk calls fn for every entry that is not the same.
+func (c *comparison) walk(ctx context.Context, fn func(entry) error) error {
+	if !c.whole {
+		return c.store.compare(ctx, c.pair, func(e entry) error {
+			if e.kind == Same {
+				return nil
+			}
+			return fn(e)
+		})
+	}
+	left := map[string]bool{}
+	for _, m := range c.moved {
+		left[m.key] = true
+	}
+	for _, e := range c.held {
+		if left[string(e.key)] {
+			continue
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each calls fn for every change.
+func (c *comparison) each(ctx context.Context, fn func(Change) error) error {
+	d := details{comparison: c, whole: true}
+	if err := c.walk(ctx, func(e entry) error { return d.add(ctx, e, fn) }); err != nil {
 		return err
 	}
 	return d.flush(ctx, fn)
 }
 
-// count counts what Diff calls fn for, by kind, and reads only what may be no
+// count counts what each calls fn for, by kind, and reads only what may be no
 // change after all.
-func (s *Store) count(ctx context.Context, p pair) (map[Kind]uint64, error) {
+func (c *comparison) count(ctx context.Context) (map[Kind]uint64, error) {
 	counts := map[Kind]uint64{}
-	moved, walk, err := s.walk(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	d := details{store: s, pair: &p, moved: moved}
-	one := func(c Change) error { counts[c.Kind]++; return nil }
-	err = walk(func(e entry) error {
+	d := details{comparison: c}
+	one := func(x Change) error { counts[x.Kind]++; return nil }
+	err := c.walk(ctx, func(e entry) error {
 		if e.maybe {
 			return d.add(ctx, e, one)
 		}
 		kind := e.kind
-		if _, ok := moved[string(e.key)]; ok {
+		if _, ok := c.moved[string(e.key)]; ok {
 			kind = Moved
 		}
 		counts[kind]++
@@ -103,59 +168,4 @@ func (s *Store) count(ctx context.Context, p pair) (map[Kind]uint64, error) {
 		return nil, err
 	}
 	return counts, d.flush(ctx, one)
-}
-
-// maxHeld bounds the entries that are kept for a second look, some 100 bytes
-// each.
-const maxHeld = 1 << 20
-
-// walk finds what is not the same, and the machines that moved: the new key of
-// one leads to its old one, which is no entry any more. Both runs are read once
-// where the entries can be held, else again.
-func (s *Store) walk(ctx context.Context, p pair) (moved map[string]seenAt, walk func(func(entry) error) error, err error) {
-	var held []entry
-	whole := true
-	err = s.compare(ctx, p, func(e entry) error {
-		switch {
-		case e.kind == Same:
-		case len(held) == maxHeld:
-			whole = false
-			return errTooMany
-		default:
-			e.key = bytes.Clone(e.key)
-			held = append(held, e)
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errTooMany) {
-		return nil, nil, err
-	}
-	if whole { // of so many changes nobody would read who moved
-		if moved, err = s.moves(ctx, p, held); err != nil {
-			return nil, nil, err
-		}
-	}
-	left := map[string]bool{}
-	for _, m := range moved {
-		left[m.key] = true
-	}
-	return moved, func(fn func(entry) error) error {
-		if !whole {
-			return s.compare(ctx, p, func(e entry) error {
-				if e.kind == Same {
-					return nil
-				}
-				return fn(e)
-			})
-		}
-		for _, e := range held {
-			if left[string(e.key)] {
-				continue
-			}
-			if err := fn(e); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil
 }

@@ -1,9 +1,12 @@
 package history
 
 import (
+	"bufio"
 	"cmp"
+	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -13,16 +16,33 @@ import (
 	"dormant/reports"
 )
 
-// Difference is a comparison of two runs, ready to be shown.
+// Difference is a comparison of two runs, ready to be shown. The changes are read
+// while they are written: two runs of a million ports may have two million.
 type Difference struct {
 	From, To Run
-	Changes  []Change
+	Counts   map[Kind]uint64 // how many changes there are of each kind
+
+	of *comparison
+}
+
+// Compare compares two runs as Diff does.
+func (s *Store) Compare(ctx context.Context, from, to Run) (*Difference, error) {
+	p, err := s.pairOf(ctx, from, to)
+	if err != nil {
+		return nil, err
+	}
+	d := &Difference{From: from, To: to}
+	if d.of, err = s.compared(ctx, p); err != nil {
+		return nil, err
+	}
+	d.Counts, err = d.of.count(ctx)
+	return d, err
 }
 
 // Differs reports whether anything in it is a difference; see Kind.Counts.
 func (d *Difference) Differs() bool {
-	for i := range d.Changes {
-		if d.Changes[i].Kind.Counts() {
+	for k, n := range d.Counts {
+		if n > 0 && k.Counts() {
 			return true
 		}
 	}
@@ -32,21 +52,11 @@ func (d *Difference) Differs() bool {
 // kinds is the order in which kinds are counted in words.
 func kinds() []Kind { return []Kind{New, Gone, Changed, Moved, Missing, FirstRun, NotScanned} }
 
-// Counts returns how many changes there are of each kind.
-func (d *Difference) Counts() map[Kind]int {
-	n := map[Kind]int{}
-	for i := range d.Changes {
-		n[d.Changes[i].Kind]++
-	}
-	return n
-}
-
 // Summary is the whole difference in one line.
 func (d *Difference) Summary() string {
-	counts := d.Counts()
 	var parts []string
 	for _, k := range kinds() {
-		if n := counts[k]; n > 0 {
+		if n := d.Counts[k]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ReplaceAll(string(k), "_", " ")))
 		}
 	}
@@ -60,39 +70,44 @@ func (d *Difference) Summary() string {
 func DiffFormats() []string { return []string{"text", "json", "csv"} }
 
 // Write writes the difference in the named format.
-func (d *Difference) Write(w io.Writer, format string) error {
+func (d *Difference) Write(ctx context.Context, w io.Writer, format string) error {
+	out := bufio.NewWriter(w)
 	var err error
 	switch format {
 	case "json":
-		err = d.writeJSON(w)
+		err = d.writeJSON(ctx, out)
 	case "csv":
-		err = d.writeCSV(w)
+		err = d.writeCSV(ctx, out)
 	case "text":
-		err = d.writeText(w)
+		err = d.writeText(ctx, out)
 	default:
 		return fmt.Errorf("history: diff format %q: want %s", format, strings.Join(DiffFormats(), ", "))
 	}
-	if err != nil {
+	if err = errors.Join(err, out.Flush()); err != nil {
 		return fmt.Errorf("history: write diff: %w", err)
 	}
 	return nil
 }
 
 // writeText writes what a person reads: - before, + after, host by host.
-func (d *Difference) writeText(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "-%s\n+%s\n", runLine(&d.From), runLine(&d.To))
+func (d *Difference) writeText(ctx context.Context, w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "-%s\n+%s\n", runLine(&d.From), runLine(&d.To)); err != nil {
+		return err
+	}
 	var host netip.Addr
-	for i := range d.Changes {
-		c := &d.Changes[i]
+	err := d.of.each(ctx, func(c Change) error {
+		text := c.text()
 		if c.Target.Addr != host {
 			host = c.Target.Addr
-			fmt.Fprintf(&b, "\n %s%s:\n", host, hostName(c))
+			text = fmt.Sprintf("\n %s%s:\n%s", host, hostName(&c), text)
 		}
-		c.text(&b)
+		_, err := io.WriteString(w, text)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(&b, "\n%s\n", d.Summary())
-	_, err := io.WriteString(w, b.String())
+	_, err = fmt.Fprintf(w, "\n%s\n", d.Summary())
 	return err
 }
 
@@ -109,30 +124,31 @@ func hostName(c *Change) string {
 	return ""
 }
 
-// text writes the lines of one change.
-func (c *Change) text(b *strings.Builder) {
+// text returns the lines of one change.
+func (c *Change) text() string {
 	before, after := describe(c.Before), describe(c.After)
 	switch c.Kind {
 	case New:
-		fmt.Fprintf(b, "+%s %s  new\n", c.Target.Port, after)
+		return fmt.Sprintf("+%s %s  new\n", c.Target.Port, after)
 	case FirstRun:
-		fmt.Fprintf(b, "+%s %s  asked for the first time\n", c.Target.Port, after)
+		return fmt.Sprintf("+%s %s  asked for the first time\n", c.Target.Port, after)
 	case Changed:
 		names := make([]string, len(c.Fields))
 		for i, f := range c.Fields {
 			names[i] = f.Name
 		}
-		fmt.Fprintf(b, "-%s %s\n+%s %s  changed: %s\n", c.Target.Port, before, c.Target.Port, after, strings.Join(names, ", "))
+		return fmt.Sprintf("-%s %s\n+%s %s  changed: %s\n", c.Target.Port, before, c.Target.Port, after, strings.Join(names, ", "))
 	case Moved:
-		fmt.Fprintf(b, "-%s %s  at %s\n+%s %s  moved: the same machine\n", c.Target.Port, before, c.From, c.Target.Port, after)
+		return fmt.Sprintf("-%s %s  at %s\n+%s %s  moved: the same machine\n", c.Target.Port, before, c.From, c.Target.Port, after)
 	case Gone:
-		fmt.Fprintf(b, "-%s %s  gone: not open twice in a row, last seen %s\n", c.Target.Port, before, day(c.Last))
+		return fmt.Sprintf("-%s %s  gone: not open twice in a row, last seen %s\n", c.Target.Port, before, day(c.Last))
 	case Missing:
-		fmt.Fprintf(b, "?%s %s  missing: not open this time, gone if the next run finds it so\n", c.Target.Port, before)
+		return fmt.Sprintf("?%s %s  missing: not open this time, gone if the next run finds it so\n", c.Target.Port, before)
 	case NotScanned:
-		fmt.Fprintf(b, " %s %s  not scanned this time\n", c.Target.Port, before)
+		return fmt.Sprintf(" %s %s  not scanned this time\n", c.Target.Port, before)
 	case Same:
 	}
+	return ""
 }
 
 func day(t time.Time) string {
@@ -192,42 +208,57 @@ func side(f *reports.Finding) *sideJSON {
 	}
 }
 
-func (d *Difference) writeJSON(w io.Writer) error {
-	out := struct {
-		From    Run          `json:"from"`
-		To      Run          `json:"to"`
-		Differs bool         `json:"differs"`
-		Counts  map[Kind]int `json:"counts"`
-		Changes []changeJSON `json:"changes"`
-	}{d.From, d.To, d.Differs(), d.Counts(), []changeJSON{}}
-	for i := range d.Changes {
-		c := &d.Changes[i]
-		j := changeJSON{
-			Change: c.Kind, IP: c.Target.Addr, Transport: c.Target.Port.Proto.String(), Port: c.Target.Port.Number,
-			FirstSeen: c.First, LastSeen: c.Last, Before: side(c.Before), After: side(c.After),
-		}
-		for _, f := range c.Fields {
-			j.Fields = append(j.Fields, Field{f.Name, reports.Line(f.Before), reports.Line(f.After)})
-		}
-		if c.From.IsValid() {
-			j.MovedFrom = c.From.String()
-		}
-		out.Changes = append(out.Changes, j)
+// writeJSON writes one object, whose last member is the list of changes.
+func (d *Difference) writeJSON(ctx context.Context, w io.Writer) error {
+	head, err := json.MarshalIndent(struct {
+		From    Run             `json:"from"`
+		To      Run             `json:"to"`
+		Differs bool            `json:"differs"`
+		Counts  map[Kind]uint64 `json:"counts"`
+	}{d.From, d.To, d.Differs(), d.Counts}, "", "  ")
+	if err != nil {
+		return err
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	if _, err := fmt.Fprintf(w, "%s,\n  \"changes\": [", strings.TrimSuffix(string(head), "\n}")); err != nil {
+		return err
+	}
+	before, behind := "\n    ", "]\n}\n"
+	err = d.of.each(ctx, func(c Change) error {
+		text, err := json.MarshalIndent(c.json(), "    ", "  ")
+		if err == nil {
+			_, err = fmt.Fprintf(w, "%s%s", before, text)
+		}
+		before, behind = ",\n    ", "\n  ]\n}\n"
+		return err
+	})
+	if err == nil {
+		_, err = io.WriteString(w, behind)
+	}
+	return err
 }
 
-func (d *Difference) writeCSV(w io.Writer) error {
+func (c *Change) json() changeJSON {
+	j := changeJSON{
+		Change: c.Kind, IP: c.Target.Addr, Transport: c.Target.Port.Proto.String(), Port: c.Target.Port.Number,
+		FirstSeen: c.First, LastSeen: c.Last, Before: side(c.Before), After: side(c.After),
+	}
+	for _, f := range c.Fields {
+		j.Fields = append(j.Fields, Field{f.Name, reports.Line(f.Before), reports.Line(f.After)})
+	}
+	if c.From.IsValid() {
+		j.MovedFrom = c.From.String()
+	}
+	return j
+}
+
+func (d *Difference) writeCSV(ctx context.Context, w io.Writer) error {
 	out := csv.NewWriter(w)
 	out.UseCRLF = true
 	if err := out.Write([]string{"from_run", "to_run", "change", "ip", "transport", "port", "moved_from", "verdict_before", "verdict_after",
 		"product_before", "product_after", "version_before", "version_after", "tls_cert_before", "tls_cert_after", "first_seen", "last_seen"}); err != nil {
 		return err
 	}
-	for i := range d.Changes {
-		c := &d.Changes[i]
+	err := d.of.each(ctx, func(c Change) error {
 		b, a := orEmpty(c.Before), orEmpty(c.After)
 		from := ""
 		if c.From.IsValid() {
@@ -237,12 +268,10 @@ func (d *Difference) writeCSV(w io.Writer) error {
 		for _, s := range []string{b.Verdict.String(), a.Verdict.String(), b.Product, a.Product, version(b.Version), version(a.Version), b.TLSCert, a.TLSCert} {
 			row = append(row, reports.Cell(s))
 		}
-		if err := out.Write(append(row, moment(c.First), moment(c.Last))); err != nil {
-			return err
-		}
-	}
+		return out.Write(append(row, moment(c.First), moment(c.Last)))
+	})
 	out.Flush()
-	return out.Error()
+	return cmp.Or(err, out.Error())
 }
 
 func orEmpty(f *reports.Finding) *reports.Finding {

@@ -99,8 +99,12 @@ func (s *Store) Changes(ctx context.Context, run Run) (base string, changes map[
 	if from == nil {
 		return "", nil, nil
 	}
+	c, err := s.compared(ctx, p)
+	if err != nil {
+		return "", nil, err
+	}
 	kept = against{Base: from.ID, Of: of}
-	if kept.Changes, err = s.count(ctx, p); err != nil {
+	if kept.Changes, err = c.count(ctx); err != nil {
 		return "", nil, err
 	}
 	text, err := json.Marshal(&kept)

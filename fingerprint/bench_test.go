@@ -54,6 +54,6 @@ func BenchmarkStrong(b *testing.B) {
 	ex := answer(1, ProbeGet10, "HTTP/1.1 200 OK\r\nX-Some: thing\r\n\r\n"+strings.Repeat("x", 2000))
 	b.ReportAllocs()
 	for b.Loop() {
-		rules.Strong(ex)
+		rules.strong(ex)
 	}
 }

@@ -84,7 +84,7 @@ func (c capture) probe(id string) (recordedProbe, bool) {
 }
 
 // dialogue puts the recorded answers in the order of our dialogue: the port's
-// own opener, silence and GET on one connection, then what NextProbe asks for,
+// own opener, silence and GET on one connection, then what nextProbe asks for,
 // then one opener by shape.
 func (c capture) dialogue(rules *Rules, withOpener bool) Evidence {
 	ev := Evidence{
@@ -104,9 +104,9 @@ func (c capture) dialogue(rules *Rules, withOpener bool) Evidence {
 		ev.Exchanges = append(ev.Exchanges, ex)
 		return ex, true
 	}
-	done := func(ex Exchange) bool { _, ok := rules.Strong(ex); return ok }
+	done := func(ex Exchange) bool { _, ok := rules.strong(ex); return ok }
 
-	if o, ok := rules.FirstOpener(ev.Target.Port); ok {
+	if o, ok := rules.firstOpener(ev.Target.Port); ok {
 		id := map[string]string{"hasp_get": "http_get_10", "nethasp": "crlf_crlf"}[o.ID]
 		if ex, ok := take(id, o.ID, true); ok && done(ex) {
 			return ev
@@ -122,7 +122,7 @@ func (c capture) dialogue(rules *Rules, withOpener bool) Evidence {
 		}
 	}
 	for range 3 { // connections beyond the first
-		switch rules.NextProbe(ev) {
+		switch rules.nextProbe(ev) {
 		case ProbeGet11:
 			if ex, _ := take("http_get_11", ProbeGet11, true); done(ex) {
 				return ev
@@ -139,7 +139,7 @@ func (c capture) dialogue(rules *Rules, withOpener bool) Evidence {
 		default:
 		}
 	}
-	if withOpener && rules.NextProbe(ev) == "" {
+	if withOpener && rules.nextProbe(ev) == "" {
 		c.lastStep(rules, &ev, conn+1)
 	}
 	return ev
@@ -160,7 +160,7 @@ func (c capture) handshake(conn int) []Exchange {
 // lastStep adds the answer to the first opener of the shape that was recorded.
 func (c capture) lastStep(rules *Rules, ev *Evidence, conn int) {
 	names := map[string]string{"ping": "redis_ping", "h2_preface_settings": "h2_preface"}
-	for _, o := range rules.StageTwo(rules.ShapeOf(*ev)) {
+	for _, o := range rules.stageTwo(rules.shapeOf(*ev)) {
 		for _, p := range c.Stage2 {
 			id := strings.TrimPrefix(p.ID, "stage2:")
 			if other, ok := names[id]; ok {

@@ -61,6 +61,5 @@ func (r *Rules) checkExample(rule *Rule, e Example) error {
 // right. Signs of possible_c2 stand beside a name, and so does a weak sign; two
 // rules of one product agree.
 func rivals(a, b *Rule) bool {
-	const medium = 25
 	return a.Product != b.Product && (a.Class == PossibleC2) == (b.Class == PossibleC2) && a.Points > medium && b.Points > medium
 }

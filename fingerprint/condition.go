@@ -98,7 +98,7 @@ func (c *condition) bytes(text string) error {
 // groups lists what the condition can extract.
 func (c *condition) groups() []string {
 	if c.computed != nil {
-		return []string{"version", "product", "hostname", "edition"}
+		return groupNames()
 	}
 	if c.pattern == nil {
 		return nil

@@ -38,24 +38,16 @@ func (c *weighing) describe(e registry.Entry, v *Verdict) {
 func (c *weighing) agreeing(v Verdict) []hit {
 	var list []hit
 	for _, h := range c.hits {
-		same := h.sign.Rule == v.RuleID ||
-			h.sign.Class == v.Class && v.Product != "" && h.sign.Product == v.Product ||
+		same := h.sign.Class == v.Class && v.Product != "" && h.sign.Product == v.Product ||
 			h.sign.Class == PossibleC2 && v.Class == PossibleC2 && h.sign.Family == v.Family
-		if same {
+		switch {
+		case h.sign.Rule == v.RuleID:
+			list = slices.Insert(list, 0, h)
+		case same:
 			list = append(list, h)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b hit) int {
-		return cmp.Compare(boolRank(a.sign.Rule == v.RuleID), boolRank(b.sign.Rule == v.RuleID))
-	})
 	return list
-}
-
-func boolRank(first bool) int {
-	if first {
-		return 0
-	}
-	return 1
 }
 
 // insideOnly reports whether all that decided was seen inside TLS.

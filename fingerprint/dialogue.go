@@ -145,7 +145,7 @@ func (d *dialogue) question(probe string, send []byte) question {
 		probe: probe, send: send, wait: d.patience(d.cfg.Wait), quiet: d.cfg.Quiet,
 		limit: min(maxReceived, max(left, floorBytes)),
 		enough: func(received []byte) bool {
-			_, ok := d.rules.Strong(Exchange{Conn: d.ev.Connections, Probe: probe, Sent: send, Received: received, End: EndQuiet})
+			_, ok := d.rules.strong(Exchange{Conn: d.ev.Connections, Probe: probe, Sent: send, Received: received, End: EndQuiet})
 			return ok
 		},
 	}
@@ -196,7 +196,7 @@ func (d *dialogue) strong() bool {
 	if n == 0 {
 		return false
 	}
-	_, ok := d.rules.Strong(d.ev.Exchanges[n-1])
+	_, ok := d.rules.strong(d.ev.Exchanges[n-1])
 	return ok
 }
 

@@ -101,10 +101,10 @@
 //	canaries   two connects to random ports, once a host, a third when one was open
 //	license    1947 and 475: the license manager's own opener
 //	listen     connect, 3 s of silence; if nothing came, GET / HTTP/1.0 on the same connection
-//	further    what Rules.NextProbe says (GET / HTTP/1.1, TLS with the GET inside, the page
-//	           that is not there), then one of Rules.StageTwo, as connections are left, and a
-//	           second one on a port that has not said a byte; a TLS server without a cipher
-//	           suite in common is sent a hello of older ones
+//	further    the generic probe that tells most (GET / HTTP/1.1, TLS with the GET inside, the
+//	           page that is not there), then the opener for the port's shape, as connections are
+//	           left, and a second one on a port that has not said a byte; a TLS server without a
+//	           cipher suite in common is sent a hello of older ones
 //	confirm    one opener more where the best rule wants it: a license manager without a
 //	           version, or on a port that is not its own
 //	deep       on request, ten hellos of a JARM, where TLS has no name or shows a sign of

@@ -2,7 +2,6 @@ package fingerprint
 
 import (
 	"cmp"
-	"strconv"
 	"strings"
 )
 
@@ -26,26 +25,11 @@ func bounded(quoted string) string {
 	return cutEscaped(quoted, maxExcerpt-3) + "..."
 }
 
-// escape writes Latin-1 text as printable ASCII; \r \n \t and \\ keep their
-// usual names. Its output is at most four times as long.
+// escape is Escape for text in Latin-1, as far as anybody shows of it.
 func escape(text string) string {
 	var out strings.Builder
 	for _, r := range text {
-		switch {
-		case r == '\\':
-			out.WriteString(`\\`)
-		case r == '\r':
-			out.WriteString(`\r`)
-		case r == '\n':
-			out.WriteString(`\n`)
-		case r == '\t':
-			out.WriteString(`\t`)
-		case r >= 0x20 && r < 0x7f:
-			out.WriteRune(r)
-		default:
-			out.WriteString(`\x`)
-			out.WriteString(strconv.FormatInt(int64(0x100|r&0xff), 16)[1:])
-		}
+		out.WriteString(escapeByte(byte(r)))
 		if out.Len() > 4*maxExcerpt {
 			break // nobody shows more
 		}

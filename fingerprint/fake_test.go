@@ -88,13 +88,13 @@ type fakeRules struct {
 	stage2 []Opener
 }
 
-func (fakeRules) NextProbe(ev Evidence) string { return (&Rules{}).NextProbe(ev) }
+func (fakeRules) nextProbe(ev Evidence) string { return (&Rules{}).nextProbe(ev) }
 
-func (fakeRules) ShapeOf(ev Evidence) Shape { return (&Rules{}).ShapeOf(ev) }
+func (fakeRules) shapeOf(ev Evidence) Shape { return (&Rules{}).shapeOf(ev) }
 
-func (r fakeRules) FirstOpener(p registry.Port) (Opener, bool) { o, ok := r.first[p]; return o, ok }
+func (r fakeRules) firstOpener(p registry.Port) (Opener, bool) { o, ok := r.first[p]; return o, ok }
 
-func (r fakeRules) StageTwo(shape Shape) []Opener {
+func (r fakeRules) stageTwo(shape Shape) []Opener {
 	var list []Opener
 	for _, o := range r.stage2 {
 		if slices.Contains(o.Shapes, shape) {
@@ -104,17 +104,17 @@ func (r fakeRules) StageTwo(shape Shape) []Opener {
 	return list
 }
 
-func (fakeRules) Strong(ex Exchange) (Sign, bool) {
+func (fakeRules) strong(ex Exchange) (Sign, bool) {
 	return Sign{Rule: "strong"}, bytes.Contains(ex.Received, []byte("STRONG"))
 }
 
-func (fakeRules) Named(ev Evidence) bool {
+func (fakeRules) named(ev Evidence) bool {
 	return slices.ContainsFunc(ev.Exchanges, func(ex Exchange) bool { return bytes.Contains(ex.Received, []byte("STRONG")) })
 }
 
-func (fakeRules) Confirm(Evidence) (Opener, bool, bool) { return Opener{}, false, false }
+func (fakeRules) confirm(Evidence) (Opener, bool, bool) { return Opener{}, false, false }
 
-func (fakeRules) Indicator(ev Evidence) *Exchange {
+func (fakeRules) indicator(ev Evidence) *Exchange {
 	for i := range ev.Exchanges {
 		if bytes.Contains(ev.Exchanges[i].Received, []byte("BEACON")) {
 			return &ev.Exchanges[i]

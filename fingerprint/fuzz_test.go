@@ -55,7 +55,7 @@ func FuzzJudge(f *testing.F) {
 		if v.Class == PossibleC2 && ev.Host.AnswersEverywhere() {
 			t.Error("possible_c2 on a host that answers everywhere")
 		}
-		rules.NextProbe(ev)
-		rules.ShapeOf(ev)
+		rules.nextProbe(ev)
+		rules.shapeOf(ev)
 	})
 }

@@ -2,7 +2,6 @@ package fingerprint
 
 import (
 	"bytes"
-	"slices"
 )
 
 // handshake is a rule that must be computed: it holds an answer against the
@@ -29,7 +28,7 @@ func nethasp(ex Exchange) (map[string]string, bool) {
 	if len(ex.Received) != size || len(ex.Sent) < 2 || len(ex.Sent) > 7 {
 		return nil, false
 	}
-	if !allZero(ex.Received[body:]) {
+	if !bytes.Equal(ex.Received[body:], make([]byte, size-body)) {
 		return nil, false
 	}
 	key, same := 0xff^ex.Sent[0], 0
@@ -150,13 +149,4 @@ func withoutEcho(sent, received []byte) []byte {
 
 // answersItself reports whether the answer of the opener's protocol is the
 // opener again: JDWP says its handshake back.
-func answersItself(probe string) bool { return slices.Contains([]string{"jdwp_handshake"}, probe) }
-
-func allZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
-}
+func answersItself(probe string) bool { return probe == "jdwp_handshake" }

@@ -85,14 +85,14 @@ type Config struct {
 // guide is what a dialogue asks the rules: what to say, and whether an answer
 // is clear enough to stop. *Rules is one.
 type guide interface {
-	FirstOpener(port registry.Port) (Opener, bool)
-	NextProbe(ev Evidence) string
-	ShapeOf(ev Evidence) Shape
-	StageTwo(shape Shape) []Opener
-	Strong(ex Exchange) (Sign, bool)
-	Indicator(ev Evidence) *Exchange
-	Named(ev Evidence) bool
-	Confirm(ev Evidence) (op Opener, inside, ok bool)
+	firstOpener(port registry.Port) (Opener, bool)
+	nextProbe(ev Evidence) string
+	shapeOf(ev Evidence) Shape
+	stageTwo(shape Shape) []Opener
+	strong(ex Exchange) (Sign, bool)
+	indicator(ev Evidence) *Exchange
+	named(ev Evidence) bool
+	confirm(ev Evidence) (op Opener, inside, ok bool)
 }
 
 // Identifier holds dialogues. It is safe for any number of goroutines: to each
@@ -185,7 +185,7 @@ func (i *Identifier) talk(ctx context.Context, o scanner.Observation) (ev Eviden
 	if err == nil && d.ev.Status != StatusCancelled {
 		err = d.run(ctx, d.confirm, d.deep)
 	}
-	again = err == nil && d.ev.Status == StatusDone && i.cfg.RepeatAfter > 0 && d.rules.Indicator(d.ev) != nil
+	again = err == nil && d.ev.Status == StatusDone && i.cfg.RepeatAfter > 0 && d.rules.indicator(d.ev) != nil
 	return d.ev, again, err
 }
 

@@ -385,9 +385,26 @@ func TestIndicator(t *testing.T) {
 			if tt.want >= 0 {
 				want = &tt.list[tt.want]
 			}
-			if got := rules.Indicator(Evidence{Exchanges: tt.list}); got != want {
+			if got := rules.indicator(Evidence{Exchanges: tt.list}); got != want {
 				t.Errorf("Indicator = %+v, want %+v", got, want)
 			}
 		})
+	}
+}
+
+// TestTwoFamilies: a sign that came once must not hide another family's that
+// came twice.
+func TestTwoFamilies(t *testing.T) {
+	rule := func(id, points string) string {
+		return "id: " + id + "\nservice: x\nverdict: possible_c2\nfamily: " + id + "\nevidence: {kind: banner, points: " + points +
+			"}\nsources: [s]\nmatch: [{field: data, contains: " + id + "}]\nexamples: [{text: " + id + "}]\n"
+	}
+	rules, err := Load(files(map[string]string{"once": rule("once", "90"), "twice": rule("twice", "70")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := judge(rules, 3588, clean(), answer(1, ProbeSilence, "once twice"), later(answer(2, ProbeSilence, "twice")))
+	if v.Class != PossibleC2 || v.Family != "twice" || v.Confidence != 60 {
+		t.Errorf("verdict = %s %q %d, want possible_c2 by what came twice, 60", v.Class, v.Family, v.Confidence)
 	}
 }

@@ -1,15 +1,21 @@
 package fingerprint
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
-// NextProbe names the generic probe that tells most after what has been seen,
-// "" when only an opener is left (StageTwo). Silence and get10 come before it
+// product is how many points name a product, not only a stack.
+const product = 65
+
+// nextProbe names the generic probe that tells most after what has been seen,
+// "" when only an opener is left (stageTwo). Silence and get10 come before it
 // in every dialogue.
 //
 // A plain HTTP port without a name is sent a ClientHello, not a second page: the
 // error text to it names the stack where no header does, and a filter in front
 // gives itself away by answering it with the same page.
-func (r *Rules) NextProbe(ev Evidence) string {
+func (r *Rules) nextProbe(ev Evidence) string {
 	asked := map[string]bool{}
 	http, inside := false, false
 	for _, ex := range ev.Exchanges {
@@ -26,34 +32,22 @@ func (r *Rules) NextProbe(ev Evidence) string {
 		return ProbeTLS
 	case http && !asked[ProbeGet11]:
 		return ProbeGet11
-	case http && !inside && !asked[ProbeTLS] && !r.productNamed(ev):
+	case http && !inside && !asked[ProbeTLS] && !r.namedBy(ev, product):
 		return ProbeTLS
-	case http && !asked[ProbeGet404] && !r.productNamed(ev):
+	case http && !asked[ProbeGet404] && !r.namedBy(ev, product):
 		return ProbeGet404
 	default:
 		return ""
 	}
 }
 
-// productNamed reports whether a rule names a product, not only a stack.
-func (r *Rules) productNamed(ev Evidence) bool {
-	for _, h := range r.hits(ev, nil) {
-		if h.sign.Class != PossibleC2 && h.sign.Points >= 65 {
-			return true
-		}
-	}
-	return false
-}
-
-// Named reports whether a rule gives the port a name that would stand in a
+// named reports whether a rule gives the port a name that would stand in a
 // verdict. Speaking HTTP or TLS is none.
-func (r *Rules) Named(ev Evidence) bool {
-	for _, h := range r.hits(ev, nil) {
-		if h.sign.Class != PossibleC2 && h.sign.Points >= namedService {
-			return true
-		}
-	}
-	return false
+func (r *Rules) named(ev Evidence) bool { return r.namedBy(ev, namedService) }
+
+// namedBy reports whether a sign of that many points or more says what answers.
+func (r *Rules) namedBy(ev Evidence, points int) bool {
+	return slices.ContainsFunc(r.hits(ev, nil), func(h hit) bool { return h.sign.Class != PossibleC2 && h.sign.Points >= points })
 }
 
 // wantsTLS reports whether an HTTP answer only says that the port speaks TLS:

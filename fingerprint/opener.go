@@ -100,10 +100,10 @@ func shapeList() string {
 	return strings.Join(names, ", ")
 }
 
-// FirstOpener returns the message that goes before the generic probes on port,
+// firstOpener returns the message that goes before the generic probes on port,
 // the license manager's own on the ports that are registered for one. It runs
 // on a connection of its own; a strong answer ends the dialogue.
-func (r *Rules) FirstOpener(port registry.Port) (Opener, bool) {
+func (r *Rules) firstOpener(port registry.Port) (Opener, bool) {
 	for _, o := range r.openers {
 		if slices.Contains(o.First, port) {
 			return o, true
@@ -112,10 +112,10 @@ func (r *Rules) FirstOpener(port registry.Port) (Opener, bool) {
 	return Opener{}, false
 }
 
-// StageTwo returns the TCP openers worth trying on a port of that shape, the
+// stageTwo returns the TCP openers worth trying on a port of that shape, the
 // most likely first. The caller takes as many as its budget of connections
 // has room for, by default one.
-func (r *Rules) StageTwo(shape Shape) []Opener {
+func (r *Rules) stageTwo(shape Shape) []Opener {
 	var list []Opener
 	for _, o := range r.openers {
 		if o.Transport == registry.TCP && slices.Contains(o.Shapes, shape) {
@@ -125,10 +125,10 @@ func (r *Rules) StageTwo(shape Shape) []Opener {
 	return list
 }
 
-// Confirm returns the opener that settles a doubtful proof: the strongest rule
+// confirm returns the opener that settles a doubtful proof: the strongest rule
 // asks for it, and names the port without a version, or on a port that is not
 // one of its own. It runs where that rule's answer came from.
-func (r *Rules) Confirm(ev Evidence) (op Opener, inside, ok bool) {
+func (r *Rules) confirm(ev Evidence) (op Opener, inside, ok bool) {
 	hits := r.hits(ev, nil)
 	if len(hits) == 0 || hits[0].rule.Confirm == "" {
 		return Opener{}, false, false
@@ -162,7 +162,7 @@ func (r *Rules) Payload(port registry.Port) []byte {
 	if port.Number == 1947 {
 		return r.search
 	}
-	if o, ok := r.FirstOpener(port); ok {
+	if o, ok := r.firstOpener(port); ok {
 		return o.Send
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -56,14 +57,10 @@ func (p *pattern) groups() []string {
 	return names
 }
 
-func knownGroup(name string) bool {
-	switch name {
-	case "version", "product", "hostname", "edition":
-		return true
-	default:
-		return false
-	}
-}
+func knownGroup(name string) bool { return slices.Contains(groupNames(), name) }
+
+// groupNames are what a rule may extract.
+func groupNames() []string { return []string{"version", "product", "hostname", "edition"} }
 
 // possible reports whether the value holds one of the texts that a match of
 // the pattern would.

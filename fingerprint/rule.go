@@ -2,6 +2,7 @@ package fingerprint
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"dormant/registry"
@@ -228,26 +229,20 @@ func isID(s string) bool {
 // isWord reports whether s can be a service name or a reason.
 func isWord(s string) bool { return isID(strings.ReplaceAll(strings.ReplaceAll(s, ".", ""), "+", "")) }
 
+// knownKind leaves out the context: what is known beside the answer decides
+// nothing.
 func knownKind(k Kind) bool {
-	switch k {
-	case KindCert, KindHTTPHeader, KindHTTPBody, KindBanner, KindShell, KindExec, KindTLSStack, KindBehaviour, KindProtocol:
-		return true
-	case KindContext: // what is known beside the answer decides nothing
-		return false
-	default:
-		return false
-	}
+	return slices.Contains([]Kind{
+		KindCert, KindHTTPHeader, KindHTTPBody, KindBanner, KindShell, KindExec, KindTLSStack, KindBehaviour, KindProtocol,
+	}, k)
 }
 
 // genericProbe reports whether id names one of the probes that every dialogue
 // has.
 func genericProbe(id string) bool {
-	switch id {
-	case ProbeSilence, ProbeGet10, ProbeGet11, ProbeGet404, ProbeTLS, ProbeOldTLS, ProbeJARM, ProbeUDP:
-		return true
-	default:
-		return false
-	}
+	return slices.Contains([]string{
+		ProbeSilence, ProbeGet10, ProbeGet11, ProbeGet404, ProbeTLS, ProbeOldTLS, ProbeJARM, ProbeUDP,
+	}, id)
 }
 
 // placeholders lists the {name}s of a template, in order.

@@ -167,7 +167,7 @@ func TestStrong(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := tt.want && class == "verdict: known_service" // a sign of command and control must be seen twice
-			if _, got := rules.Strong(Exchange{Conn: 1, Probe: ProbeSilence, Received: []byte("HELLO"), End: EndQuiet}); got != want {
+			if _, got := rules.strong(Exchange{Conn: 1, Probe: ProbeSilence, Received: []byte("HELLO"), End: EndQuiet}); got != want {
 				t.Errorf("%s, %s: strong = %t, want %t", tt.evidence, class, got, want)
 			}
 		}

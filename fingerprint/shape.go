@@ -45,8 +45,8 @@ func knownShape(s Shape) bool { return slices.Contains(shapes(), s) }
 // nobody behind it: that one ends within a few round trips.
 const longSilence = time.Second
 
-// ShapeOf reads the shape from what has been seen so far.
-func (r *Rules) ShapeOf(ev Evidence) Shape {
+// shapeOf reads the shape from what has been seen so far.
+func (r *Rules) shapeOf(ev Evidence) Shape {
 	if len(ev.Exchanges) == 0 {
 		return ""
 	}

@@ -33,8 +33,8 @@ func TestShapeOf(t *testing.T) {
 		{"silent", []Exchange{silence, nothing(1, ProbeGet10, EndTimeout, 5*time.Second), nothing(2, ProbeTLS, EndTimeout, 5*time.Second)}, ShapeSilent},
 		{"UDP answer", []Exchange{{Probe: ProbeUDP, Received: []byte("x"), End: EndReply}}, ShapeAnswers},
 	} {
-		if got := rules.ShapeOf(Evidence{Exchanges: tt.exchanges}); got != tt.want {
-			t.Errorf("%s: ShapeOf = %q, want %q", tt.name, got, tt.want)
+		if got := rules.shapeOf(Evidence{Exchanges: tt.exchanges}); got != tt.want {
+			t.Errorf("%s: shapeOf = %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
@@ -59,8 +59,8 @@ func TestNextProbe(t *testing.T) {
 		{"HTTP inside TLS, no name", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}}, inside(answer(2, ProbeGet11, plainPage))}, ProbeGet404},
 		{"TLS, nothing inside", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}}, inside(nothing(2, ProbeGet11, EndTimeout, 0))}, ""},
 	} {
-		if got := rules.NextProbe(Evidence{Exchanges: tt.exchanges}); got != tt.want {
-			t.Errorf("%s: NextProbe = %q, want %q", tt.name, got, tt.want)
+		if got := rules.nextProbe(Evidence{Exchanges: tt.exchanges}); got != tt.want {
+			t.Errorf("%s: nextProbe = %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
@@ -83,9 +83,9 @@ func TestOpeners(t *testing.T) {
 		{tcp(1947), "hasp_get", "GET / HTTP/1.0\r\n\r\n"}, {tcp(475), "nethasp", "\r\n\r\n"},
 		{tcp(5093), "", ""}, {tcp(3588), "", ""}, {tcp(3712), "", ""}, {tcp(3047), "", ""},
 	} {
-		o, ok := rules.FirstOpener(tt.port)
+		o, ok := rules.firstOpener(tt.port)
 		if ok != (tt.id != "") || o.ID != tt.id || string(o.Send) != tt.send {
-			t.Errorf("FirstOpener(%v) = %q %q, want %q %q", tt.port, o.ID, o.Send, tt.id, tt.send)
+			t.Errorf("firstOpener(%v) = %q %q, want %q %q", tt.port, o.ID, o.Send, tt.id, tt.send)
 		}
 	}
 	rms := unhex(t, "72fe1d13000000000000000002000186a00001977c")
@@ -114,8 +114,8 @@ func TestOpeners(t *testing.T) {
 func TestStageTwo(t *testing.T) {
 	rules := defaults(t)
 	for _, shape := range []Shape{ShapeHTTP, ShapeTLS, ""} {
-		if list := rules.StageTwo(shape); len(list) > 0 {
-			t.Errorf("StageTwo(%q) = %v, want none", shape, list)
+		if list := rules.stageTwo(shape); len(list) > 0 {
+			t.Errorf("stageTwo(%q) = %v, want none", shape, list)
 		}
 	}
 	for shape, want := range map[Shape][]string{
@@ -127,12 +127,12 @@ func TestStageTwo(t *testing.T) {
 		ShapeClosesAfterSilence: {"jdwp_handshake"},
 	} {
 		var got []string
-		for _, o := range rules.StageTwo(shape) {
+		for _, o := range rules.stageTwo(shape) {
 			got = append(got, o.ID)
 		}
 		got = got[:min(len(got), len(want))] // what follows is for a larger budget
 		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("StageTwo(%q) (-want +got):\n%s", shape, d)
+			t.Errorf("stageTwo(%q) (-want +got):\n%s", shape, d)
 		}
 	}
 }

@@ -96,9 +96,9 @@ func echoOnly(s *subject) *subject {
 	return &subject{ex: s.ex, cache: s.cache}
 }
 
-// Strong reports the sign of one answer that is so clear that nothing more
+// strong reports the sign of one answer that is so clear that nothing more
 // needs to be asked: a named protocol's own structured reply or greeting.
-func (r *Rules) Strong(ex Exchange) (Sign, bool) {
+func (r *Rules) strong(ex Exchange) (Sign, bool) {
 	hits := r.hits(Evidence{Exchanges: []Exchange{ex}}, nil)
 	if len(hits) == 0 {
 		return Sign{}, false

@@ -17,7 +17,7 @@ const get10 = "GET / HTTP/1.0\r\n\r\n"
 // license says the license manager's own first message where the port is
 // registered for one, on a connection of its own.
 func (d *dialogue) license(ctx context.Context) (done bool, err error) {
-	op, ok := d.rules.FirstOpener(d.o.Port)
+	op, ok := d.rules.firstOpener(d.o.Port)
 	if !ok {
 		return false, nil
 	}
@@ -105,7 +105,7 @@ func (d *dialogue) next(ctx context.Context) (done bool, err error) {
 	if d.old {
 		return d.outdated(ctx)
 	}
-	switch probe := d.rules.NextProbe(d.ev); {
+	switch probe := d.rules.nextProbe(d.ev); {
 	case probe == ProbeTLS:
 		return d.secure(ctx, []string{"h2", "http/1.1"}, ProbeGet11, d.get("/"))
 	case probe == ProbeGet404 && d.inside:
@@ -115,7 +115,7 @@ func (d *dialogue) next(ctx context.Context) (done bool, err error) {
 	case probe == ProbeGet11:
 		return d.say(ctx, d.question(ProbeGet11, d.get("/")))
 	}
-	for _, op := range d.rules.StageTwo(d.rules.ShapeOf(d.ev)) {
+	for _, op := range d.rules.stageTwo(d.rules.shapeOf(d.ev)) {
 		if !slices.ContainsFunc(d.ev.Exchanges, func(ex Exchange) bool { return ex.Probe == op.ID }) {
 			return d.open(ctx, op)
 		}
@@ -126,7 +126,7 @@ func (d *dialogue) next(ctx context.Context) (done bool, err error) {
 // again repeats what showed a sign of command and control: a passing thing,
 // or one that answers at random, does not show it twice.
 func (d *dialogue) again(ctx context.Context) (done bool, err error) {
-	ex := d.rules.Indicator(d.ev)
+	ex := d.rules.indicator(d.ev)
 	if ex == nil {
 		return true, nil
 	}
@@ -201,7 +201,7 @@ func (d *dialogue) hello(ctx context.Context, w *wire, q question) Exchange {
 
 // confirm asks once more what the best rule wants to be sure of.
 func (d *dialogue) confirm(ctx context.Context) (done bool, err error) {
-	op, inside, ok := d.rules.Confirm(d.ev)
+	op, inside, ok := d.rules.confirm(d.ev)
 	if !ok || d.ev.Connections >= maxConnections || d.ev.Host.AnswersEverywhere() {
 		return false, nil
 	}
@@ -219,7 +219,7 @@ func (d *dialogue) confirm(ctx context.Context) (done bool, err error) {
 // connections: only on request.
 func (d *dialogue) deep(ctx context.Context) (done bool, err error) {
 	i := slices.IndexFunc(d.ev.Exchanges, func(ex Exchange) bool { return ex.TLS != nil && ex.TLS.Version != "" })
-	if !d.cfg.Deep || i < 0 || d.rules.Indicator(d.ev) == nil && d.rules.Named(d.ev) {
+	if !d.cfg.Deep || i < 0 || d.rules.indicator(d.ev) == nil && d.rules.named(d.ev) {
 		return false, nil
 	}
 	d.limit = d.ev.Connections + jarmHellos

@@ -5,22 +5,23 @@ import (
 	"time"
 )
 
-// suspicion is what speaks for possible_c2: C, K and the best family.
+// suspicion is what speaks for one family of possible_c2.
 type suspicion struct {
-	family string
-	points int  // C: the best of each kind, summed, weak kinds capped
-	kinds  int  // K: the kinds with a sign of medium strength or more
-	single hit  // the best specific sign that was seen again
-	again  bool // single is set
+	points   int  // C: the best of each kind, summed, weak kinds capped
+	kinds    int  // K: the kinds with a sign of medium strength or more
+	specific int  // those with a specific one; a TLS stack is none
+	best     hit  // the strongest sign; where again is set, of those that were seen again
+	again    bool // a specific sign was
 }
 
 // possibleC2 needs one specific sign that was seen twice, or two kinds that
 // agree; a clean canary; and no better innocent name. It is never reached by
 // any number of weak hints, and a person must look in any case.
 func (c *weighing) possibleC2() (Verdict, bool) {
-	var best suspicion
+	var best suspicion // what was seen again counts more than what was not
 	for _, family := range c.families() {
-		if s := c.suspect(family); s.points > best.points {
+		s := c.suspect(family)
+		if s.again && !best.again || s.again == best.again && s.points > best.points {
 			best = s
 		}
 	}
@@ -35,20 +36,16 @@ func (c *weighing) possibleC2() (Verdict, bool) {
 		c.loseC2("the canary ports of the host were not asked: it may answer everywhere")
 		return Verdict{}, false
 	}
-	h, _ := c.strongest(best.family)
-	if alone {
-		h = best.single
-	}
 	confidence := 45 // two kinds, one of them only medium: low
 	switch {
-	case c.specificKinds(best.family) >= 2:
+	case best.specific >= 2:
 		confidence = 85
 	case alone && best.kinds >= 2:
 		confidence = 75
 	case alone:
 		confidence = 60
 	}
-	return c.verdict(h.sign, confidence), true
+	return c.verdict(best.best.sign, confidence), true
 }
 
 // believable is B as it stands against an indicator. A Server header is what
@@ -88,15 +85,18 @@ func (c *weighing) families() []string {
 // suspect weighs the signs of one family. A TLS stack is shared by too many
 // innocent programs: it is worth more only beside another kind.
 func (c *weighing) suspect(family string) suspicion {
-	s := suspicion{family: family}
+	var s suspicion
 	best := map[Kind]int{}
 	for _, h := range c.hits {
 		if h.sign.Class != PossibleC2 || h.sign.Family != family {
 			continue
 		}
 		best[h.sign.Kind] = max(best[h.sign.Kind], h.sign.Points)
+		if s.best.rule == nil {
+			s.best = h
+		}
 		if h.sign.Points >= specific && h.sign.Kind != KindTLSStack && c.repeated(h) && !s.again {
-			s.single, s.again = h, true
+			s.best, s.again = h, true
 		}
 	}
 	if len(best) > 1 && best[KindTLSStack] > 0 {
@@ -110,6 +110,9 @@ func (c *weighing) suspect(family string) suspicion {
 		}
 		s.points += points
 		s.kinds++
+		if points >= specific {
+			s.specific++
+		}
 	}
 	s.points += min(weak, weakTogether)
 	return s
@@ -131,25 +134,6 @@ func (c *weighing) repeated(h hit) bool {
 		}
 	}
 	return false
-}
-
-func (c *weighing) strongest(family string) (hit, bool) {
-	for _, h := range c.hits {
-		if h.sign.Class == PossibleC2 && h.sign.Family == family {
-			return h, true
-		}
-	}
-	return hit{}, false
-}
-
-func (c *weighing) specificKinds(family string) int {
-	seen := map[Kind]bool{}
-	for _, h := range c.hits {
-		if h.sign.Class == PossibleC2 && h.sign.Family == family && h.sign.Points >= specific && h.sign.Kind != KindTLSStack {
-			seen[h.sign.Kind] = true
-		}
-	}
-	return len(seen)
 }
 
 // excuse says of each indicator why it did not decide.
@@ -179,10 +163,10 @@ func (c *weighing) loseC2(why string) {
 	}
 }
 
-// Indicator returns the exchange of ev that must be made again, a minute later
+// indicator returns the exchange of ev that must be made again, a minute later
 // or more, because it showed a sign of command and control that could decide:
 // without the repetition possible_c2 is not said. nil when there is none.
-func (r *Rules) Indicator(ev Evidence) *Exchange {
+func (r *Rules) indicator(ev Evidence) *Exchange {
 	for _, h := range r.hits(ev, nil) {
 		if h.sign.Class == PossibleC2 && h.sign.Points >= medium && h.sign.Kind != KindTLSStack {
 			return &ev.Exchanges[h.exchanges[0]]

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -167,8 +168,19 @@ func TestOutcomeSaysWhatIsMissing(t *testing.T) {
 	if better := take(t, f, "a", fleet.Message{Part: &part}); len(better) != 1 {
 		t.Errorf("what an unfinished attempt found gave %d results", len(better))
 	}
+	part.Number, part.Results = 2, nil
+	for i, state := range []scanner.State{scanner.Closed, scanner.Filtered, scanner.OpenFiltered, scanner.Unreachable, scanner.Unknown} {
+		for n := range i + 1 {
+			part.Results = append(part.Results, answer1(target(fmt.Sprintf("10.0.1.%d", 210+10*i+n), 1947), state, time.Now()))
+		}
+	}
+	take(t, f, "a", fleet.Message{Part: &part})
 	out := f.outcome("nobody was there")
-	if out.Scan.Complete || out.Scan.Open != 2 || out.Scan.Targets != 1024-8 || out.Scan.HostsAlive != 2 {
+	got := []uint64{out.Scan.Closed, out.Scan.Filtered, out.Scan.OpenFiltered, out.Scan.Unreachable, out.Scan.Unknown}
+	if d := cmp.Diff([]uint64{1, 2 + 3*256 - 8 - 1, 3, 4, 5}, got); d != "" {
+		t.Errorf("closed, filtered, open or filtered, unreachable, unknown (-want +got):\n%s", d)
+	}
+	if out.Scan.Complete || out.Scan.Open != 2 || out.Scan.Targets != 1024-8 || out.Scan.HostsAlive != 1+16 {
 		t.Errorf("summary %+v", out.Scan)
 	}
 	if got := strings.Join(out.Scan.Why, "; "); got != "1 shard was not done: 10.0.1.128/25; nobody was there" {
@@ -186,12 +198,60 @@ func TestOutcomeSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestLostAndDead: which shards the broker will not give out again by itself, and
+// what giving up and trying again makes of them.
+func TestLostAndDead(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*fleet.Part, *fleet.Done)
+		lost   int
+		done   bool
+	}{
+		{"carried out", func(*fleet.Part, *fleet.Done) {}, 0, true},
+		{"given back", func(_ *fleet.Part, d *fleet.Done) { d.Fault = "no route" }, 0, false},
+		{"a part is missing", func(_ *fleet.Part, d *fleet.Done) { d.Parts = 2 }, 1, false},
+		{"not believed", func(p *fleet.Part, _ *fleet.Done) { p.Results[0].At = time.Now().AddDate(1, 0, 0) }, 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run := aRun()
+			f := newFold(run)
+			s := f.shards[0]
+			part, done := outcomeOf(*run.shard(1, 4, s.prefixes, time.Time{}), "a", []scanner.Target{target("10.0.0.9", 1947)})
+			tt.change(&part, &done)
+			_, _ = f.take("a", fleet.Message{Part: &part}, time.Now())
+			_, _ = f.take("a", fleet.Message{Done: &done}, time.Now())
+			is := func(when string, lost, left int, dead string, renew bool) {
+				t.Helper()
+				if s.lost() != lost || f.left != left || s.dead != dead || s.renew != renew || (s.done() != nil) != tt.done {
+					t.Errorf("%s: %d lost, %d left, dead %q, renew %t, done %t; want %d, %d, %q, %t, %t",
+						when, s.lost(), f.left, s.dead, s.renew, s.done() != nil, lost, left, dead, renew, tt.done)
+				}
+			}
+			if tt.done {
+				is("at first", 0, 3, "", false)
+				f.bury(s, "too often", time.Now())
+				is("buried", 0, 3, "", false)
+				f.revive(s)
+				is("revived", 0, 3, "", false)
+				return
+			}
+			is("at first", tt.lost, 4, "", false)
+			f.bury(s, "too often", time.Now())
+			f.bury(s, "again", time.Now())
+			is("buried", tt.lost, 3, "too often", false)
+			f.revive(s)
+			is("revived", 0, 4, "", true)
+		})
+	}
+}
+
 // TestEveryNumberIsMerged: a field that is new in the summaries must not be lost
 // on the way through a server.
 func TestEveryNumberIsMerged(t *testing.T) {
 	run := aRun()
+	run.Prefixes = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/25")} // one shard: nothing is missing, which adds numbers of its own
 	f := newFold(run)
-	_, done := outcomeOf(*run.shard(1, 4, f.shards[0].prefixes, time.Time{}), "a", nil)
+	_, done := outcomeOf(*run.shard(1, 1, f.shards[0].prefixes, time.Time{}), "a", nil)
 	fill(reflect.ValueOf(&done.Outcome).Elem())
 	done.Finished = done.Started.Add(time.Second)
 	done.Outcome.Scan.Subnets[0].Prefix = netip.MustParsePrefix("10.0.0.0/24")
@@ -200,7 +260,7 @@ func TestEveryNumberIsMerged(t *testing.T) {
 	for _, empty := range zeros("", reflect.ValueOf(out)) {
 		if !slices.Contains([]string{
 			".Scan.Estimate",                                            // agents sweep once
-			".Scan.Complete",                                            // three shards are not done
+			".Scan.Why",                                                 // it is complete
 			".Scan.Subnets.Excluded", ".Scan.Subnets.ExcludedAddresses", // agents do not know them
 		}, empty) {
 			t.Errorf("%s is not merged", empty)

@@ -74,7 +74,8 @@
 // again from another port, before a byte is sent.
 //
 // A connected UDP socket hears the target only from the port that was asked. A
-// server that replies from another one looks silent; the wire backend hears it.
+// server that replies from another one looks silent, as it does to raw frames, whose
+// cookie is of the port that was asked.
 //
 // TTL is known for UDP replies and ICMP errors on Linux; the kernel does not
 // tell the TTL of a SYN-ACK. RTT and Window of a SYN-ACK are the kernel's own

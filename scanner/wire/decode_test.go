@@ -111,6 +111,11 @@ func TestDecode(t *testing.T) {
 		{"header length below 20", set("syn-ack ipv4", 14, 0x44), packet{}},
 		{"ipv6 in an ipv4 frame", set("syn-ack ipv4", 14, 0x65), packet{}},
 		{"option of length 0", set("syn-ack ipv4", 54+5, 9, 0), func() packet { p := tcp(synAck, false); p.echo, p.hasEcho = 0, false; return p }()},
+		{"options of a current Linux", func() []byte {
+			l := synAckLayer()
+			l.Options[1] = layers.TCPOption{OptionType: layers.TCPOptionKindSACKPermitted, OptionLength: 2}
+			return serialize(t, append(fromThem(false, layers.IPProtocolTCP), l)...)
+		}(), tcp(synAck, false)},
 		{"end of options before the timestamp", set("syn-ack ipv4", 54+4, 0), func() packet { p := tcp(synAck, false); p.echo, p.hasEcho = 0, false; return p }()},
 		{"service vlan tag", insert(ex["syn-ack ipv4"], 12, 0x88, 0xa8, 0, 5), tcp(synAck, false)},
 		{"tag and nothing behind it", ex["vlan"][:18], packet{}},

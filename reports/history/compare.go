@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
 	"slices"
 )
 
@@ -172,23 +173,32 @@ type seenAt struct {
 // key leads to the old one. A name counts only where it stands at one address
 // before and at one after; where both MACs are known they must agree.
 func (s *Store) moves(ctx context.Context, p pair, entries []entry) (map[string]seenAt, error) {
-	var came, left []seenAt
+	var came, left, older []seenAt
 	for _, e := range entries {
 		switch e.kind {
 		case New, FirstRun:
 			came = append(came, seenAt{key: string(e.key), before: p.to.row})
 		case Missing, Gone:
-			left = append(left, seenAt{key: string(e.key), before: e.before})
+			if at := (seenAt{key: string(e.key), before: e.before}); e.before == p.from.row {
+				left = append(left, at)
+			} else {
+				older = append(older, at)
+			}
 		case Same, Changed, Moved, NotScanned:
 		}
 	}
-	if len(came) == 0 || len(left) == 0 || len(came) > maxCandidates || len(left) > maxCandidates {
+	if n := len(left) + len(older); len(came) == 0 || n == 0 || len(came) > maxCandidates || n > maxCandidates {
 		return nil, nil
 	}
-	before, err := s.machines(ctx, left)
+	before, err := s.machines(ctx, older)
 	if err != nil {
 		return nil, err
 	}
+	lately, err := s.machines(ctx, left)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(before, lately) // where one that moves from run to run was last
 	after, err := s.machines(ctx, came)
 	if err != nil {
 		return nil, err

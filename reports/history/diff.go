@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"dormant/fingerprint"
 	"dormant/reports"
 	"dormant/scanner"
 )
@@ -39,7 +40,7 @@ type fact struct{ name, value string }
 // speaks is our guess of the day, and no fact about it.
 func compared(f *reports.Finding) []fact {
 	service := f.Service
-	if f.Full != nil && f.Verdict.String() == "unidentified" || f.Verdict == 0 {
+	if f.Verdict == fingerprint.Unidentified || f.Verdict == 0 {
 		service = ""
 	}
 	return []fact{

@@ -7,6 +7,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"dormant/fingerprint"
 	"dormant/reports"
 	"dormant/reports/history"
 	"dormant/scanner"
@@ -19,6 +20,11 @@ func testDiff(t *testing.T, s *history.Store) {
 	newer.version = "19"
 	moved := vite
 	moved.at = "10.0.0.9:3588/tcp"
+	again, other := moved, lm
+	again.at, other.speaks = "10.0.0.10:3588/tcp", "http"
+	unnamed := service{at: "10.0.0.1:1947/tcp", verdict: fingerprint.Unidentified}
+	guessed := unnamed
+	guessed.speaks = "http"
 	closed := service{at: "10.0.0.1:1947/tcp", state: scanner.Closed}
 	type run struct {
 		services []service
@@ -35,6 +41,10 @@ func testDiff(t *testing.T, s *history.Store) {
 		{"nothing changed", []run{{services: []service{lm, vite}}, {services: []service{lm, vite}}}, 0, 1, nil},
 		{"new", []run{{services: []service{lm}}, {services: []service{lm, vite}}}, 0, 1, []string{"new 10.0.0.2:3588/tcp"}},
 		{"changed", []run{{services: []service{lm}}, {services: []service{newer}}}, 0, 1, []string{"changed 10.0.0.1:1947/tcp version 18>19"}},
+		{"what an unnamed one speaks is a guess", []run{{services: []service{unnamed}}, {services: []service{guessed}}}, 0, 1, nil},
+		{"what a named one speaks is a fact", []run{{services: []service{lm}}, {services: []service{other}}}, 0, 1, []string{"changed 10.0.0.1:1947/tcp service hasp-acc>http"}},
+		{"moved from run to run", []run{{services: []service{vite}}, {services: []service{moved}}, {services: []service{again}}}, 1, 2,
+			[]string{"gone 10.0.0.2:3588/tcp", "moved 10.0.0.10:3588/tcp from 10.0.0.9"}},
 		{"silent once is missing", []run{{services: []service{lm, vite}}, {services: []service{lm}}}, 0, 1, []string{"missing 10.0.0.2:3588/tcp"}},
 		{"closed once is missing", []run{{services: []service{lm}}, {services: []service{closed}}}, 0, 1, []string{"missing 10.0.0.1:1947/tcp"}},
 		{"silent twice is gone", []run{{services: []service{lm}}, {}, {}}, 1, 2, []string{"gone 10.0.0.1:1947/tcp"}},
@@ -133,4 +143,15 @@ func testAnnotate(t *testing.T, s *history.Store) {
 func (k *keep) Write(_ context.Context, f reports.Finding) error {
 	k.findings = append(k.findings, f)
 	return nil
+}
+
+func TestCounts(t *testing.T) {
+	for kind, want := range map[history.Kind]bool{
+		history.New: true, history.Changed: true, history.Moved: true, history.Gone: true,
+		history.Same: false, history.FirstRun: false, history.Missing: false, history.NotScanned: false,
+	} {
+		if got := kind.Counts(); got != want {
+			t.Errorf("%s.Counts() = %t, want %t", kind, got, want)
+		}
+	}
 }

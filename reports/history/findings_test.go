@@ -95,6 +95,9 @@ func testReviseAndPrune(t *testing.T, s *history.Store) {
 	if err != nil || rev.Number != 2 {
 		t.Fatalf("Revise = %+v, %v", rev, err)
 	}
+	if all, err := s.Revisions(t.Context(), r); err != nil || len(all) != 1 || all[0].Version != "2.0" || !all[0].At.Equal(rev.At) || all[0].Changed != 1 {
+		t.Errorf("Revisions = %+v, %v; want %+v", all, err, rev)
+	}
 	g, _, err := s.Finding(t.Context(), r, target)
 	if err != nil || g.Product != "Sentinel LDK" || g.Dialogue == nil {
 		t.Errorf("Finding after Revise = %q with evidence %t, %v; want the new product and the old evidence", g.Product, g.Dialogue != nil, err)

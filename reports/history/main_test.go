@@ -55,6 +55,7 @@ type service struct {
 
 	verdict            fingerprint.Class // zero: a license manager
 	severity, expected string            // "": low, no policy
+	speaks             string            // "": hasp-acc
 }
 
 func (s service) finding(id string, at time.Time) reports.Finding {
@@ -69,7 +70,7 @@ func (s service) finding(id string, at time.Time) reports.Finding {
 		o.State, o.Reason = s.state, scanner.Rst
 		return reports.NewFinding(reports.Meta{ScanID: id, Site: "hq", Vantage: "probe"}, "x", o, nil, nil)
 	}
-	v := fingerprint.Verdict{Class: cmp.Or(s.verdict, fingerprint.LicenseManager), Confidence: 95, Service: "hasp-acc", Product: s.product, Version: s.version,
+	v := fingerprint.Verdict{Class: cmp.Or(s.verdict, fingerprint.LicenseManager), Confidence: 95, Service: cmp.Or(s.speaks, "hasp-acc"), Product: s.product, Version: s.version,
 		TLSCert: s.cert, Hostname: s.host, Severity: cmp.Or(s.severity, "low")}
 	ev := fingerprint.Evidence{Target: o.Target, Started: at, Status: fingerprint.StatusDone, Exchanges: []fingerprint.Exchange{
 		{Conn: 1, Probe: "get10", Sent: []byte("GET / HTTP/1.0\r\n\r\n"), Received: []byte("HTTP/1.0 403 Forbidden\r\nServer: HASP LM/" + s.version + "\r\n\r\n"), End: fingerprint.EndFin}}}

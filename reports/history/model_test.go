@@ -160,6 +160,9 @@ func (w *world) difference(from, to *modelRun) map[scanner.Target]string {
 			now := to.open[t]
 			n := name(now)
 			was := serving(left, t, n, func(t scanner.Target) *modelRun { return olds[t] })
+			if lately := slices.DeleteFunc(slices.Clone(was), func(t scanner.Target) bool { return olds[t] != from }); len(lately) > 0 {
+				was = lately
+			}
 			if n == "" || len(serving(came, t, n, func(scanner.Target) *modelRun { return to })) != 1 || len(was) != 1 {
 				continue
 			}

@@ -18,8 +18,10 @@
 // Of a command line only the script of a known interpreter is kept: arguments
 // hold passwords.
 //
-// /proc does not tell whether an IPv6 socket on :: takes IPv4 as well. It
-// does unless the program asked otherwise, and is taken so.
+// /proc does not tell whether an IPv6 socket on :: takes IPv4 as well, and
+// whether one is bound to the loopback interface: the kernel is asked by
+// sock_diag. In a namespace that this process may not enter, an IPv6 socket is
+// taken to take both, as it does unless the program asked otherwise.
 //
 // Files of another mount namespace are read through os.Root, so that a link
 // inside a container cannot lead to a file of the host.

@@ -97,7 +97,7 @@ func (l *look) path(pid int, name string) string {
 // namespaces reads the sockets of each namespace through a process in it. The
 // own one must be readable; another may be gone in the meantime.
 func (l *look) namespaces(ctx context.Context, own string) error {
-	if err := l.sockets(filepath.Join(l.Proc, "thread-self/net"), ""); err != nil {
+	if err := l.sockets(filepath.Join(l.Proc, "thread-self/net"), "", diagnose); err != nil {
 		return err
 	}
 	delete(l.byNS, own)
@@ -106,7 +106,10 @@ func (l *look) namespaces(ctx context.Context, own string) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if l.sockets(l.path(pid, "net"), ns) == nil {
+			if l.sockets(l.path(pid, "net"), ns, func() (b map[uint64]bounds) {
+				_ = inside(l.path(pid, "ns/net"), func() error { b = diagnose(); return nil }) // nothing more is known without
+				return b
+			}) == nil {
 				break
 			}
 		}
@@ -115,9 +118,10 @@ func (l *look) namespaces(ctx context.Context, own string) error {
 	return nil
 }
 
-// sockets reads the four tables in a folder net of /proc. Nothing is kept of a
-// namespace that could not be read.
-func (l *look) sockets(dir, namespace string) error {
+// sockets reads the four tables in a folder net of /proc, and asks for what they
+// do not tell where there is anything. Nothing is kept of a namespace that could
+// not be read.
+func (l *look) sockets(dir, namespace string, ask func() map[uint64]bounds) error {
 	var found []Listener
 	for _, t := range []struct {
 		file  string
@@ -143,9 +147,13 @@ func (l *look) sockets(dir, namespace string) error {
 	if namespace == "" {
 		l.report.Addrs = addrs
 	}
+	var more map[uint64]bounds
+	if len(found) > 0 {
+		more = ask()
+	}
 	for _, x := range found {
 		x.Namespace = namespace
-		x.Addrs = reached(x, addrs, found)
+		x.Addrs = reached(x, more[x.inode], addrs, found)
 		l.report.Listeners = append(l.report.Listeners, x)
 	}
 	l.report.Namespaces++
@@ -182,13 +190,14 @@ func addresses(dir string) []netip.Addr {
 	return all
 }
 
-// reached lists where a listener is reached. One on :: takes IPv4 too, unless
-// another socket has 0.0.0.0. A namespace without an address has its loopback.
-func reached(x Listener, addrs []netip.Addr, others []Listener) []netip.Addr {
+// reached lists where a listener is reached. One on :: takes IPv4 too, unless it
+// does not want to or another socket has 0.0.0.0. A namespace without an address
+// has its loopback.
+func reached(x Listener, by bounds, addrs []netip.Addr, others []Listener) []netip.Addr {
 	if !x.Bound.IsUnspecified() {
 		return []netip.Addr{x.Bound}
 	}
-	four := x.Bound.Is4() || !slices.ContainsFunc(others, func(o Listener) bool {
+	four := x.Bound.Is4() || !by.v6only && !slices.ContainsFunc(others, func(o Listener) bool {
 		return o.Port == x.Port && o.Role == Listens && o.Bound == netip.IPv4Unspecified()
 	})
 	var all []netip.Addr
@@ -197,7 +206,7 @@ func reached(x Listener, addrs []netip.Addr, others []Listener) []netip.Addr {
 			all = append(all, a)
 		}
 	}
-	if len(all) > 0 {
+	if len(all) > 0 && by.device != loopback {
 		return all
 	}
 	if four {
@@ -225,7 +234,7 @@ func (l *look) named() {
 				continue
 			}
 			l.byNS[id] = nil
-			if inside(file, func() error { return l.sockets(filepath.Join(l.Proc, "thread-self/net"), file) }) != nil && holdsNamespace(file) {
+			if inside(file, func() error { return l.sockets(filepath.Join(l.Proc, "thread-self/net"), file, diagnose) }) != nil && holdsNamespace(file) {
 				l.report.Hidden.Namespaces++
 			}
 		}

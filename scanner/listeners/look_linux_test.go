@@ -12,10 +12,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"dormant/registry"
 	"dormant/scanner/netlab"
@@ -29,15 +31,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// listenAndWait listens on "tcp=127.0.0.1:1947 udp=…" until stdin ends.
+// listenAndWait listens on "tcp=127.0.0.1:1947 udp=… udp4%lo=…" until stdin ends.
 func listenAndWait(addrs string) int {
 	for a := range strings.FieldsSeq(addrs) {
 		network, addr, _ := strings.Cut(a, "=")
+		network, device, _ := strings.Cut(network, "%")
+		c := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+			if e := raw.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device) }); e != nil {
+				err = e
+			}
+			return err
+		}}
 		var err error
 		if strings.HasPrefix(network, "udp") {
-			_, err = net.ListenPacket(network, addr)
+			_, err = c.ListenPacket(context.Background(), network, addr)
 		} else {
-			_, err = net.Listen(network, addr)
+			_, err = c.Listen(context.Background(), network, addr)
 		}
 		if err != nil {
 			fmt.Println(err)
@@ -119,14 +128,20 @@ func TestListenersAppearAndVanish(t *testing.T) {
 	peer.Addr("out0", "10.1.0.2/24")
 
 	before := time.Now().Add(-2 * time.Second)
-	pid, stop := start(t, other, "", "tcp4=0.0.0.0:1947 udp6=[::]:5093 tcp=127.0.0.1:3712")
+	pid, stop := start(t, other, "", "tcp4=0.0.0.0:1947 udp=[::]:1947 udp6=[::]:5093 tcp6=[::]:5093 tcp=127.0.0.1:3712 udp4%lo=0.0.0.0:3712")
 	r := lookIn(t, peer)
 	got := of(r, pid)
-	if len(got) != 3 {
-		t.Fatalf("%d listeners of process %d, want 3: %+v", len(got), pid, r.Listeners)
-	}
 	self, _ := os.Executable()
-	want := []string{"1947/tcp 0.0.0.0 [10.1.0.1]", "3712/tcp 127.0.0.1 [127.0.0.1]", "5093/udp :: [10.1.0.1 fd00::1]"}
+	want := []string{"1947/tcp 0.0.0.0 [10.1.0.1]", "1947/udp :: [10.1.0.1 fd00::1]", "3712/tcp 127.0.0.1 [127.0.0.1]",
+		"3712/udp 0.0.0.0 [127.0.0.1]", "5093/tcp :: [fd00::1]", "5093/udp :: [fd00::1]"}
+	if len(got) != len(want) {
+		t.Fatalf("%d listeners of process %d, want %d: %+v", len(got), pid, len(want), r.Listeners)
+	}
+	for i, l := range of(lookIn(t, other), pid) {
+		if s := fmt.Sprint(l.Port, " ", l.Bound, " ", l.Addrs); s != want[i] || l.Namespace != "" {
+			t.Errorf("listener %d from its own namespace: %s, want %s", i, s, want[i])
+		}
+	}
 	for i, l := range got {
 		if s := fmt.Sprint(l.Port, " ", l.Bound, " ", l.Addrs); s != want[i] || l.Role != Listens {
 			t.Errorf("listener %d: %s %s, want %s", i, s, l.Role, want[i])
@@ -260,16 +275,21 @@ func TestReached(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		x      Listener
+		by     bounds
 		others []Listener
 		addrs  []netip.Addr
 		want   string
 	}{
-		{"both families", six, []Listener{six}, addrs, "[10.0.0.1 fd00::1]"},
-		{"one of each", six, []Listener{six, four}, addrs, "[fd00::1]"},
-		{"IPv4", four, []Listener{six, four}, addrs, "[10.0.0.1]"},
-		{"no address", four, nil, nil, "[127.0.0.1]"},
+		{"both families", six, bounds{}, []Listener{six}, addrs, "[10.0.0.1 fd00::1]"},
+		{"one of each", six, bounds{}, []Listener{six, four}, addrs, "[fd00::1]"},
+		{"IPv4", four, bounds{}, []Listener{six, four}, addrs, "[10.0.0.1]"},
+		{"no address", four, bounds{}, nil, nil, "[127.0.0.1]"},
+		{"IPv6 only", six, bounds{v6only: true}, []Listener{six}, addrs, "[fd00::1]"},
+		{"IPv6 only, and no address of it", six, bounds{v6only: true}, []Listener{six}, addrs[:1], "[::1]"},
+		{"by the loopback interface", four, bounds{device: loopback}, []Listener{four}, addrs, "[127.0.0.1]"},
+		{"by another interface", four, bounds{device: 2}, []Listener{four}, addrs, "[10.0.0.1]"},
 	} {
-		if got := fmt.Sprint(reached(tt.x, tt.addrs, tt.others)); got != tt.want {
+		if got := fmt.Sprint(reached(tt.x, tt.by, tt.addrs, tt.others)); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}

@@ -123,14 +123,12 @@ type TLSInfo struct {
 	JARM     string   `json:"jarm,omitempty"` // only when it was asked for
 }
 
-// HostContext is what the canary connects and the sweep told of a host.
+// HostContext is what the canary connects told of a host.
 type HostContext struct {
 	// CanariesAsked and CanariesOpen count connects to random high ports that
 	// were not in the plan; no byte was sent on them.
 	CanariesAsked int `json:"canaries_asked"`
 	CanariesOpen  int `json:"canaries_open"`
-	// OpenPorts lists the host's ports that the sweep found open.
-	OpenPorts []string `json:"open_ports,omitempty"`
 }
 
 // AnswersEverywhere reports whether the canaries prove that the host accepts

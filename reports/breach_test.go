@@ -52,9 +52,9 @@ func TestBreachesFirst(t *testing.T) {
 		{"html", page, "Look at these first", target, "10.0.1.23"},
 		{"html, rows", page, "<tbody data-step", target, "10.0.1.20"},
 		{"html, answer", page, "<h1>", "1 of them against the policy", "</h1>"},
-		{"html, changes", page, "Changed since last time", "was license_manager", target},
+		{"html, changes", page, "Changed since last time", target, "was license_manager"},
 		{"markdown", markdown, "Needs attention", target, "10.0.1.23"},
-		{"markdown, changes", markdown, "Changed since last time", "was license", target},
+		{"markdown, changes", markdown, "Changed since last time", target, "was license"},
 		{"markdown, rows", markdown, "|---", target, "10.0.1.20"},
 	} {
 		_, rest, ok := strings.Cut(tt.text, tt.after)

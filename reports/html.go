@@ -34,8 +34,7 @@ type HTML struct {
 	cards ranked[card]
 	blind []string // what could not be measured, the first few
 
-	changes     []change // against the last run, the first few
-	moreChanges uint64
+	changes ranked[change] // against the last run
 }
 
 var _ Sink = (*HTML)(nil)
@@ -71,18 +70,14 @@ func NewHTML(w io.Writer, o Options) (*HTML, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reports: HTML page: %w", err)
 	}
-	return &HTML{w: w, o: o, page: t, tally: newTally(), cards: ranked[card]{limit: maxCards}}, nil
+	return &HTML{w: w, o: o, page: t, tally: newTally(), cards: ranked[card]{limit: maxCards}, changes: ranked[change]{limit: maxChanges}}, nil
 }
 
 // Write keeps what the page will show.
 func (h *HTML) Write(_ context.Context, f Finding) error {
 	h.tally.add(&f)
 	if changed(&f) {
-		if len(h.changes) < maxChanges {
-			h.changes = append(h.changes, newChange(&f))
-		} else {
-			h.moreChanges++
-		}
+		h.changes.add(newChange(&f), breach(&f))
 	}
 	switch f.State {
 	case scanner.Open:
@@ -263,7 +258,7 @@ func (h *HTML) document() (*document, error) {
 		Style:  template.CSS(style), // both are files of this package
 		Script: template.JS(script),
 		Answer: t.answer(&run), Run: run, Started: moment(run.Scan.Started), Ended: moment(run.Scan.Finished),
-		Cards: h.cards.all(), Step: maxLaid, More: unlessNone(h.cards.more), Changes: h.changes, MoreChanges: unlessNone(h.moreChanges), Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
+		Cards: h.cards.all(), Step: maxLaid, More: unlessNone(h.cards.more), Changes: h.changes.all(), MoreChanges: unlessNone(h.changes.more), Coverage: run.Coverage(), Reasons: run.Reasons(), Blind: h.blind, Findings: t.findings,
 		Verdicts: verdictBars(t), Ports: portBars(t),
 	}
 	d.Heat, d.MoreHeat = heatMap(t)

@@ -94,12 +94,8 @@ func (m Manifest) WriteFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("reports: manifest: %w", err)
 	}
-	a, err := createAtomic(path)
-	if err != nil {
+	return WriteFile(path, func(w io.Writer) error {
+		_, err := w.Write(append(b, '\n'))
 		return err
-	}
-	if _, err := a.Write(append(b, '\n')); err != nil {
-		return errors.Join(err, a.Abort())
-	}
-	return a.Commit()
+	})
 }

@@ -21,26 +21,21 @@ type Markdown struct {
 	tally *tally
 	open  ranked[Finding]
 
-	changes     []change // against the last run, the first few
-	moreChanges uint64
+	changes ranked[change] // against the last run
 }
 
 var _ Sink = (*Markdown)(nil)
 
 // NewMarkdown returns the sink that writes to w.
 func NewMarkdown(w io.Writer, o Options) *Markdown {
-	return &Markdown{w: w, o: o, tally: newTally(), open: ranked[Finding]{limit: maxMarkdown}}
+	return &Markdown{w: w, o: o, tally: newTally(), open: ranked[Finding]{limit: maxMarkdown}, changes: ranked[change]{limit: maxChanges}}
 }
 
 // Write keeps what the report will show.
 func (m *Markdown) Write(_ context.Context, f Finding) error {
 	m.tally.add(&f)
 	if changed(&f) {
-		if len(m.changes) < maxChanges {
-			m.changes = append(m.changes, newChange(&f))
-		} else {
-			m.moreChanges++
-		}
+		m.changes.add(newChange(&f), breach(&f))
 	}
 	if f.State != scanner.Open {
 		return nil
@@ -71,15 +66,16 @@ func (m *Markdown) Close() error {
 
 // changed lists what differs from the last run.
 func (m *Markdown) changed(b *strings.Builder) {
-	if len(m.changes) == 0 {
+	changes := m.changes.all()
+	if len(changes) == 0 {
 		return
 	}
 	b.WriteString("\n## Changed since last time\n\n")
-	for _, c := range m.changes {
+	for _, c := range changes {
 		fmt.Fprintf(b, "- **%s** %s %s\n", plain(c.Word), code(c.Endpoint), plain(c.What))
 	}
-	if m.moreChanges > 0 {
-		fmt.Fprintf(b, "\nand %s more.\n", number(m.moreChanges))
+	if m.changes.more > 0 {
+		fmt.Fprintf(b, "\nand %s more.\n", number(m.changes.more))
 	}
 }
 

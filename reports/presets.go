@@ -48,7 +48,7 @@ func defectDojo() []column {
 		}),
 		textColumn("Title", title),
 		typedColumn("CweId", anInteger, constant("")),
-		textColumn("Url", func(f *Finding) string { return "" }),
+		textColumn("Url", constant("")),
 		textColumn("Severity", func(f *Finding) string { return capital(f.Severity) }),
 		excerptColumn("Description", maxNote, func(f *Finding) string {
 			return sentence(f) + bracket("Evidence: ", f.Evidence) + bracket("Note: ", f.Note)

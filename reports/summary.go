@@ -117,7 +117,7 @@ func (r *Run) Coverage() string {
 	if r.Shard != "" { // a part, of which complete says nothing about the whole
 		b.WriteString("Shard " + r.Shard + ": ")
 	}
-	fmt.Fprintf(&b, "%s (%s) from %s", plural(s.Targets, "target"), pluralES(s.Addresses, "address"), r.From())
+	fmt.Fprintf(&b, "%s (%s) from %s", plural(s.Targets, "target"), plural(s.Addresses, "address"), r.From())
 	if d := s.Finished.Sub(s.Started); d > 0 {
 		fmt.Fprintf(&b, " in %s", duration(d))
 	}
@@ -281,19 +281,16 @@ func (r *Run) gentleness() string {
 	return said
 }
 
-// plural is "1 port", "12 ports", "1,048,576 ports".
+// plural is "1 port", "12 ports", "1,048,576 addresses".
 func plural(n uint64, noun string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		return number(n) + " " + noun + "es"
+	default:
+		return number(n) + " " + noun + "s"
 	}
-	return number(n) + " " + noun + "s"
-}
-
-func pluralES(n uint64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return number(n) + " " + noun + "es"
 }
 
 // number writes n with commas between the thousands.

@@ -160,7 +160,7 @@ func (c capture) handshake(conn int) []Exchange {
 // lastStep adds the answer to the first opener of the shape that was recorded.
 func (c capture) lastStep(rules *Rules, ev *Evidence, conn int) {
 	names := map[string]string{"ping": "redis_ping", "h2_preface_settings": "h2_preface"}
-	for _, o := range rules.stageTwo(rules.shapeOf(*ev)) {
+	for _, o := range rules.stageTwo(shapeOf(*ev)) {
 		for _, p := range c.Stage2 {
 			id := strings.TrimPrefix(p.ID, "stage2:")
 			if other, ok := names[id]; ok {

@@ -60,7 +60,8 @@
 //	pattern: RE2 over the bytes read as Latin-1: \xNN is the byte NN, a character
 //	         beyond ASCII is the bytes of its UTF-8 form; \A and \z anchor. Groups
 //	         named version, product, hostname and edition are extracted: escaped,
-//	         cut at 80 bytes, and left out when they do not look like one
+//	         cut at 80 bytes, and left out when they do not look like one; a version
+//	         also where the answer was cut off behind it
 //	equals, contains: text
 //	hex: a prefix of bytes, ?? for any byte: "05 ?? 00"
 //	min, max: numbers, one or both
@@ -153,6 +154,10 @@
 // greet are heard, and single-client servers are met once. Only a strong match
 // shortens it, because a rhythm of a few bytes is seen by listening, and JDWP
 // and sslh show themselves by closing after 2.0 s.
+//
+// A pause of 300 ms ends an answer, except where the head of an HTTP answer says
+// that its page is longer: servers send the head and then make the page. One that
+// never comes costs the 5 s that silence would have cost.
 //
 // A host's budget of 20 s counts the waiting for answers, not the silences, and
 // never denies a port its first step and its second connection. Otherwise six

@@ -90,8 +90,6 @@ type fakeRules struct {
 
 func (fakeRules) nextProbe(ev Evidence) string { return (&Rules{}).nextProbe(ev) }
 
-func (fakeRules) shapeOf(ev Evidence) Shape { return (&Rules{}).shapeOf(ev) }
-
 func (r fakeRules) firstOpener(p registry.Port) (Opener, bool) { o, ok := r.first[p]; return o, ok }
 
 func (r fakeRules) stageTwo(shape Shape) []Opener {

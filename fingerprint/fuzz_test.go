@@ -56,6 +56,6 @@ func FuzzJudge(f *testing.F) {
 			t.Error("possible_c2 on a host that answers everywhere")
 		}
 		rules.nextProbe(ev)
-		rules.shapeOf(ev)
+		shapeOf(ev)
 	})
 }

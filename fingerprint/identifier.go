@@ -87,7 +87,6 @@ type Config struct {
 type guide interface {
 	firstOpener(port registry.Port) (Opener, bool)
 	nextProbe(ev Evidence) string
-	shapeOf(ev Evidence) Shape
 	stageTwo(shape Shape) []Opener
 	strong(ex Exchange) (Sign, bool)
 	indicator(ev Evidence) *Exchange

@@ -265,7 +265,7 @@ func (c *weighing) generic() (Verdict, bool) {
 // unidentified: something answers, without a name.
 func (c *weighing) unidentified() Verdict {
 	s := Sign{Class: Unidentified, Service: "unknown"}
-	switch c.rules.shapeOf(c.ev) {
+	switch shapeOf(c.ev) {
 	case ShapeSilent:
 		s.Reason, s.Service = "silent", "silent"
 	case ShapeClosesOnText, ShapeResetsOnText, ShapeResetsOnTLS, ShapeClosesOnTLS:

@@ -46,66 +46,73 @@ func knownShape(s Shape) bool { return slices.Contains(shapes(), s) }
 const longSilence = time.Second
 
 // shapeOf reads the shape from what has been seen so far.
-func (r *Rules) shapeOf(ev Evidence) Shape {
-	if len(ev.Exchanges) == 0 {
-		return ""
+func shapeOf(ev Evidence) Shape {
+	var s sight
+	for _, ex := range ev.Exchanges {
+		s.add(ex)
 	}
-	var answered, tls, http, quiet bool
-	var closedText, closedGet, resetText, resetTLS bool
-	closedSilent, lateClose := 0, 0
-	for i := range ev.Exchanges {
-		ex := &ev.Exchanges[i]
-		if ex.Conn == 0 { // UDP
-			answered = answered || len(ex.Received) > 0
-			continue
-		}
-		if ex.TLS != nil {
-			tls = true
-			continue
-		}
-		if len(ex.Received) > 0 {
-			if ex.Probe == ProbeSilence {
-				return ShapeSpeaks
-			}
-			_, ok := parseResponse(ex.Received)
-			http, answered = http || ok, true
-			continue
-		}
-		closed := ex.End == EndFin || ex.End == EndRst || ex.End == EndTLSFail
-		switch {
-		case closed && ex.Probe == ProbeSilence && ex.Elapsed >= longSilence:
-			lateClose++
-		case closed && ex.Probe == ProbeSilence:
-			closedSilent++
-		case closed && !ex.Inside:
-			closedText = true
-			closedGet = closedGet || ex.Probe != ProbeTLS
-			resetTLS = resetTLS || ex.Probe == ProbeTLS && ex.End == EndRst
-			resetText = resetText || ex.Probe == ProbeGet10 && ex.End == EndRst
-		case ex.End == EndTimeout || ex.End == EndQuiet:
-			quiet = true
-		}
+	return s.shape()
+}
+
+// sight is what the exchanges of a port have in common with a shape.
+type sight struct {
+	spoke, answered, http, tls, quiet               bool
+	closedAtOnce, closedLate                        bool // in silence
+	closedText, closedGet, resetOnGet, resetOnHello bool // closedText on anything, closedGet not on a ClientHello
+}
+
+func (s *sight) add(ex Exchange) {
+	if ex.Conn == 0 { // UDP
+		s.answered = s.answered || len(ex.Received) > 0
+		return
 	}
+	if ex.TLS != nil {
+		s.tls = true
+		return
+	}
+	if len(ex.Received) > 0 {
+		_, http := parseResponse(ex.Received)
+		s.answered, s.http, s.spoke = true, s.http || http, s.spoke || ex.Probe == ProbeSilence
+		return
+	}
+	closed := ex.End == EndFin || ex.End == EndRst || ex.End == EndTLSFail
 	switch {
-	case http:
+	case closed && ex.Probe == ProbeSilence:
+		s.closedLate = s.closedLate || ex.Elapsed >= longSilence
+		s.closedAtOnce = true
+	case closed && !ex.Inside:
+		s.closedText = true
+		s.closedGet = s.closedGet || ex.Probe != ProbeTLS
+		s.resetOnHello = s.resetOnHello || ex.Probe == ProbeTLS && ex.End == EndRst
+		s.resetOnGet = s.resetOnGet || ex.Probe == ProbeGet10 && ex.End == EndRst
+	case ex.End == EndTimeout || ex.End == EndQuiet:
+		s.quiet = true
+	}
+}
+
+func (s *sight) shape() Shape {
+	switch {
+	case s.spoke:
+		return ShapeSpeaks
+	case s.http:
 		return ShapeHTTP
-	case tls:
+	case s.tls:
 		return ShapeTLS
-	case answered:
+	case s.answered:
 		return ShapeAnswers
-	case lateClose > 0:
+	case s.closedLate:
 		return ShapeClosesAfterSilence
-	case closedSilent > 0:
+	case s.closedAtOnce:
 		return ShapeClosesAtOnce
-	case resetText:
+	case s.resetOnGet:
 		return ShapeResetsOnText
-	case resetTLS:
+	case s.resetOnHello:
 		return ShapeResetsOnTLS
-	case closedText && !closedGet && quiet:
+	case s.closedText && !s.closedGet && s.quiet:
 		return ShapeClosesOnTLS
-	case closedText:
+	case s.closedText:
 		return ShapeClosesOnText
-	case quiet:
+	case s.quiet:
 		return ShapeSilent
 	default:
 		return ""

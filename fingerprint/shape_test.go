@@ -11,7 +11,6 @@ import (
 )
 
 func TestShapeOf(t *testing.T) {
-	rules := defaults(t)
 	silence := nothing(1, ProbeSilence, EndTimeout, quiet)
 	for _, tt := range []struct {
 		name      string
@@ -33,7 +32,7 @@ func TestShapeOf(t *testing.T) {
 		{"silent", []Exchange{silence, nothing(1, ProbeGet10, EndTimeout, 5*time.Second), nothing(2, ProbeTLS, EndTimeout, 5*time.Second)}, ShapeSilent},
 		{"UDP answer", []Exchange{{Probe: ProbeUDP, Received: []byte("x"), End: EndReply}}, ShapeAnswers},
 	} {
-		if got := rules.shapeOf(Evidence{Exchanges: tt.exchanges}); got != tt.want {
+		if got := shapeOf(Evidence{Exchanges: tt.exchanges}); got != tt.want {
 			t.Errorf("%s: shapeOf = %q, want %q", tt.name, got, tt.want)
 		}
 	}

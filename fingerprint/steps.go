@@ -115,7 +115,7 @@ func (d *dialogue) next(ctx context.Context) (done bool, err error) {
 	case probe == ProbeGet11:
 		return d.say(ctx, d.question(ProbeGet11, d.get("/")))
 	}
-	for _, op := range d.rules.stageTwo(d.rules.shapeOf(d.ev)) {
+	for _, op := range d.rules.stageTwo(shapeOf(d.ev)) {
 		if !slices.ContainsFunc(d.ev.Exchanges, func(ex Exchange) bool { return ex.Probe == op.ID }) {
 			return d.open(ctx, op)
 		}

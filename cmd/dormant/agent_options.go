@@ -71,7 +71,7 @@ func (o *agentOptions) addFlags(flags *pflag.FlagSet) {
 	flags.Var(oneOf(&o.backend, backendNames()...), "backend", "how to send")
 	flags.Uint64Var(&o.stateBudget, "state-budget", 0, "let no path hold more than `N` half-open connections (default: no bound)")
 	flags.StringVar(&o.rulesDir, "rules", "", "read fingerprint rules of your own from `DIR`, for the questions that they ask; the server judges by its own")
-	flags.StringVar(&o.discovery, "discovery-name", "dormant", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
+	addDiscoveryFlag(flags, &o.discovery)
 	flags.BoolVar(&o.noDiscover, "no-discovery", false, "send an empty datagram to udp 1947 instead of the search datagram")
 }
 
@@ -82,8 +82,6 @@ func (o *agentOptions) check() error {
 		return usageError("--host-rate %v: want 0.1 to 1000000 probes a second", o.hostRate)
 	case o.grace <= 0 || o.grace > time.Hour:
 		return usageError("--grace %v: want more than 0s, at most 1h", o.grace)
-	case len(o.discovery) > 21:
-		return usageError("--discovery-name %q: want at most 21 bytes", o.discovery)
 	}
 	if least := sizeValue(agent.MinSpoolSize * max(1, len(o.vantages))); o.spoolSize < least {
 		return usageError("--spool-size %s: want at least %s, %s for each vantage", &o.spoolSize, &least, new(sizeValue(agent.MinSpoolSize)))

@@ -65,7 +65,7 @@ measured, or the impact makes no prediction for it.`,
 	flags.StringVar(&o.scan.iface, "interface", "", "send by this `INTERFACE` only")
 	addSourceFlag(flags, &o.scan.source)
 	flags.BoolVar(&o.scan.yes, "yes", false, "go ahead with public addresses")
-	flags.StringVar(&o.scan.discovery, "discovery-name", "dormant", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
+	addDiscoveryFlag(flags, &o.scan.discovery)
 	flags.StringVar(&o.scan.vantage, "vantage", "", "`NAME` of the place asked from (default: the host's name)")
 	flags.StringArrayVarP(&o.outputs, "output", "o", nil, "write to `FILE` as "+orList(firewall.Endings())+" (repeatable)")
 	o.bundle.addFlags(cmd)

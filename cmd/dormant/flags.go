@@ -78,3 +78,26 @@ func (a *address) Set(s string) error {
 	*a = address(addr)
 	return nil
 }
+
+// searchName is a flag value: the name in the search datagram, which has room for
+// 21 bytes.
+type searchName string
+
+// addDiscoveryFlag adds --discovery-name, which every command that asks 1947/udp
+// has.
+func addDiscoveryFlag(flags *pflag.FlagSet, name *string) {
+	*name = "dormant"
+	flags.Var((*searchName)(name), "discovery-name", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
+}
+
+func (n *searchName) Type() string { return "NAME" }
+
+func (n *searchName) String() string { return string(*n) }
+
+func (n *searchName) Set(s string) error {
+	if len(s) > 21 {
+		return errors.New("want at most 21 bytes")
+	}
+	*n = searchName(s)
+	return nil
+}

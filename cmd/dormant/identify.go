@@ -69,7 +69,7 @@ everything; --no-canaries leaves them out.`,
 	flags.StringVar(&o.common.iface, "interface", "", "send by this `INTERFACE` only")
 	addSourceFlag(flags, &o.common.source)
 	flags.Uint64Var(&o.common.seed, "seed", 0, "number `N` that gives the choice of the canary ports (default: random)")
-	flags.StringVar(&o.common.discovery, "discovery-name", "dormant", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
+	addDiscoveryFlag(flags, &o.common.discovery)
 	flags.BoolVar(&o.common.noDiscover, "no-discovery", false, "send an empty datagram to udp 1947 instead of the search datagram")
 	flags.StringVar(&o.common.rulesDir, "rules", "", "read fingerprint rules of your own from `DIR`")
 	addRegistryFlag(cmd, &o.common.registryDir)
@@ -138,8 +138,6 @@ func newRun(o *identifyOptions) (*identify, error) {
 		return nil, usageError("--connections %d: want 1 to 5", o.connections)
 	case o.repeatAfter < 0 || o.repeatAfter > time.Hour:
 		return nil, usageError("--repeat-after %v: want 0s to 1h", o.repeatAfter)
-	case len(o.common.discovery) > 21:
-		return nil, usageError("--discovery-name %q: want at most 21 bytes", o.common.discovery)
 	}
 	r := &identify{o: o}
 	var err error

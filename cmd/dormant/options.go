@@ -81,7 +81,7 @@ func (o *scanOptions) addFlags(cmd *cobra.Command) {
 	flags.Uint64Var(&o.seed, "seed", 0, "number `N` that gives the order of the probes and the choice of the canary ports (default: random, of a shard by targets and ports; printed)")
 	flags.Var(&o.shard, "shard", "do part i of n of the plan; all parts want the same targets, exclusions, ports and seed")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be sent and how long it takes; send nothing, write nothing")
-	flags.StringVar(&o.discovery, "discovery-name", "dormant", "host `NAME` in the license manager search datagram of udp 1947, may be empty")
+	addDiscoveryFlag(flags, &o.discovery)
 	flags.BoolVar(&o.noDiscover, "no-discovery", false, "send an empty datagram to udp 1947 instead of the search datagram")
 
 	flags.BoolVar(&o.noIdentify, "no-identify", false, "sweep only, no dialogue with what answers")
@@ -161,8 +161,6 @@ func (o *scanOptions) check() error {
 		return usageError("--due-every %v: want more than 0s", o.audit.dueEvery)
 	case o.cooldown < 0 || o.cooldown > time.Hour:
 		return usageError("--cooldown %v: want 0s to 1h", o.cooldown)
-	case len(o.discovery) > 21:
-		return usageError("--discovery-name %q: want at most 21 bytes", o.discovery)
 	}
 	if o.audit.noHistory {
 		if err := o.withoutHistory(); err != nil {

@@ -61,7 +61,7 @@ func TestCron(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]time.Duration{"0 3 * * *": 24 * time.Hour, "0 3 * * 1": 7 * 24 * time.Hour, "*/15 * * * *": 15 * time.Minute,
-		"0 9 * * 1-5": 72 * time.Hour} {
+		"0 9 * * 1-5": 72 * time.Hour, "0 3 * 1-11 *": 32 * 24 * time.Hour, "0 0 29 2 *": 1461 * 24 * time.Hour} {
 		c, err := schedule.ParseCron(in)
 		if err != nil || c.Interval() != want {
 			t.Errorf("%q: Interval = %v, %v; want %v", in, c.Interval(), err, want)
@@ -208,6 +208,21 @@ func TestCronInAutumn(t *testing.T) {
 		if got := strings.Join(got, ", "); got != tt.want {
 			t.Errorf("%s: %s comes at %s; want %s", tt.name, tt.cron, got, tt.want)
 		}
+	}
+}
+
+func TestParseWindow(t *testing.T) {
+	for _, in := range []string{"", "22:00", "22:00-", "-05:00", "x-05:00", "22:00-x", "24:00-05:00", "22:00-05:60", "22:00-22:00", "22:00-05:00-06:00"} {
+		if w, err := schedule.ParseWindow(in); err == nil {
+			t.Errorf("ParseWindow(%q) = %v, no error", in, w)
+		}
+	}
+	if w, err := schedule.ParseWindow("9:05-17:00"); err != nil || w.String() != "09:05-17:00" {
+		t.Errorf("9:05-17:00 is read as %q, %v", w, err)
+	}
+	var all schedule.Window
+	if at := time.Date(2026, 11, 22, 8, 30, 0, 0, time.UTC); all.Until(at) != 0 || !all.Closes(at).IsZero() || all.String() != "" {
+		t.Errorf("the whole day: opens in %v, closes %v, %q", all.Until(at), all.Closes(at), all)
 	}
 }
 

@@ -171,12 +171,11 @@ func (g *governor) lookAtHits(ctx context.Context, now int64) {
 		}
 		g.apply()
 	case share < usual/2: // it could be better, but must not become the usual share
+	case g.path < 1: // answers to what was sent faster may still come: not the usual share either
+		g.collapsed, g.path = 0, min(1, g.path/lower)
+		g.apply()
 	default:
 		g.collapsed, g.hits, g.shots = 0, g.hits+a, g.shots+n
-		if g.path < 1 {
-			g.path = min(1, g.path/lower)
-			g.apply()
-		}
 	}
 }
 
@@ -184,10 +183,12 @@ func (g *governor) lookAtHits(ctx context.Context, now int64) {
 func (g *governor) usual() float64 { return float64(g.hits) / float64(max(1, g.shots)) }
 
 // missing returns how many answers the run lacks because far fewer targets
-// answered for a time: 0 when they never did, or when retries made it good.
+// answered for a time: 0 when they never did, when retries made it good, and when
+// it may be chance, within four standard deviations of what was due.
 func (g *governor) missing() float64 {
 	due := g.usual() * float64(g.aimed)
-	if n := due - float64(g.answers.Load()); g.collapses > 0 && n > max(hitLeast, 4*math.Sqrt(due)) {
+	chance := 4 * math.Sqrt(due+due*due/float64(max(1, g.hits)))
+	if n := due - float64(g.answers.Load()); g.collapses > 0 && n > max(hitLeast, chance) {
 		return n
 	}
 	return 0

@@ -154,6 +154,24 @@ func near(t *testing.T, why string, want uint64) bool {
 	return math.Abs(n-float64(want)) < 0.2*float64(want)
 }
 
+// TestLateAnswersAreNotMissing: answers that take two seconds from some time on
+// look as if they stopped, and all come in the end.
+func TestLateAnswersAreNotMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, begun := everybody(0), time.Now()
+		n.RTTOf = func(netip.Addr) time.Duration {
+			if time.Since(begun) > 5*time.Second {
+				return 2 * time.Second
+			}
+			return 20 * time.Millisecond
+		}
+		_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 500}, plan(t, tcpOnly(), "10.0.0.0/22"))
+		if err != nil || !s.Complete || s.Closed != s.Targets || len(s.Notes) != 1 {
+			t.Errorf("Run = %+v, %v; want complete, and a note that it backed off", s, err)
+		}
+	})
+}
+
 // TestSteadyHitsAreNoCollapse: where the path is good there is no reason to go
 // slower, however few answer, and whatever limits the hosts keep.
 func TestSteadyHitsAreNoCollapse(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"dormant/fingerprint"
 	"dormant/reports"
 	"dormant/reports/sinktest"
 )
@@ -271,3 +272,27 @@ type counting struct{ n int }
 
 func (c *counting) Write(context.Context, reports.Finding) error { c.n++; return nil }
 func (c *counting) Close() error                                 { return nil }
+
+// TestSortedIsBoundedInBytes: much evidence goes to the disk before there are many
+// findings. There is none here, so that it is seen when.
+func TestSortedIsBoundedInBytes(t *testing.T) {
+	megabyte := make([]byte, 1<<20)
+	signs := make([]fingerprint.Sign, 2<<10)
+	for _, tt := range []struct {
+		name string
+		f    reports.Finding
+	}{
+		{"dialogues", reports.Finding{Dialogue: &fingerprint.Evidence{Exchanges: []fingerprint.Exchange{{Received: megabyte}}}}},
+		{"certificates", reports.Finding{Dialogue: &fingerprint.Evidence{Exchanges: []fingerprint.Exchange{{TLS: &fingerprint.TLSInfo{Chain: [][]byte{megabyte}}}}}}},
+		{"signs", reports.Finding{Full: &fingerprint.Verdict{Signs: signs}}},
+	} {
+		s := reports.NewSorted(&kept{}, filepath.Join(t.TempDir(), "none"))
+		n := 0
+		for n < 100 && s.Write(t.Context(), tt.f) == nil {
+			n++
+		}
+		if n < 50 || n > 64 {
+			t.Errorf("%s: %d MiB were held, want at most 64", tt.name, n)
+		}
+	}
+}

@@ -218,3 +218,18 @@ func TestHTMLIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestHTMLMapIsBounded: of many networks those with most open ports are drawn.
+func TestHTMLMapIsBounded(t *testing.T) {
+	f := sinktest.Findings()[3]
+	var findings []reports.Finding
+	for i := range 14 {
+		f.IP = netip.AddrFrom4([4]byte{10, byte(i), 0, 1})
+		findings = append(findings, f)
+	}
+	f.IP = netip.AddrFrom4([4]byte{10, 13, 0, 2})
+	page := string(render(t, "html", reports.Options{}, append(findings, f)))
+	if n := strings.Count(page, `role="img"`); n != 12 || !strings.Contains(page, "and 2 more networks") || !strings.Contains(page, "10.13.0.0/16: 2 open ports") {
+		t.Errorf("%d squares, want 12, the fullest among them, and 2 more named", n)
+	}
+}

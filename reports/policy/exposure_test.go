@@ -165,6 +165,10 @@ func TestExposureAgain(t *testing.T) {
 		if a.Again(&got, ""); cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})) != "" {
 			t.Errorf("without a policy what was said did not stay: %+v", got)
 		}
+		bare := plain // stored by a program that marked nothing
+		if a.Again(&bare, ""); !reports.Exposed(&bare) {
+			t.Errorf("without a policy a public address is not exposed: %+v", bare)
+		}
 		judged := plain
 		if policy.Carry(&want, &judged); cmp.Diff(want, judged, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()) != "" {
 			t.Errorf("Carry (-want +got):\n%s", cmp.Diff(want, judged, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()))

@@ -245,7 +245,7 @@ func (s *Store) machines(ctx context.Context, ports []seenAt) (map[machine]seenA
 func (s *Store) identify(ctx context.Context, run int64, keys []string, all map[machine]seenAt) error {
 	var c conditions
 	c.compare("run", "=", run)
-	c.keyed(keys)
+	c.keyed(slices.Values(keys))
 	found, err := collect(ctx, s.db, func(rows *sql.Rows) (p openPort, err error) {
 		return p, rows.Scan(&p.key, &p.names[0], &p.names[1], &p.names[2])
 	}, `SELECT key, mac, cert, host FROM finding`+c.where(), c.args...)

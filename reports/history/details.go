@@ -5,7 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
+	"iter"
+	"slices"
 	"time"
 
 	"dormant/reports"
@@ -96,18 +97,18 @@ func (d *details) read(ctx context.Context) error {
 }
 
 // keyed adds that the key is one of those.
-func (c *conditions) keyed(keys []string) {
-	names := make([]string, len(keys))
-	for i, k := range keys {
-		names[i] = c.arg([]byte(k))
+func (c *conditions) keyed(keys iter.Seq[string]) {
+	all := [][]byte{}
+	for k := range keys {
+		all = append(all, []byte(k))
 	}
-	c.terms = append(c.terms, "key IN ("+strings.Join(names, ", ")+")")
+	among(c, "key", all)
 }
 
 func (d *details) readFindings(ctx context.Context, run int64, keys []string) error {
 	var c conditions
 	c.compare("run", "=", run)
-	c.keyed(keys)
+	c.keyed(slices.Values(keys))
 	page, err := collect(ctx, d.store.db, func(rows *sql.Rows) (x stored, err error) { return x, rows.Scan(&x.key, &x.detail) },
 		`SELECT f.key, d.body FROM finding f JOIN detail d ON d.id = f.detail`+c.where(), c.args...)
 	if err != nil {
@@ -130,7 +131,7 @@ func (d *details) readSeen(ctx context.Context, keys []string) error {
 	}
 	var c conditions
 	c.terms = append(c.terms, fmt.Sprintf("scope = (SELECT id FROM scope WHERE site = %s AND vantage = %s)", c.arg(d.pair.to.Site), c.arg(d.pair.to.Vantage)))
-	c.keyed(keys)
+	c.keyed(slices.Values(keys))
 	page, err := collect(ctx, d.store.db, func(rows *sql.Rows) (x sighting, err error) { return x, rows.Scan(&x.key, &x.first, &x.last) },
 		`SELECT key, first, last FROM sighting`+c.where(), c.args...)
 	for _, x := range page {

@@ -168,10 +168,7 @@ func (im *importer) begin(ctx context.Context, r *exportedRun) error {
 func (im *importer) end(ctx context.Context) error {
 	rec := im.recorder
 	im.recorder = nil
-	if im.run.Finished.IsZero() {
-		return rec.flush()
-	}
-	if err := rec.flush(); err != nil {
+	if err := rec.flush(); err != nil || im.run.Finished.IsZero() {
 		return err
 	}
 	return im.store.finish(ctx, rec.batch.run, im.run.Facts, im.run.Finished)

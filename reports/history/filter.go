@@ -35,14 +35,14 @@ func (c *conditions) arg(v any) string {
 	return fmt.Sprintf("$%d", len(c.args))
 }
 
-// among adds that a column has one of the words; nil words are any.
-func among[T ~string](c *conditions, column string, words []T) {
-	if words == nil {
+// among adds that a column has one of the values; nil is any.
+func among[T any](c *conditions, column string, values []T) {
+	if values == nil {
 		return
 	}
-	names := make([]string, len(words))
-	for i, w := range words {
-		names[i] = c.arg(string(w))
+	names := make([]string, len(values))
+	for i, v := range values {
+		names[i] = c.arg(v)
 	}
 	if len(names) == 0 {
 		names = []string{"NULL"} // none of none

@@ -133,12 +133,13 @@ func (s *Store) Finding(ctx context.Context, run Run, t scanner.Target) (reports
 
 // finding returns one finding, its evidence only if it is wanted.
 func (s *Store) finding(ctx context.Context, run int64, key []byte, whole bool) (reports.Finding, bool, error) {
-	var detail, evidence []byte
-	want := 0
+	column := "NULL"
 	if whole {
-		want = 1
+		column = "e.evidence"
 	}
-	err := s.detailOf.QueryRowContext(ctx, run, key, want).Scan(&detail, &evidence)
+	var detail, evidence []byte
+	err := s.db.QueryRowContext(ctx, `SELECT d.body, `+column+` FROM finding f JOIN detail d ON d.id = f.detail JOIN detail e ON e.id = f.evidence
+		WHERE f.run = $1 AND f.key = $2`, run, key).Scan(&detail, &evidence)
 	if errors.Is(err, sql.ErrNoRows) {
 		return reports.Finding{}, false, nil
 	}
@@ -153,7 +154,8 @@ func (s *Store) finding(ctx context.Context, run int64, key []byte, whole bool) 
 // and vantage; zero times when it never was.
 func (s *Store) Seen(ctx context.Context, run Run, t scanner.Target) (first, last time.Time, err error) {
 	var a, b int64
-	err = s.seenAt.QueryRowContext(ctx, appendKey(nil, t), run.Site, run.Vantage).Scan(&a, &b)
+	err = s.db.QueryRowContext(ctx, `SELECT first, last FROM sighting WHERE key = $1 AND
+		scope = (SELECT id FROM scope WHERE site = $2 AND vantage = $3)`, appendKey(nil, t), run.Site, run.Vantage).Scan(&a, &b)
 	if errors.Is(err, sql.ErrNoRows) {
 		return first, last, nil
 	}

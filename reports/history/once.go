@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"maps"
 	"slices"
-	"strings"
 
 	"dormant/reports"
 )
@@ -77,11 +77,12 @@ func (q *Query) notIn(c *conditions, runs []Run) {
 	if len(runs) == 0 {
 		return
 	}
-	names := make([]string, len(runs))
+	rows := make([]int64, len(runs))
 	for i := range runs {
-		names[i] = c.arg(runs[i].row)
+		rows[i] = runs[i].row
 	}
-	inner := conditions{terms: []string{"newer.run IN (" + strings.Join(names, ", ") + ")", "newer.key = finding.key"}, args: c.args}
+	inner := conditions{terms: []string{"newer.key = finding.key"}, args: c.args}
+	among(&inner, "newer.run", rows)
 	among(&inner, "newer.expected", q.Expected)
 	c.args = inner.args
 	c.terms = append(c.terms, "NOT EXISTS (SELECT 1 FROM finding newer"+inner.where()+")")
@@ -131,11 +132,7 @@ func (s *Store) among(ctx context.Context, run *Run, keys map[string]int) ([]hel
 	}
 	var c conditions
 	c.compare("run", "=", run.row)
-	names := make([]string, 0, len(keys))
-	for key := range keys {
-		names = append(names, c.arg([]byte(key)))
-	}
-	c.terms = append(c.terms, "key IN ("+strings.Join(names, ", ")+")")
+	c.keyed(maps.Keys(keys))
 	return collect(ctx, s.db, func(rows *sql.Rows) (f heldAgainst, err error) { return f, rows.Scan(&f.key, &f.expected) },
 		`SELECT key, expected FROM finding`+c.where(), c.args...)
 }

@@ -196,13 +196,11 @@ func (q *Query) choose(c *conditions) {
 		c.compare("key", ">=", from)
 		c.compare("key", "<", to)
 	}
-	if len(q.Ports) > 0 {
-		var ends []string
-		for _, p := range q.Ports {
-			ends = append(ends, c.arg([]byte{byte(p.Proto), byte(p.Number >> 8), byte(p.Number)}))
-		}
-		c.terms = append(c.terms, "substr(key, length(key) - 2) IN ("+strings.Join(ends, ", ")+")")
+	var ends [][]byte
+	for _, p := range q.Ports {
+		ends = append(ends, []byte{byte(p.Proto), byte(p.Number >> 8), byte(p.Number)})
 	}
+	among(c, "substr(key, length(key) - 2)", ends)
 	for _, word := range strings.Fields(searched(q.Text)) {
 		c.terms = append(c.terms, "words LIKE "+c.arg("%"+likeText(word)+"%")+" ESCAPE '!'")
 	}

@@ -222,41 +222,37 @@ func parseLast(name string) (back int, ok bool, err error) {
 // measured the same targets goes before one that shares some of them, and a
 // whole sweep before a part of one.
 func (s *Store) Base(ctx context.Context, r Run) (Run, bool, error) {
+	b, err := s.before(ctx, r)
+	if b == nil {
+		return Run{}, false, err
+	}
+	return *b, true, nil
+}
+
+// before is Base, nil when there is none.
+func (s *Store) before(ctx context.Context, r Run) (*Run, error) {
 	before := `SELECT ` + runColumns + ` FROM run WHERE site = $1 AND vantage = $2 AND finished > 0 AND
 		(started < $3 OR started = $3 AND id < $4)`
 	args := []any{r.Site, r.Vantage, r.Started.UnixNano(), r.row}
 	for _, swept := range []int{1, 0} {
 		same, err := s.runs(ctx, before+` AND swept = $5 AND plan_key = $6 ORDER BY started DESC, id DESC LIMIT 1`, append(slices.Clone(args), swept, r.planKey)...)
-		if err != nil || len(same) > 0 {
-			return first(same), len(same) > 0, err
+		if err != nil {
+			return nil, err
+		}
+		if len(same) > 0 {
+			return &same[0], nil
 		}
 		some, err := s.runs(ctx, before+` AND swept = $5 ORDER BY started DESC, id DESC LIMIT 100`, append(slices.Clone(args), swept)...)
 		if err != nil {
-			return Run{}, false, err
+			return nil, err
 		}
-		for _, b := range some {
-			if r.plan.overlaps(&b.plan) {
-				return b, true, nil
+		for i := range some {
+			if r.plan.overlaps(&some[i].plan) {
+				return &some[i], nil
 			}
 		}
 	}
-	return Run{}, false, nil
-}
-
-// before is Base, nil when there is none.
-func (s *Store) before(ctx context.Context, r Run) (*Run, error) {
-	b, ok, err := s.Base(ctx, r)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return &b, nil
-}
-
-func first(runs []Run) Run {
-	if len(runs) == 0 {
-		return Run{}
-	}
-	return runs[0]
+	return nil, nil
 }
 
 // scope returns the number under which the sightings of a site and vantage are

@@ -25,8 +25,6 @@ type Store struct {
 	// sees to that. SQLite has one writer at a time and no queue: of ten that write
 	// all the time, some would wait until they give up.
 	writing *sync.Mutex
-	// Asked for every change of a difference: prepared once.
-	detailOf, seenAt *sql.Stmt
 }
 
 // dialect is where the two databases differ. Queries number their parameters,
@@ -88,10 +86,7 @@ func open(ctx context.Context, db string, create bool) (*Store, error) {
 	s.patience = patience
 	s.db.SetMaxOpenConns(maxConns)
 	s.db.SetMaxIdleConns(maxConns)
-	if err = s.dialect.up(ctx, s.db); err == nil {
-		err = s.prepare(ctx)
-	}
-	if err != nil {
+	if err := s.dialect.up(ctx, s.db); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
 	return s, nil
@@ -104,23 +99,11 @@ func IsURL(db string) bool {
 	return ok && (strings.EqualFold(scheme, "postgres") || strings.EqualFold(scheme, "postgresql"))
 }
 
-func (s *Store) prepare(ctx context.Context) (err error) {
-	s.detailOf, err = s.db.PrepareContext(ctx, `SELECT d.body, CASE WHEN $3 = 1 THEN e.evidence END FROM finding f
-		JOIN detail d ON d.id = f.detail JOIN detail e ON e.id = f.evidence WHERE f.run = $1 AND f.key = $2`)
-	if err == nil {
-		s.seenAt, err = s.db.PrepareContext(ctx, `SELECT first, last FROM sighting WHERE key = $1 AND
-			scope = (SELECT id FROM scope WHERE site = $2 AND vantage = $3)`)
-	}
-	return s.explain(err)
-}
-
 // Path returns the file's name, or the URL without what is secret.
 func (s *Store) Path() string { return s.name }
 
 // Close closes the history.
-func (s *Store) Close() error {
-	return s.explain(errors.Join(s.detailOf.Close(), s.seenAt.Close(), s.db.Close()))
-}
+func (s *Store) Close() error { return s.explain(s.db.Close()) }
 
 // Compact gives the room of pruned runs back: a file to the disk, for which it
 // needs as much again for a moment, tables of PostgreSQL to what is stored next.

@@ -10,6 +10,7 @@ import (
 
 	"dormant/cmd/internal/fleet"
 	"dormant/cmd/internal/pipeline"
+	"dormant/cmd/internal/portlist"
 	"dormant/registry"
 	"dormant/reports"
 	"dormant/scanner"
@@ -68,7 +69,7 @@ func newConductor(s *Server, r *Run) *conductor {
 	c := &conductor{s: s, run: r, job: s.cfg.Jobs.Job(r.Job), wake: make(chan struct{}, 1)}
 	c.facts = reports.Run{
 		ScanID: r.ID, Site: r.Site, Vantage: r.Vantage, Job: r.Job, Ticket: r.Ticket, Version: s.cfg.Program,
-		Targets: r.Targets, Excluded: r.Excluded, Ports: portSpans(r.Ports), Seed: r.Seed,
+		Targets: r.Targets, Excluded: r.Excluded, Ports: portlist.Spans(r.Ports), Seed: r.Seed,
 	}
 	c.facts.Scan.Started = r.Started
 	c.status = fleet.RunStatus{ScanID: r.ID, Job: r.Job, Place: r.Place, State: fleet.RunWaiting, Started: r.Started,

@@ -62,8 +62,11 @@ type Operator struct{ Conn *nats.Conn }
 // Status returns what the server knows.
 func (o Operator) Status(ctx context.Context) (fleet.Status, error) {
 	a, err := o.ask(ctx, "status", "")
-	if err != nil || a.Status == nil {
-		return fleet.Status{}, errors.Join(err)
+	switch {
+	case err != nil:
+		return fleet.Status{}, err
+	case a.Status == nil:
+		return fleet.Status{}, errors.New("server: its answer holds no status")
 	}
 	return *a.Status, nil
 }

@@ -15,8 +15,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dormant/cmd/internal/fleet"
-	"dormant/cmd/internal/portlist"
-	"dormant/registry"
 )
 
 // Config is what a server works with. JetStream must have been prepared for the
@@ -291,6 +289,3 @@ func (s *Server) setFault(what string, err error) {
 	}
 	s.faults[what] = err.Error()
 }
-
-// portSpans are the ports in words.
-func portSpans(ports []registry.Port) []string { return portlist.Spans(ports) }

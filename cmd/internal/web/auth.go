@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="dormant"`)
 			s.fail(w, r, http.StatusUnauthorized, "Log in first, or send the token as Authorization: Bearer.")
 		case p.Name == "":
-			http.Redirect(w, r, "/login?next="+escapeQuery(r.URL.RequestURI()), http.StatusSeeOther)
+			http.Redirect(w, r, "/login?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 		case p.script && r.Method != http.MethodGet && r.Method != http.MethodHead:
 			s.fail(w, r, http.StatusForbidden, "A script may read and nothing else.")
 		default:

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -127,9 +128,9 @@ func (s *Server) compare(r *http.Request, p *changesPage, skip int) error {
 	}
 	p.More = err != nil
 	link := func(kind string, skip int) string {
-		path := "?from=" + escapeQuery(p.From.ID) + "&to=" + escapeQuery(p.To.ID)
+		path := "?from=" + url.QueryEscape(p.From.ID) + "&to=" + url.QueryEscape(p.To.ID)
 		if kind != "" {
-			path += "&kind=" + escapeQuery(kind)
+			path += "&kind=" + url.QueryEscape(kind)
 		}
 		if skip > 0 {
 			path += "&skip=" + strconv.Itoa(skip)

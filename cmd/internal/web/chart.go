@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/url"
 	"strings"
 
 	"dormant/fingerprint"
@@ -34,7 +35,7 @@ func verdictBars(p *point) []bar {
 			continue
 		}
 		label := words(c.String())
-		path := "/findings?run=" + escapeQuery(p.Run.ID) + "&verdict=" + c.String()
+		path := "/findings?run=" + url.QueryEscape(p.Run.ID) + "&verdict=" + c.String()
 		if c == 0 {
 			label, path = "not identified", ""
 		}
@@ -100,7 +101,7 @@ func draw(id, title string, points []point, parts []series) chart {
 		step = (chartWidth - width) / (len(points) - 1)
 	}
 	for i := range points {
-		col := column{Title: moment(points[i].Run.Started), Path: "/runs/" + escapePath(points[i].Run.ID)}
+		col := column{Title: moment(points[i].Run.Started), Path: "/runs/" + url.PathEscape(points[i].Run.ID)}
 		said := []string{}
 		y := chartHeight
 		for _, s := range parts {

@@ -9,7 +9,6 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -272,7 +271,3 @@ func brief(s string) string {
 	}
 	return s[:maxHeading] + "..."
 }
-
-func escapeQuery(s string) string { return url.QueryEscape(s) }
-
-func escapePath(s string) string { return url.PathEscape(s) }

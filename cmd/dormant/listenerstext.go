@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,13 +58,7 @@ func (v *hostView) writeTable(w io.Writer) error {
 	t.AppendHeader(table.Row{"PORT", "ROLE", "BOUND TO", "VERDICT", "SEVERITY", "HELD BY"})
 	for i, l := range v.report.Listeners {
 		verdict := v.verdicts[i]
-		bound := l.Bound.String()
-		if l.Bound.IsUnspecified() {
-			bound += " (every address)"
-		}
-		if l.Role == listeners.Source {
-			bound = "to " + l.Peer.String()
-		}
+		bound := boundTo(l)
 		said := verdict.Class.String()
 		if len(verdict.Flags) > 0 {
 			said += " (" + strings.Join(verdict.Flags, ", ") + ")"
@@ -173,4 +169,22 @@ func writeJoined(w io.Writer, joined []reports.Joined, format string) error {
 	}
 	_, err := io.WriteString(w, t.Render()+"\n")
 	return err
+}
+
+// boundTo is where a socket is reached, or whom it speaks with.
+func boundTo(l listeners.Listener) string {
+	is4 := func(a netip.Addr) bool { return a.Is4() }
+	outside := func(a netip.Addr) bool { return !a.IsLoopback() }
+	switch {
+	case l.Role == listeners.Source:
+		return "to " + l.Peer.String()
+	case !l.Bound.IsUnspecified():
+		return l.Bound.String()
+	case !slices.ContainsFunc(l.Addrs, outside):
+		return l.Bound.String() + " (only loopback)"
+	case l.Bound.Is6() && !slices.ContainsFunc(l.Addrs, is4):
+		return l.Bound.String() + " (every IPv6 address)"
+	default:
+		return l.Bound.String() + " (every address)"
+	}
 }

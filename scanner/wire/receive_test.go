@@ -5,6 +5,7 @@ package wire
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -84,6 +85,8 @@ func answers(t testing.TB, probe []byte) map[scanner.Reason][]byte {
 		back := layers.TCP{SrcPort: l4.DstPort, DstPort: l4.SrcPort, Seq: 99, Ack: l4.Seq + 1, ACK: true, Window: 5000}
 		open, closed := back, back
 		open.SYN, closed.RST = true, true
+		clock := l4.Options[slices.IndexFunc(l4.Options, func(o layers.TCPOption) bool { return o.OptionType == layers.TCPOptionKindTimestamps })].OptionData[:4]
+		open.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: append([]byte{9, 9, 9, 9}, clock...)}}
 		all[scanner.SynAck] = serialize(t, ip(layers.IPProtocolTCP), &open)
 		all[scanner.Rst] = serialize(t, ip(layers.IPProtocolTCP), &closed)
 	case *layers.UDP:
@@ -127,7 +130,9 @@ func TestOnlyOurProbesAreAnswered(t *testing.T) {
 			places := secrets(frame, reason)
 			frame[places[r.IntN(len(places))]] ^= 1 << r.IntN(8)
 			w.r.frame(frame, sent)
-			forged++
+			if forged++; p.Port.Proto == registry.TCP && len(w.out) > 0 {
+				t.Errorf("a forged %v to %+v passed", reason, p)
+			}
 			passed += len(w.out)
 		}
 	}
@@ -176,15 +181,26 @@ func secrets(frame []byte, reason scanner.Reason) (all []int) {
 }
 
 // TestOldProbesHaveNoTime: what was sent too long ago for the table still
-// answers, only its round-trip time is not known.
+// answers, only its round-trip time is not known, unless the answer brings it.
 func TestOldProbesHaveNoTime(t *testing.T) {
 	w := newBench(t)
-	p := scanner.Probe{Target: scanner.Target{Addr: netip.MustParseAddr("10.9.9.9"), Port: registry.Port{Number: 5093, Proto: registry.UDP}}}
-	frame := answers(t, w.probe(p, 1))[scanner.UDPReply]
-	clear(w.b.times[:])
-	w.r.frame(frame, time.UnixMicro(100))
-	if len(w.out) != 1 || w.out[0].RTT != 0 || w.out[0].State != scanner.Open {
-		t.Errorf("observations %+v, want one that is open, without a time", w.out)
+	for _, tt := range []struct {
+		proto  registry.Proto
+		reason scanner.Reason
+		want   time.Duration
+	}{
+		{registry.UDP, scanner.UDPReply, 0},
+		{registry.TCP, scanner.Rst, 0},
+		{registry.TCP, scanner.SynAck, 99 * time.Microsecond},
+	} {
+		p := scanner.Probe{Target: scanner.Target{Addr: netip.MustParseAddr("10.9.9.9"), Port: registry.Port{Number: 5093, Proto: tt.proto}}}
+		frame := answers(t, w.probe(p, 1))[tt.reason]
+		clear(w.b.times[:])
+		w.out = nil
+		w.r.frame(frame, time.UnixMicro(100))
+		if len(w.out) != 1 || w.out[0].RTT != tt.want || w.out[0].Reason != tt.reason {
+			t.Errorf("%v: observations %+v, want one after %v", tt.reason, w.out, tt.want)
+		}
 	}
 }
 

@@ -188,8 +188,12 @@ func TestManyWays(t *testing.T) {
 	b := open(t, scan, wire.Config{Prefixes: prefixes("10.0.0.0/13", "fd01::/120"), Zones: []string{"left0", "right0"}})
 	got := ask(t, b, 300*time.Millisecond, targets...)
 	for _, target := range targets {
-		if o := got[target]; o.State != scanner.Closed || o.From != target.Addr || o.RTT == 0 {
+		o := got[target]
+		if o.State != scanner.Closed || o.From != target.Addr || o.RTT == 0 {
 			t.Errorf("%v: %v, %v from %v after %v; want closed, from itself", target, o.State, o.Reason, o.From, o.RTT)
+		}
+		if near := target.Addr.String() == "10.1.0.2"; near && !bytes.Equal(o.MAC, left.MAC("net0")) || target.Addr.String() == "10.3.0.9" && o.MAC != nil {
+			t.Errorf("%v: MAC %x, want that of a neighbour only", target, o.MAC)
 		}
 	}
 	if _, _, ok := b.Reachable(netip.MustParseAddr("fe80::3%left0")); ok {

@@ -49,7 +49,8 @@
 //
 // A machine that moved is recognised by its MAC, its certificate or its host
 // name, in that order, and only if that name stands at one address in either
-// run: a vendor's default certificate is no identity.
+// run: a vendor's default certificate is no identity. One that moves from run to
+// run is looked for where it was last.
 //
 // When a port was seen first is kept beside the runs, so that pruning them does
 // not make everything new again.
@@ -78,7 +79,8 @@
 // small letters, 400 bytes at most. An index for each was rejected: to look
 // through a million takes less than a second, and each index costs every scan.
 // Counts of a run that has ended are kept with it, and so is what differs from the
-// run before, when it was asked for once.
+// run before, when it was asked for once: until one of the runs that it looked at
+// is taken up or judged again.
 //
 // Texts are deflated with a dictionary, by a library that keeps no state between
 // them: the standard one's fastest level does not use the dictionary, which made

@@ -221,7 +221,7 @@ func isLost(err error) bool {
 // compact lets the server use the room again. It does not shut others out, as
 // giving it back to the disk would.
 func (p postgresDB) compact(ctx context.Context, db *sql.DB) error {
-	return p.unhurried(ctx, db, `VACUUM (ANALYZE) run, finding, detail, answer, overruled, scope, sighting, superseded, revision`)
+	return p.unhurried(ctx, db, `VACUUM (ANALYZE) run, finding, detail, answer, overruled, scope, sighting, superseded, revision, hearing, client`)
 }
 
 // unhurried runs a statement without a bound on its time.

@@ -323,3 +323,15 @@ func TestPassword(t *testing.T) {
 		})
 	}
 }
+
+// The room of every table can be used again, also of those that came later.
+func testCompact(t *testing.T, server *pgtest.Server) {
+	url := server.Fresh(t)
+	if err := open(t, url).Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := server.List(pgtest.Database(url), `SELECT relname::text FROM pg_stat_user_tables WHERE last_vacuum IS NULL`)
+	if want := []string{"dormant_version"}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("not vacuumed: %v, %v; want %v", left, err, want)
+	}
+}

@@ -23,7 +23,7 @@ func TestPostgres(t *testing.T) {
 		name string
 		test func(*testing.T, *pgtest.Server)
 	}{
-		{"refused", testRefusedDatabases}, {"damaged", testDamagedDatabase}, {"many open it", testManyOpen}, {"session", testSession},
+		{"refused", testRefusedDatabases}, {"damaged", testDamagedDatabase}, {"many open it", testManyOpen}, {"session", testSession}, {"compact", testCompact},
 		{"restart", testRestart}, {"cut", testCut}, {"away", testAway},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, server) })

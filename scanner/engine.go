@@ -17,9 +17,9 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultHostRate    = 20 // probes per second
-	DefaultMaxCooldown = 8 * time.Second
-	DefaultBatch       = 256 // performance: 8 to 256 cost the same to send, and a wait each
+	DefaultHostRate    = 20 // probes per second to one address
+	defaultMaxCooldown = 8 * time.Second
+	defaultBatch       = 256 // performance: 8 to 256 cost the same to send, and a wait each
 	batchOfLane        = 512 // performance: half a millisecond's work, against the 20 µs in which a sleeping processor wakes up
 	// MaxRetries is where asking again stops being of use: with half of all
 	// packets lost, fifteen probes still miss one open port in seventy-five.
@@ -41,10 +41,10 @@ type Config struct {
 	// to the measured round trips, at most MaxCooldown, and ends it as soon as
 	// every target has answered.
 	Cooldown time.Duration
-	// MaxCooldown bounds every adaptive wait, 0 for DefaultMaxCooldown.
+	// MaxCooldown bounds every adaptive wait, 0 for defaultMaxCooldown.
 	MaxCooldown time.Duration
 	// Batch is the most probes that are given to the backend at once, 0 for
-	// DefaultBatch, and for more where the backend is Parallel. A low Rate makes
+	// defaultBatch, and for more where the backend is Parallel. A low Rate makes
 	// batches smaller.
 	Batch int
 	// Payload gives the datagram for a UDP port, nil for empty datagrams. It is
@@ -93,10 +93,10 @@ func (c Config) withDefaults() (Config, error) {
 		c.HostRate = DefaultHostRate
 	}
 	if c.MaxCooldown == 0 {
-		c.MaxCooldown = DefaultMaxCooldown
+		c.MaxCooldown = defaultMaxCooldown
 	}
 	if c.Batch == 0 {
-		c.Batch = DefaultBatch
+		c.Batch = defaultBatch
 	}
 	if c.Shards == 0 {
 		c.Shards = 1

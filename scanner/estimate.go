@@ -10,7 +10,9 @@ type Estimate struct {
 	Second uint64 `json:"second"`
 	Both   uint64 `json:"both"`
 	// Missed is the expected number of open ports that no pass saw; with a chance
-	// of 95 % there are at least Low and at most High of them.
+	// of 95 % there are at least Low and at most High of them. With few open ports
+	// it is less: of ten of which each pass misses a fifth, the truth lies between
+	// them in 80 cases of a hundred (TestChapmanCovers).
 	Missed float64 `json:"missed"`
 	Low    float64 `json:"missed_low"`
 	High   float64 `json:"missed_high"`

@@ -29,35 +29,48 @@ func TestChapman(t *testing.T) {
 // TestChapmanCovers draws passes of known loss: the interval must hold the truth
 // about as often as it says, and the estimate must not lean to one side.
 func TestChapmanCovers(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 2))
-	const draws, open, seen = 2000, 1000, 0.9
-	held, sum := 0, 0.0
-	for range draws {
-		var first, second, both uint64
-		missed := 0.0
-		for range open {
-			a, b := rnd.Float64() < seen, rnd.Float64() < seen
-			switch {
-			case a && b:
-				first, second, both = first+1, second+1, both+1
-			case a:
-				first++
-			case b:
-				second++
-			default:
-				missed++
+	for _, tt := range []struct {
+		open        int
+		missed      float64 // share, of each pass
+		least, most float64 // share of the draws in which the interval holds the truth
+		lean        float64
+	}{
+		{1000, 0.1, 0.93, 0.97, 0.5},
+		{1000, 0.3, 0.93, 0.97, 2},
+		{100, 0.2, 0.91, 0.95, 0.3},
+		{10, 0.2, 0.77, 0.84, 0.2},
+		{10, 0.01, 0.99, 1, 0.01},
+	} {
+		rnd := rand.New(rand.NewPCG(1, 2))
+		const draws = 2000
+		held, sum := 0, 0.0
+		for range draws {
+			var first, second, both uint64
+			missed := 0.0
+			for range tt.open {
+				a, b := rnd.Float64() >= tt.missed, rnd.Float64() >= tt.missed
+				switch {
+				case a && b:
+					first, second, both = first+1, second+1, both+1
+				case a:
+					first++
+				case b:
+					second++
+				default:
+					missed++
+				}
+			}
+			e := scanner.Chapman(first, second, both)
+			sum += e.Missed - missed
+			if e.Low <= missed && missed <= e.High {
+				held++
 			}
 		}
-		e := scanner.Chapman(first, second, both)
-		sum += e.Missed - missed
-		if e.Low <= missed && missed <= e.High {
-			held++
+		if share := float64(held) / draws; share < tt.least || share > tt.most {
+			t.Errorf("%d open, %v missed: the interval holds the truth in %.3f of %d draws, want %v to %v", tt.open, tt.missed, share, draws, tt.least, tt.most)
 		}
-	}
-	if share := float64(held) / draws; share < 0.93 || share > 0.97 {
-		t.Errorf("the interval holds the truth in %.3f of %d draws, want about 0.95", share, draws)
-	}
-	if lean := sum / draws; math.Abs(lean) > 0.5 {
-		t.Errorf("the estimate is %.2f too high on average, want about 0", lean)
+		if lean := sum / draws; math.Abs(lean) > tt.lean {
+			t.Errorf("%d open, %v missed: the estimate is %.2f too high on average, want about 0", tt.open, tt.missed, lean)
+		}
 	}
 }

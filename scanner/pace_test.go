@@ -204,7 +204,7 @@ func TestRoundTrips(t *testing.T) {
 		for _, d := range tt.samples {
 			r.observe(d)
 		}
-		if got := r.timeout(finalFloor, finalBlind, DefaultMaxCooldown); got != tt.want {
+		if got := r.timeout(finalFloor, finalBlind, defaultMaxCooldown); got != tt.want {
 			t.Errorf("%s: timeout = %v, want %v", tt.name, got, tt.want)
 		}
 	}

@@ -35,7 +35,7 @@ func TestLanesGetLongerBatches(t *testing.T) {
 		cfg   Config
 		want  int
 	}{
-		{"one lane", 1, Config{Rate: rate.Inf}, DefaultBatch},
+		{"one lane", 1, Config{Rate: rate.Inf}, defaultBatch},
 		{"two lanes", 2, Config{Rate: rate.Inf}, 2 * batchOfLane},
 		{"two lanes at a low rate", 2, Config{Rate: 20_000}, 200},
 		{"two lanes, batch asked for", 2, Config{Rate: rate.Inf, Batch: 100}, 100},

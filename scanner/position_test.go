@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"dormant/registry"
 	"dormant/scanner"
@@ -367,4 +370,19 @@ func TestSubnetsAddUp(t *testing.T) {
 			t.Errorf("subnets = %+v, want %+v", s.Subnets, want)
 		}
 	})
+}
+
+// TestCountersAdd: no counter of an earlier part is forgotten. Those that count
+// addresses of the plan are the larger, all others the sum.
+func TestCountersAdd(t *testing.T) {
+	a := scanner.Counters{Frames: 1, Invalid: 2, Duplicate: 3, Foreign: 4, RingDrops: 5, SendErrors: 6, LinkDrops: 7, SendRetry: 8, ARPSent: 9, ARPAnswer: 10, SharedMAC: 11, Neighbours: 12}
+	for i := range reflect.ValueOf(a).NumField() {
+		if reflect.ValueOf(a).Field(i).Uint() == 0 {
+			t.Errorf("counter %d is not in this test", i)
+		}
+	}
+	want := scanner.Counters{Frames: 2, Invalid: 4, Duplicate: 6, Foreign: 8, RingDrops: 10, SendErrors: 12, LinkDrops: 14, SendRetry: 16, ARPSent: 18, ARPAnswer: 20, SharedMAC: 11, Neighbours: 12}
+	if d := cmp.Diff(want, a.Add(a)); d != "" {
+		t.Errorf("twice the same (-want +got):\n%s", d)
+	}
 }

@@ -161,7 +161,7 @@ func (r *run) next(ctx context.Context, w *walk) (j, place uint64, ok bool) {
 
 // outlook is the natural indexes of the targets that the walk comes to next.
 type outlook struct {
-	targets [DefaultBatch]uint64
+	targets [defaultBatch]uint64
 	first   uint64 // place of targets[0] in scan order
 	seen    int    // of targets
 	n       int
@@ -188,7 +188,7 @@ func (r *run) ahead(place uint64) uint64 {
 // warm brings what is kept of targets into the cache: one table after the other,
 // so that as many places as can be are on their way at the same time.
 func (r *run) warm(targets []uint64) {
-	var hosts [DefaultBatch]uint64
+	var hosts [defaultBatch]uint64
 	for i, j := range targets {
 		hosts[i] = r.addr(j)
 	}

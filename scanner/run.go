@@ -79,7 +79,7 @@ type run struct {
 	asked    atomic.Uint64 // targets with at least one probe
 	answered atomic.Uint64 // of these
 	open     atomic.Uint64
-	skipped  atomic.Uint64 // targets
+	skipped  atomic.Uint64 // targets; of a shard about
 	begun    atomic.Int64  // when the first and
 	ended    atomic.Int64  // the last batch so far was sent
 	noted    atomic.Int64  // the last batch was entered in the books, when so many
@@ -194,26 +194,10 @@ func (r *run) resolve(ctx context.Context) error {
 	}
 	if missing > 0 {
 		r.skip = skip
-		r.skipped.Store(r.countSkipped(missing))
+		r.skipped.Store(missing * uint64(len(r.plan.ports)) / r.cfg.Shards)
 	}
 	r.cfg.Log.InfoContext(ctx, "neighbours resolved", "addresses", k, "unreachable", missing, "took", time.Duration(r.now()))
 	return nil
-}
-
-// countSkipped returns the targets of this shard on the missing addresses.
-func (r *run) countSkipped(missing uint64) uint64 {
-	if r.cfg.Shards == 1 {
-		return missing * uint64(len(r.plan.ports))
-	}
-	n, ports := uint64(0), uint64(len(r.plan.ports))
-	for k := range r.plan.NumAddrs() {
-		for j := k * ports; r.skip.get(k) && j < (k+1)*ports; j++ {
-			if r.inShard(j) {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // flush gives the batch to the backend, after one wait for all of it.

@@ -20,7 +20,7 @@ import (
 var page embed.FS
 
 // maxCards bounds the findings that an HTML page shows. 10,000 cards stay
-// below 20 MB and open at once; the rest is counted and named.
+// below 20 MB and open within seconds; the rest is counted and named.
 const maxCards = 10_000
 
 // HTML writes one page that stands for itself: no other file, no network, a

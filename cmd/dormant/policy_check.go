@@ -109,7 +109,7 @@ func writeSound(w io.Writer, file string, p *policy.Policy) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s: %d rules, %d waivers: sound\n", file, len(p.Rules), len(p.Waivers))
+	_, err := fmt.Fprintf(w, "%s: sound; rules: %d, waivers: %d\n", file, len(p.Rules), len(p.Waivers))
 	return err
 }
 

@@ -32,7 +32,8 @@ func (c clause) yaml() string {
 // matches looks up what the words mean, which is spelled out here.
 func (c clause) matches(f *reports.Finding) bool {
 	means := map[string][]string{
-		"10.0.0.0/30": {"10.0.0.1", "10.0.0.2"}, "10.0.0.2/31": {"10.0.0.2"}, "fd00::/64": {"fd00::1"},
+		"10.0.0.0/30": {"10.0.0.1", "10.0.0.2"}, "::ffff:10.0.0.0/126": {"10.0.0.1", "10.0.0.2"},
+		"10.0.0.2/31": {"10.0.0.2"}, "fd00::/64": {"fd00::1"},
 		"1947": {"1947/tcp", "1947/udp"}, "vite*": {"vite", "vite-preview"}, "*e*": {"vite", "vite-preview", "sentinel"},
 	}
 	for _, is := range [][2]string{
@@ -68,7 +69,7 @@ func TestAgainstModel(t *testing.T) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	random := func() clause {
 		return clause{
-			address: pick("10.0.0.0/30", "10.0.0.2/31", "10.0.0.1", "10.0.0.1, fd00::/64", "10.0.0.4, 10.0.0.0/30"),
+			address: pick("10.0.0.0/30", "10.0.0.2/31", "10.0.0.1", "10.0.0.1, fd00::/64", "10.0.0.4, ::ffff:10.0.0.0/126"),
 			port:    pick("", "", "1947", "1947/udp", "475/tcp, 1947/tcp"), verdict: pick("", "", "dev_server", "license_manager"),
 			product: pick("", "", "vite*", "*e*", "sentinel", "go, vite*"),
 		}

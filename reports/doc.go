@@ -33,9 +33,9 @@
 // script that only hides and orders them: it reads without the script, and
 // nothing from the network is ever data for one. The content security policy
 // names the hashes of the one style and the one script. Building the rows in
-// the browser from JSON was rejected for that reason. Where
-// scripts run, the style keeps all but the first 250 from being laid out, before
-// the script does: with 10,000 of them the page took twice as long to open.
+// the browser from JSON was rejected for that reason. Where scripts run, the style
+// keeps all but the first 250 from being laid out, before the script does: with
+// 10,000 of them the page took twice as long to open.
 //
 // nmap's XML has no place for a verdict. It stands as the result of a script,
 // which every reader of that format shows or skips; the service element is only

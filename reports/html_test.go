@@ -113,6 +113,7 @@ func TestHTMLAnswer(t *testing.T) {
 		{name: "partly asked before", run: quiet, findings: since("same", "first_run"), want: "2 open ports answered, and none needs attention: 2 development servers."},
 		{name: "new beside what is asked first", run: quiet, findings: since("new", "first_run"),
 			want: "2 open ports answered, and none needs attention: 2 development servers. Since last time: 1 new, 1 asked for the first time."},
+		{name: "not asked again", run: quiet, findings: since("not_scanned"), want: "1 open port answered, and none needs attention: 1 development server."},
 		{name: "no last time", run: quiet, findings: since("first_run"), want: "1 open port answered, and none needs attention: 1 development server."},
 		{name: "nobody", run: func() reports.Run { return reports.Run{} }, want: "Nothing answered on the ports that were asked."},
 	} {

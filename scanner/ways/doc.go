@@ -1,7 +1,7 @@
-// Package ways watches what probes leave this host by: the interface, the address
-// that they come from, the route. A cable that is pulled, an address that is taken
-// away or a route that leads elsewhere makes targets silent and tells nobody, so
-// whoever sends adds its ways to a Watch, which says afterwards what has become of
+// Package ways finds what probes leave this host by, the interface, the address that
+// they come from, the route, and watches it. A cable that is pulled, an address that
+// is taken away or a route that leads elsewhere makes targets silent and tells nobody,
+// so whoever sends adds its ways to a Watch, which says afterwards what has become of
 // them. It sends nothing, and serves Linux only.
 //
 // # Design

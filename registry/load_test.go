@@ -61,6 +61,10 @@ func TestLoadFaults(t *testing.T) {
 	if _, err := Load(fstest.MapFS{"readme.txt": {}}); err == nil {
 		t.Error("a folder without dossiers is taken, want an error")
 	}
+	long := []byte(goodStanza + "#" + strings.Repeat("x", maxFile))
+	if _, err := Load(fstest.MapFS{"long.yaml": {Data: long}}); err == nil || err.Error() != "registry: long.yaml: more than 1048576 bytes: want dossiers of ports" {
+		t.Errorf("a file without end: %v", err)
+	}
 }
 
 func TestLoadTellsAllFilesFaults(t *testing.T) {

@@ -46,8 +46,9 @@ type Settings struct {
 // Budget bounds what a dialogue may cost the network; what it did cost is in
 // Run.Identify. The zero value is that no dialogue was held.
 type Budget struct {
-	// ConnectionsPerPort does not count a license manager's own opener, the
-	// repetition of a sign of command and control, and those of a JARM.
+	// ConnectionsPerPort does not count a license manager's own opener, the one
+	// more to a port that has said nothing, the repetition of a sign of command and
+	// control, and those of a JARM.
 	ConnectionsPerPort int           `json:"connections_per_port"`
 	JARM               bool          `json:"jarm"`
 	HostTime           time.Duration `json:"host_time_ns"` // of waiting for answers

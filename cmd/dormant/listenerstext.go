@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -145,14 +144,11 @@ func writeJoined(w io.Writer, joined []reports.Joined, format string) error {
 	case "json":
 		return indented(w, rows)
 	case "csv":
-		c := csv.NewWriter(w)
-		c.UseCRLF = true
-		_ = c.Write([]string{"ip", "port", "result", "differs", "network", "scanned_at", "host", "held_by", "advice"}) // told by Error
-		for _, r := range rows {
-			_ = c.Write([]string{r.IP, r.Port, r.Result, strconv.FormatBool(r.Differs), reports.Cell(r.Network), r.Scanned, r.Host, reports.Cell(r.Holder), r.Addendum})
+		records := make([][]string, len(rows))
+		for i, r := range rows {
+			records[i] = []string{r.IP, r.Port, r.Result, strconv.FormatBool(r.Differs), reports.Cell(r.Network), r.Scanned, r.Host, reports.Cell(r.Holder), r.Addendum}
 		}
-		c.Flush()
-		return c.Error()
+		return writeCSV(w, []string{"ip", "port", "result", "differs", "network", "scanned_at", "host", "held_by", "advice"}, records)
 	}
 	if len(rows) == 0 {
 		_, err := io.WriteString(w, "neither this host nor the scan has anybody on these ports\n")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -327,10 +326,9 @@ func dash(s string) string {
 
 // portsCSV writes one record a registration, and one for a port without any.
 func portsCSV(w io.Writer, views []portView) error {
-	c := csv.NewWriter(w)
-	c.UseCRLF = true
-	_ = c.Write([]string{"port", "transport", "range", "status", "service", "description", "assignee", "contact",
-		"registered", "modified", "reference", "unauthorized_use", "notes", "title", "label", "summary"}) // csv.Writer keeps its first error for Error
+	header := []string{"port", "transport", "range", "status", "service", "description", "assignee", "contact",
+		"registered", "modified", "reference", "unauthorized_use", "notes", "title", "label", "summary"}
+	var records [][]string
 	for _, v := range views {
 		var e registry.Entry
 		if v.Entry != nil {
@@ -350,11 +348,10 @@ func portsCSV(w io.Writer, views []portView) error {
 			for i := range record {
 				record[i] = inert(record[i])
 			}
-			_ = c.Write(record)
+			records = append(records, record)
 		}
 	}
-	c.Flush()
-	return c.Error()
+	return writeCSV(w, header, records)
 }
 
 // inert keeps a spreadsheet from reading a foreign text as a formula.

@@ -24,7 +24,7 @@ type talkOptions struct {
 }
 
 func (o *talkOptions) addFlags(flags *pflag.FlagSet) {
-	flags.BoolVar(&o.deep, "deep", false, "up to 5 connections to a port instead of 3, and 10 more for a JARM where TLS has no name or a sign of command and control")
+	flags.BoolVar(&o.deep, "deep", false, "up to 5 connections to a port instead of 3 (4 where a license manager is registered or nothing is said), and 10 more for a JARM where TLS has no name or a sign of command and control")
 	flags.StringArrayVar(&o.fragileFiles, "fragile", nil, "hold no dialogue with the hosts in `FILE`, in any form that a target can have (repeatable; "+fragileFile+" is always read)")
 }
 

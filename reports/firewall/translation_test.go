@@ -33,6 +33,9 @@ func TestTranslation(t *testing.T) {
 		}
 		return text + `{"metainfo": {}}]}`
 	}
+	inet := func(objects ...string) string { // the same in a table of both families
+		return strings.ReplaceAll(list(objects...), `"family": "ip", "table"`, `"family": "inet", "table"`)
+	}
 	for _, tt := range []struct {
 		name  string
 		place Place
@@ -69,6 +72,10 @@ func TestTranslation(t *testing.T) {
 			list(nat("prerouting", -100), rule("prerouting-100", toServer), strings.ReplaceAll(nat("prerouting", -100), "prerouting-100", "other"), rule("other", dnat)), "unknown ip t prerouting-100 handle 7"},
 		{"answers do not come to chains that translate", Router,
 			list(nat("prerouting", -100), rule("prerouting-100", toClient), nat("postrouting", 100), rule("postrouting100", snat), filter("forward", 0)), "allow ip t f policy"},
+		{"a source of the other family is not translated", Router, inet(
+			nat("postrouting", 100), rule("postrouting100", `{"snat": {"family": "ip6", "addr": "fd01::30"}}`), rule("postrouting100", fromClient)), "deny inet t postrouting100 handle 7"},
+		{"a destination of the other family is not translated", Router, inet(
+			nat("prerouting", -100), rule("prerouting-100", `{"dnat": {"family": "ip6", "addr": "fd02::9"}}`), filter("forward", 0)), "allow inet t f policy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rs, err := Parse("rules", []byte(tt.text), Options{})

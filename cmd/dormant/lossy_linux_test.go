@@ -42,8 +42,9 @@ func TestRecallWithLoss(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			scan, far := netlab.Pair(t, "scan0", "net0")
-			scan.Addr("scan0", "10.1.0.1/21")
-			far.Addr("net0", "10.1.0.2/21")
+			// Of a /21 the last of the hosts would be the broadcast address, which nobody has.
+			scan.Addr("scan0", "10.1.0.1/20")
+			far.Addr("net0", "10.1.0.2/20")
 			far.Local(tt.network)
 			far.Sysctl("net.ipv4.ip_forward=1", "net.ipv4.tcp_syncookies=2", "net.ipv4.icmp_ratelimit=0",
 				"net.ipv4.icmp_msgs_per_sec=1000000", "net.ipv4.icmp_msgs_burst=1000000", "net.ipv4.tcp_invalid_ratelimit=0")

@@ -283,20 +283,14 @@ type document struct {
 
 // open reads one file.
 func open(fsys fs.FS, name string) (document, error) {
-	doc := document{name: name}
-	file, err := fsys.Open(name)
+	data, err := yamlfile.Read(fsys, name, maxRuleFile)
+	if err == nil && len(data) > maxRuleFile {
+		err = fmt.Errorf("%s: more than %d bytes: want one rule a file", name, maxRuleFile)
+	}
 	if err != nil {
-		return doc, fmt.Errorf("fingerprint: %w", err)
+		return document{name: name}, fmt.Errorf("fingerprint: %w", err)
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxRuleFile+1))
-	if err = errors.Join(err, file.Close()); err != nil {
-		return doc, fmt.Errorf("fingerprint: read %s: %w", name, err)
-	}
-	if len(data) > maxRuleFile {
-		return doc, fmt.Errorf("fingerprint: %s: more than %d bytes: want one rule a file", name, maxRuleFile)
-	}
-	doc.data = data
-	return doc, nil
+	return document{name: name, data: data}, nil
 }
 
 // decode reads the text of a file strictly into out.

@@ -3,7 +3,6 @@ package registry
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -72,9 +71,12 @@ func Load(fsys fs.FS) (*Registry, error) {
 	told := map[uint16]string{} // number -> file
 	var faults []error
 	for _, name := range names {
-		text, err := read(fsys, name)
+		text, err := yamlfile.Read(fsys, name, maxFile)
+		if err == nil && len(text) > maxFile {
+			err = fmt.Errorf("%s: more than %d bytes: want dossiers of ports", name, maxFile)
+		}
 		if err != nil {
-			faults = append(faults, err)
+			faults = append(faults, fmt.Errorf("registry: %w", err))
 			continue
 		}
 		part, errs := parseFile(name, text, told)
@@ -91,22 +93,6 @@ func Load(fsys fs.FS) (*Registry, error) {
 
 // maxFile bounds a file of dossiers, in bytes: ours has forty thousand.
 const maxFile = 1 << 20
-
-// read reads one file.
-func read(fsys fs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("registry: read %s: %w", name, err)
-	}
-	if len(text) > maxFile {
-		return nil, fmt.Errorf("registry: %s: more than %d bytes: want dossiers of ports", name, maxFile)
-	}
-	return text, nil
-}
 
 // parseFile reads one file and returns its dossiers and its faults. told is
 // where each number was told, and grows.

@@ -40,11 +40,12 @@
 // 10 a second come as one shot every six seconds.
 //
 // The rate of a host is two moments per table slot (GCRA), of what is reserved and
-// of what was sent, not a limiter object per host. Millions of hosts share the slots of a table that is sized by the total
-// rate; sharing makes it stricter, never looser. A probe whose host has no token
-// is given its moment at once and waits in a bounded heap while others go first;
-// one that comes late is given another where the next ones are on time. In any
-// second a host gets at most 1.25 times its rate.
+// of what was sent, not a limiter object per host. Millions of hosts share the
+// slots of a table that is sized by the total rate; sharing makes it stricter,
+// never looser. A probe whose host has no token is given its moment at once and
+// waits in a bounded heap while others go first; one that comes late is given
+// another where the next ones are on time. In any second a host gets at most 1.25
+// times its rate.
 //
 // A run can be cut anywhere and go on later: see Position. A position is a place
 // in scan order before which every target has had the time to answer, so what is
@@ -62,8 +63,9 @@
 // quarter of a second is lost on this side, and when the share of SYNs that are
 // answered falls below a quarter of what it was; it comes back by itself, at
 // --rate max until nothing holds it back any more. What a full local queue costs
-// is no loss, so at --rate max it is no reason. After a pause the moments of all deferred probes move by as much, so
-// that no host gets at once what would have been spread over the pause.
+// is no loss, so at --rate max it is no reason. After a pause the moments of all
+// deferred probes move by as much, so that no host gets at once what would have
+// been spread over the pause.
 //
 // Dense and sparse subnets cannot be taken for a failing path: the order is
 // shuffled, so every stretch of the sweep is a sample of the whole. It is judged

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -81,13 +80,7 @@ func (v *hostView) writeJSON(w io.Writer) error {
 	for i, l := range v.report.Listeners {
 		all = append(all, listenerJSON{l, v.names(l.Port), v.report.Ephemeral.Holds(l.Port.Number), v.verdicts[i]})
 	}
-	return indented(w, all)
-}
-
-func indented(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	return writeJSON(w, all)
 }
 
 // joinedRow is one port in both views, in words.
@@ -142,7 +135,7 @@ func writeJoined(w io.Writer, joined []reports.Joined, format string) error {
 	}
 	switch format {
 	case "json":
-		return indented(w, rows)
+		return writeJSON(w, rows)
 	case "csv":
 		records := make([][]string, len(rows))
 		for i, r := range rows {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -227,20 +226,14 @@ func (c *checked) print(w io.Writer, format string) error {
 }
 
 func (c *checked) printCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
-	if err := out.Write([]string{"ip", "port", "result", "severity", "verdict", "product", "owner", "why", "advice"}); err != nil {
-		return err
-	}
+	var rows [][]string
 	for _, r := range c.rows {
 		row := []string{r.IP.String(), r.Port.String(), strings.Join(r.Results, "|"), r.Severity, r.Verdict, r.Product, r.Owner, r.Why, r.Advice}
 		for i := range row[:7] {
 			row[i] = reports.Cell(row[i])
 		}
 		row[7], row[8] = reports.LongCell(row[7]), reports.LongCell(row[8])
-		if err := out.Write(row); err != nil {
-			return err
-		}
+		rows = append(rows, row)
 	}
-	out.Flush()
-	return out.Error()
+	return writeCSV(w, []string{"ip", "port", "result", "severity", "verdict", "product", "owner", "why", "advice"}, rows)
 }

@@ -4,9 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 
 	"go.yaml.in/yaml/v3"
 )
+
+// Read reads a file of fsys, but at most one byte more than most: a longer text is
+// of a file that is too long. The error names the file.
+func Read(fsys fs.FS, name string, most int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	return text, errors.Join(err, f.Close())
+}
 
 // Document parses a text that is to hold one document, for who reads the nodes by
 // themselves. It returns nil for a text that holds none, and in more the line of a

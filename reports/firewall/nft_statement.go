@@ -66,10 +66,10 @@ func (m *nftMatch) statement(kind string, body json.RawMessage, r *Rule) error {
 	case "notrack":
 		m.obscure(r, "the connection is not tracked, its states are not known")
 	case "dnat", "redirect", "tproxy":
-		m.translated(v)
+		m.ofFamily(v)
 		m.obscure(r, "address translation by "+kind)
 	case "snat", "masquerade": // usually after all filters
-		m.translated(v)
+		m.ofFamily(v)
 		r.Action, r.translates = Accept, true
 	default:
 		action, target, why, err := m.verdict(kind, v)
@@ -85,9 +85,9 @@ func (m *nftMatch) statement(kind string, body json.RawMessage, r *Rule) error {
 	return nil
 }
 
-// translated keeps the packets that a translation is for: with an address those of
+// ofFamily keeps the packets that a translation is for: with an address those of
 // its family, in a table of both.
-func (m *nftMatch) translated(v any) {
+func (m *nftMatch) ofFamily(v any) {
 	body, _ := v.(map[string]any)
 	if family := nftFamilyBox(body["family"]); family != nil {
 		m.only(false, family...)

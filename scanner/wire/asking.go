@@ -14,6 +14,7 @@ type question struct {
 	asked  int        // how often
 	mac    [6]byte    // the answer
 	closed bool       // it was answered
+	again  int        // second answers that are due
 }
 
 // questionKey is where an answer comes in and for whom it speaks. Behind two
@@ -30,8 +31,9 @@ type asking struct {
 	open    map[questionKey]*question
 	left    int           // not answered
 	late    int           // answered only when asked again, since the last call of progress
+	samples int           // second answers that are due, while they are asked for
 	slowest time.Duration // answer so far
-	done    chan struct{} // closed when left comes to 0
+	done    chan struct{} // closed when left or samples comes to 0
 }
 
 // First and last words about how long an answer is waited for: before the first
@@ -44,13 +46,13 @@ const (
 
 // begin opens questions, of which there is at least one. The caller leaves them
 // alone until end, but for reading them under mu.
-func (a *asking) begin(questions []question) {
+func (a *asking) begin(questions []*question) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.late = 0
+	a.late, a.samples = 0, 0
 	a.open, a.left, a.done = make(map[questionKey]*question, len(questions)), len(questions), make(chan struct{})
-	for i := range questions {
-		a.open[questions[i].key] = &questions[i]
+	for _, q := range questions {
+		a.open[q.key] = q
 	}
 }
 
@@ -62,23 +64,70 @@ func (a *asking) end() {
 }
 
 // answer takes the answer of a neighbour. Only the first one counts, and only to a
-// question that was asked.
+// question that was asked, but for the number of those that are due to samples.
 func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	q := a.open[key]
-	if q == nil || q.asked == 0 || q.closed {
-		return
+	switch {
+	case q == nil || q.asked == 0:
+	case !q.closed:
+		q.mac, q.closed = mac, true
+		if q.asked == 1 { // else it is not clear which request was answered
+			a.slowest = max(a.slowest, at.Sub(q.sent))
+		} else {
+			a.late++
+		}
+		if a.left--; a.left == 0 {
+			a.settle()
+		}
+	case q.again > 0 && a.samples > 0:
+		q.again--
+		if a.samples--; a.samples == 0 {
+			a.settle()
+		}
 	}
-	q.mac, q.closed = mac, true
-	if q.asked == 1 { // else it is not clear which request was answered
-		a.slowest = max(a.slowest, at.Sub(q.sent))
-	} else {
-		a.late++
-	}
-	if a.left--; a.left == 0 {
+}
+
+// settle closes done, if it is not closed.
+func (a *asking) settle() {
+	select {
+	case <-a.done:
+	default:
 		close(a.done)
 	}
+}
+
+// sample begins to wait for n second answers.
+func (a *asking) sample(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.samples = n
+}
+
+// takeAgain fills some with answered questions, from place i on and round and round,
+// and marks them as asked again. It returns the place to go on from. One at least
+// is answered.
+func (a *asking) takeAgain(questions []*question, i int, some []*question) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for n := 0; n < len(some); i = (i + 1) % len(questions) {
+		if q := questions[i]; q.closed {
+			q.again++
+			some[n] = q
+			n++
+		}
+	}
+	return i
+}
+
+// sampled ends the wait for second answers, and reports whether all have come.
+func (a *asking) sampled() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	missing := a.samples
+	a.samples = 0
+	return missing == 0
 }
 
 // wait returns how long an answer may take on what is known so far.
@@ -100,23 +149,18 @@ func (a *asking) progress() (left, late int) {
 	return left, late
 }
 
-// take marks up to n open questions of one interface, from place i on, as asked
-// now. It returns them and the place to go on from.
-func (a *asking) take(questions []question, i, n int, into []*question) (taken []*question, next int) {
+// take marks up to n open questions, from place i on, as asked now. It returns them
+// and the place to go on from.
+func (a *asking) take(questions []*question, i, n int, into []*question) (taken []*question, next int) {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for ; i < len(questions) && len(into) < n; i++ {
-		q := &questions[i]
-		if q.closed {
-			continue
+		if q := questions[i]; !q.closed {
+			q.sent = now
+			q.asked++
+			into = append(into, q)
 		}
-		if len(into) > 0 && into[0].key.index != q.key.index {
-			break
-		}
-		q.sent = now
-		q.asked++
-		into = append(into, q)
 	}
 	return into, i
 }

@@ -90,9 +90,12 @@
 // followed, and a router that answers no requests at all is not held to it. One that
 // answers them and forwards nothing is not noticed.
 //
-// An address that nobody has costs two or three requests and no probe: everybody
-// silent is asked twice, and a third time unless a hundred have answered and none of
-// them needed the second request, for else requests may get lost here.
+// An address that nobody has costs one request and no probe, where it can be known
+// that no requests get lost: the neighbours that have answered, ten or more, are
+// asked again, two hundred times in all, and every time one of them answers. Who
+// kept silent tells nothing about that, who answered does. Else everybody silent is
+// asked twice, and a third time unless a hundred have answered and none of them
+// needed the second request.
 //
 // This host's own addresses go through raw IP sockets and not through frames:
 // what is injected below the loopback interface comes without a route and is

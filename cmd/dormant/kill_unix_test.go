@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -220,6 +221,11 @@ func TestEndSavesACheckpoint(t *testing.T) {
 	for _, by := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
 		t.Run(by.String(), func(t *testing.T) {
 			t.Parallel() // it waits, most of the time
+			if signal.Ignored(by) { // under nohup, which the program honours: what is caught here is not handed on as ignored
+				caught := make(chan os.Signal, 1)
+				signal.Notify(caught, by)
+				defer signal.Stop(caught)
+			}
 			endSavesACheckpoint(t, by)
 		})
 	}

@@ -220,7 +220,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 func TestEndSavesACheckpoint(t *testing.T) {
 	for _, by := range []os.Signal{os.Interrupt, syscall.SIGHUP} {
 		t.Run(by.String(), func(t *testing.T) {
-			t.Parallel() // it waits, most of the time
+			t.Parallel()            // it waits, most of the time
 			if signal.Ignored(by) { // under nohup, which the program honours: what is caught here is not handed on as ignored
 				caught := make(chan os.Signal, 1)
 				signal.Notify(caught, by)

@@ -13,7 +13,7 @@ type question struct {
 	sent   time.Time  // when it was last asked
 	asked  int        // how often
 	mac    [6]byte    // the answer
-	closed bool       // it was answered
+	closed bool       // it was answered, or the kernel has had the answer lately
 	again  int        // second answers that are due
 }
 
@@ -29,7 +29,7 @@ type questionKey struct {
 type asking struct {
 	mu      sync.Mutex
 	open    map[questionKey]*question
-	left    int           // not answered
+	left    int           // not closed
 	late    int           // answered only when asked again, since the last call of progress
 	samples int           // second answers that are due, while they are asked for
 	slowest time.Duration // answer so far
@@ -44,15 +44,18 @@ const (
 	longestWait  = time.Second
 )
 
-// begin opens questions, of which there is at least one. The caller leaves them
+// begin opens questions. The caller leaves them
 // alone until end, but for reading them under mu.
 func (a *asking) begin(questions []*question) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.late, a.samples = 0, 0
-	a.open, a.left, a.done = make(map[questionKey]*question, len(questions)), len(questions), make(chan struct{})
+	a.open, a.left, a.done = make(map[questionKey]*question, len(questions)), 0, make(chan struct{})
 	for _, q := range questions {
 		a.open[q.key] = q
+		if !q.closed {
+			a.left++
+		}
 	}
 }
 
@@ -70,8 +73,16 @@ func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) {
 	defer a.mu.Unlock()
 	q := a.open[key]
 	switch {
-	case q == nil || q.asked == 0:
-	case !q.closed:
+	case q == nil:
+	case q.closed:
+		if q.again == 0 || a.samples == 0 {
+			return
+		}
+		q.again--
+		if a.samples--; a.samples == 0 {
+			a.settle()
+		}
+	case q.asked > 0:
 		q.mac, q.closed = mac, true
 		if q.asked == 1 { // else it is not clear which request was answered
 			a.slowest = max(a.slowest, at.Sub(q.sent))
@@ -79,11 +90,6 @@ func (a *asking) answer(key questionKey, mac [6]byte, at time.Time) {
 			a.late++
 		}
 		if a.left--; a.left == 0 {
-			a.settle()
-		}
-	case q.again > 0 && a.samples > 0:
-		q.again--
-		if a.samples--; a.samples == 0 {
 			a.settle()
 		}
 	}
@@ -105,9 +111,9 @@ func (a *asking) sample(n int) {
 	a.samples = n
 }
 
-// takeAgain fills some with answered questions, from place i on and round and round,
+// takeAgain fills some with closed questions, from place i on and round and round,
 // and marks them as asked again. It returns the place to go on from. One at least
-// is answered.
+// is closed.
 func (a *asking) takeAgain(questions []*question, i int, some []*question) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -49,6 +49,8 @@ func (b *Backend) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace 
 		for _, q := range chunk {
 			if q.closed {
 				known[q.key.addr] = q.mac
+			}
+			if q.closed && q.asked > 0 {
 				b.answered.Add(1)
 			}
 		}
@@ -71,12 +73,10 @@ func (b *Backend) Resolve(ctx context.Context, addrs iter.Seq[netip.Addr], pace 
 				return err
 			}
 		}
-		if mac, ok := fresh[r.iface][addr]; ok {
-			known[addr] = mac
-			continue
-		}
+		q := r.question(addr)
+		q.mac, q.closed = fresh[r.iface][addr] // then it is only asked whether answers get lost
 		queued[addr] = true
-		chunk = append(chunk, r.question(addr))
+		chunk = append(chunk, q)
 		if len(chunk) == askChunk {
 			if err := ask(); err != nil {
 				return err
@@ -147,6 +147,9 @@ func (b *Backend) askOn(ctx context.Context, f *iface, questions []*question, pa
 	a := &b.asking
 	a.begin(questions)
 	defer a.end()
+	if left, _ := a.progress(); left == 0 {
+		return nil
+	}
 	for try := 1; ; try++ {
 		since := time.Now()
 		if err := b.askOnce(ctx, f, questions, pace); err != nil {

@@ -165,6 +165,41 @@ func TestKernelKnows(t *testing.T) {
 	}
 }
 
+// TestKernelsNeighboursShowLoss: they are not asked who they are, but they too can
+// show that nothing gets lost, or by being gone that something might.
+func TestKernelsNeighboursShowLoss(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		here bool
+		want uint64
+	}{
+		{"they answer", true, 243 + 200},
+		{"they are gone", false, 3*243 + 200},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			scan, far := netlab.Pair(t, "scan0", "net0")
+			scan.Addr("scan0", "10.1.0.1/24")
+			far.Addr("net0", "10.1.0.2/24")
+			for i := range 11 {
+				addr := fmt.Sprintf("10.1.0.%d", 10+i)
+				scan.Neighbour("scan0", addr, far.MAC("net0"))
+				if tt.here {
+					far.Addr("net0", addr+"/32")
+				}
+			}
+			nets := prefixes("10.1.0.0/24")
+			b := open(t, scan, wire.Config{Prefixes: nets})
+			resolve(t, b, each(nets), unpaced)
+			if c := b.Counters(); c.ARPAnswer != 1 || c.ARPSent < tt.want || c.ARPSent > tt.want+2 {
+				t.Errorf("%d requests and %d answers, want %d and that of 10.1.0.2", c.ARPSent, c.ARPAnswer, tt.want)
+			}
+			if _, _, ok := b.Reachable(netip.MustParseAddr("10.1.0.20")); !ok {
+				t.Error("the kernel's neighbour is not reachable")
+			}
+		})
+	}
+}
+
 // TestSilentGateway: nothing is known of what lies behind it, and it is said.
 func TestSilentGateway(t *testing.T) {
 	scan, _ := netlab.Pair(t, "scan0", "net0")

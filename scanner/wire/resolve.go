@@ -151,31 +151,23 @@ func (b *Backend) askOn(ctx context.Context, f *iface, questions []*question, pa
 		return nil
 	}
 	for try := 1; ; try++ {
-		since := time.Now()
 		if err := b.askOnce(ctx, f, questions, pace); err != nil {
 			return err
 		}
-		asked := time.Now()
-		if try == 1 { // how many answer the first request decides what comes next
-			since = asked
-		}
-		if err := a.pauseUntil(ctx, since); err != nil {
+		if err := a.pause(ctx); err != nil {
 			return err
 		}
 		left, late := a.progress()
-		if left == 0 {
-			return nil
-		}
 		answered := len(questions) - left
-		done := try == tries || try > 1 && late == 0 && answered >= enough
-		if try == 1 {
-			var err error
-			if done, err = b.lossless(ctx, f, questions, answered, pace); err != nil {
+		switch {
+		case left == 0 || try == tries:
+			return nil
+		case try > 1 && late == 0 && answered >= enough:
+			return nil
+		case try == 1:
+			if sure, err := b.lossless(ctx, f, questions, answered, pace); sure || err != nil {
 				return err
 			}
-		}
-		if done {
-			return a.pauseUntil(ctx, asked)
 		}
 	}
 }
@@ -191,7 +183,6 @@ func (b *Backend) lossless(ctx context.Context, f *iface, questions []*question,
 	}
 	var taken [askBatch]*question
 	b.asking.sample(n)
-	start := time.Now()
 	for next := 0; n > 0; {
 		some := taken[:min(askBatch, n)]
 		if err := pace(ctx, len(some)); err != nil {
@@ -202,15 +193,15 @@ func (b *Backend) lossless(ctx context.Context, f *iface, questions []*question,
 			return false, err
 		}
 		n -= len(some)
-		start = time.Now()
 	}
-	err := b.asking.pauseUntil(ctx, start)
+	err := b.asking.pause(ctx)
 	return b.asking.sampled() && err == nil, err
 }
 
-// pauseUntil waits until what was asked at a time has had long enough to
-// answer, or all have answered.
-func (a *asking) pauseUntil(ctx context.Context, asked time.Time) error {
+// pause waits until what was asked last has had long enough to answer, or all
+// have answered.
+func (a *asking) pause(ctx context.Context) error {
+	asked := time.Now()
 	for {
 		left := time.Until(asked.Add(a.wait())) // which may grow meanwhile
 		if left <= 0 {

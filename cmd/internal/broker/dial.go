@@ -71,7 +71,8 @@ func Dial(ctx context.Context, o Options) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	options, err := o.nats()
+	away := &absence{o: &o, told: map[string]bool{}}
+	options, err := o.nats(away)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +83,7 @@ func Dial(ctx context.Context, o Options) (*nats.Conn, error) {
 	done := make(chan result, 1)
 	go func() { // ends with the first try, at the latest after dialWithin for each address
 		conn, err := nats.Connect(servers, options...)
+		away.conn.Store(conn)
 		done <- result{conn, err}
 	}()
 	select {
@@ -112,11 +114,16 @@ func (o *Options) failed(err error) error {
 		}
 		where = strings.Join(all, ", ")
 	}
-	if c, ok := errors.AsType[x509.CertificateInvalidError](err); ok && c.Reason == x509.Expired {
+	c, ok := errors.AsType[x509.CertificateInvalidError](err)
+	if ok && c.Reason == x509.Expired || strings.Contains(err.Error(), alertExpired) {
 		return fmt.Errorf("broker: %s: %w: want the right time in the clocks of this machine and of the server", where, err)
 	}
 	return fmt.Errorf("broker: %s: %w", where, err)
 }
+
+// alertExpired is how crypto/tls words what a server says of a certificate that
+// has run out by its clock, or whose time has not come.
+const alertExpired = "remote error: tls: expired certificate"
 
 func redacted(s string) string {
 	if u, err := url.Parse(s); err == nil && !strings.Contains(s, ",") {
@@ -147,11 +154,14 @@ func (o *Options) servers() (string, error) {
 	return strings.Join(o.URLs, ","), nil
 }
 
-func (o *Options) nats() ([]nats.Option, error) {
+func (o *Options) nats(away *absence) ([]nats.Option, error) {
 	all := []nats.Option{
 		nats.Name(o.Name),
 		nats.MaxReconnects(-1),
-		nats.CustomReconnectDelay(delay),
+		nats.CustomReconnectDelay(func(tries int) time.Duration {
+			away.look()
+			return delay(tries)
+		}),
 		nats.ReconnectBufSize(-1),
 		nats.Timeout(dialWithin),
 		nats.PingInterval(20 * time.Second),
@@ -161,7 +171,9 @@ func (o *Options) nats() ([]nats.Option, error) {
 			if err != nil {
 				o.Log.Warn("the broker is away", "error", err)
 			}
+			away.begin()
 		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { away.failed(err) }),
 		nats.ReconnectHandler(func(*nats.Conn) { o.Log.Info("the broker is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			o.Log.Warn("the broker objects", "error", err)

@@ -122,6 +122,12 @@ func (d *desk) Open(ctx context.Context, r *server.Run, j *server.Job, facts fun
 	if err != nil {
 		return nil, err
 	}
+	switch run, err := d.store.Find(ctx, r.ID); {
+	case err == nil && run.ID == r.ID && run.Facts.Complete() && !run.Finished.IsZero():
+		return &server.Book{Stored: &run.Facts}, nil
+	case err != nil && !errors.Is(err, history.ErrNoRun):
+		return nil, err
+	}
 	recorder, err := d.store.Begin(ctx, history.Plan{Prefixes: r.Prefixes, Ports: r.Ports}, facts)
 	if err != nil {
 		return nil, err

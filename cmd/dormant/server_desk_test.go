@@ -90,6 +90,22 @@ func (d *desk) carry(t *testing.T, j *server.Job, site string, number int, spare
 	return strings.TrimSpace(fmt.Sprint(base, " ", changes))
 }
 
+// TestDeskAfterABackup: a broker that was restored goes on with a run of which
+// the history has more, and takes nothing from it.
+func TestDeskAfterABackup(t *testing.T) {
+	d := aDesk(t)
+	j := &server.Job{Name: "nightly", Outputs: []string{filepath.Join(t.TempDir(), "{site}-{date}.csv")}}
+	d.carry(t, j, "hq", 1, "", 1947)
+	again := &server.Run{ID: "s_hq-1", Job: j.Name, Place: fleet.Place{Site: "hq", Vantage: "lan"}}
+	book, err := d.Open(t.Context(), again, j, nil)
+	if err != nil || book.Stored == nil || book.Stored.Scan.Targets != 512 {
+		t.Errorf("Open = %+v, %v; want what is stored", book, err)
+	}
+	if run, err := d.store.Find(t.Context(), "s_hq-1"); err != nil || run.Status != "complete" || run.Open != 1 {
+		t.Errorf("stored: %s with %d open, %v; want it as it was", run.Status, run.Open, err)
+	}
+}
+
 // TestDeskKeepsSitesApart: the same private addresses at two sites have two
 // histories, and each is compared with its own.
 func TestDeskKeepsSitesApart(t *testing.T) {

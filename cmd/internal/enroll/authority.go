@@ -238,6 +238,8 @@ func (a *Authority) agentOf(c *x509.Certificate, now time.Time) (*Agent, error) 
 		return nil, err
 	case !r.Revoked.IsZero():
 		return nil, refuse("agent %s was revoked on %s", id, r.Revoked.UTC().Format(time.DateTime))
+	case serial != r.Serial && c.NotAfter.After(r.Ends):
+		return nil, refuse("agent %s: its certificate is newer than what is known here, as after a backup was restored: want a token with --replace", id)
 	case serial != r.Serial && !slices.Contains(r.Previous, serial):
 		return nil, refuse("agent %s: a certificate that was replaced", id)
 	case serial == r.Serial && len(r.Previous) > 0:

@@ -97,7 +97,7 @@ func (c *historyCollector) send(ch chan<- prometheus.Metric, r *history.Run, t *
 	if n := t.Verdicts[""]; n > 0 {
 		value(c.open, float64(n), "not_identified")
 	}
-	for _, s := range []string{"info", "low", "medium", "high", "critical"} {
+	for _, s := range []string{"info", "low", "medium", "high"} {
 		value(c.severe, float64(t.Severities[s]), s)
 	}
 	value(c.breaches, float64(t.Breaches()))

@@ -36,6 +36,9 @@ type Book struct {
 	Sink reports.Sink
 	// Leave gives the book up as it is, in place of Sink.Close.
 	Leave func()
+	// Stored are the facts of a run that is stored already and complete, and then
+	// nothing else is set: only its reports may be missing.
+	Stored *reports.Run
 }
 
 // conductor carries one run to its end.
@@ -146,6 +149,11 @@ func (c *conductor) record(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if book.Stored != nil {
+		c.s.log.InfoContext(ctx, "the history has this run already, and complete: it is not done again", "run", c.run.ID, "job", c.run.Job, "place", c.run.Place)
+		c.taken(book.Stored)
+		return nil
+	}
 	p := pipeline.Pipeline{
 		Source: c, Judge: book.Judge, Registry: book.Registry, Sink: book.Sink,
 		Meta: reports.Meta{ScanID: c.run.ID, Site: c.run.Site, Vantage: c.run.Vantage, Ticket: c.run.Ticket},
@@ -162,6 +170,15 @@ func (c *conductor) record(ctx context.Context) error {
 		c.facts.Scan.Finished = started
 	}
 	return book.Sink.Close()
+}
+
+// taken takes over a run that the history has whole. What the broker has of it
+// may be less, where its folder was restored from a backup.
+func (c *conductor) taken(facts *reports.Run) {
+	c.facts = *facts
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.Open = facts.Scan.Open
 }
 
 var _ pipeline.Source = (*conductor)(nil)

@@ -8,12 +8,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dormant/cmd/internal/fleet"
+	"dormant/reports"
 	"dormant/scanner"
 )
 
@@ -70,6 +72,27 @@ func TestRunsOfTwoSites(t *testing.T) {
 	info, err := s.results.Info(t.Context())
 	if err != nil || info.State.Msgs != 0 {
 		t.Errorf("the result stream holds %d messages, %v", info.State.Msgs, err)
+	}
+}
+
+// TestServerRestored: the broker's folder is from a backup, and goes on with a
+// run that the history has complete by now. It stays so, and is told once more.
+func TestServerRestored(t *testing.T) {
+	jobs := jobsOf(t, oneSite)
+	conn := startBroker(t, jobs.Places()...)
+	desk := newShelf(t)
+	s, stop := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk})
+	until(t, "a run begins", func() bool { return s.Start(t.Context(), "j") == nil })
+	until(t, "its book", func() bool { return len(desk.runs()) == 1 })
+	stop()
+	run := desk.runs()[0]
+	facts := reports.Run{ScanID: run}
+	facts.Scan = scanner.Summary{Complete: true, Targets: 2, Open: 2, Finished: time.Now()}
+	desk.facts[run] = facts
+	s, _ = startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk})
+	until(t, "the run over", func() bool { st := s.Status(); return len(st.Runs) == 1 && st.Runs[0].Over() && s.running() == 0 })
+	if r := s.Status().Runs[0]; r.State != fleet.RunComplete || r.Open != 2 || len(desk.told) != 1 || desk.facts[run].Scan.Targets != 2 {
+		t.Errorf("%+v, told %v; want it complete with its two open ports", r, desk.told)
 	}
 }
 

@@ -82,7 +82,7 @@ type point struct {
 func (p *point) Count(c fingerprint.Class) uint64 { return p.Tally.Verdicts[c.String()] }
 
 // High counts the severities that somebody must look at.
-func (p *point) High() uint64 { return p.Tally.Severities["high"] + p.Tally.Severities["critical"] }
+func (p *point) High() uint64 { return p.Tally.Severities["high"] }
 
 // New and Gone count changes since the run before, as text: "" is not known.
 func (p *point) New() string  { return p.changed(history.New) }

@@ -112,7 +112,7 @@ func parsePorts(s string) ([]registry.Port, error) {
 	return []registry.Port{{Number: n, Proto: registry.TCP}, {Number: n, Proto: registry.UDP}}, nil
 }
 
-func severities() []string { return []string{"critical", "high", "medium", "low", "info"} }
+func severities() []string { return []string{"high", "medium", "low", "info"} }
 
 // verdicts are the words of the filter, in the order of their gravity.
 func verdicts() []string {

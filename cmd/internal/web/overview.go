@@ -125,7 +125,7 @@ func (s *Server) gravest(ctx context.Context, runs []history.Run) ([]row, error)
 	for _, q := range []history.Query{
 		{Expected: []string{"no"}},
 		{Verdicts: []fingerprint.Class{fingerprint.PossibleC2, fingerprint.OpenShell}},
-		{Severities: []string{"critical", "high"}},
+		{Severities: []string{"high"}},
 		{Verdicts: []fingerprint.Class{fingerprint.LicenseManager}, Severities: []string{"medium"}}, // on a public address
 	} {
 		q.Runs, q.Limit = runs, maxFirst

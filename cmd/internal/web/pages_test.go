@@ -57,7 +57,7 @@ func TestPages(t *testing.T) {
 		{name: "none found", path: "/findings?text=nosuchthing", code: 200, want: []string{"No open port is like that."}},
 		{name: "no such site", path: "/findings?site=moon", code: 200, want: []string{"No run of that place has ended."}},
 		{name: "wrong verdict", path: "/findings?verdict=evil", code: 400, want: []string{`There is no verdict "evil"`}},
-		{name: "wrong severity", path: "/findings?severity=huge", code: 400, want: []string{"want critical, high"}},
+		{name: "wrong severity", path: "/findings?severity=huge", code: 400, want: []string{"want high, medium"}},
 		{name: "wrong address", path: "/findings?address=10.0.0", code: 400, want: []string{`"10.0.0" is no address`}},
 		{name: "wrong port", path: "/findings?port=0", code: 400, want: []string{`"0" is no port`}},
 		{name: "wrong expectation", path: "/findings?expected=maybe", code: 400, want: []string{"Expected is yes, no or unknown"}},

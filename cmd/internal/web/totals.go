@@ -89,7 +89,7 @@ func (s *Server) count(ctx context.Context, there []history.Run) (t totals, err 
 	}{
 		{&t.Open, history.Query{}},
 		{&t.Breaches, history.Query{Expected: []string{"no"}}},
-		{&t.Grave, history.Query{Severities: []string{"high", "critical"}}},
+		{&t.Grave, history.Query{Severities: []string{"high"}}},
 		{&t.C2, history.Query{Verdicts: []fingerprint.Class{fingerprint.PossibleC2}}},
 		{&t.Shells, history.Query{Verdicts: []fingerprint.Class{fingerprint.OpenShell}}},
 	} {

@@ -200,7 +200,10 @@ func (f *fleetServer) serve(ctx context.Context, conn *nats.Conn) error {
 	for _, run := range beside {
 		g.Go(func() error { return run(gctx) }) // ends with gctx
 	}
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	switch err := g.Wait(); {
+	case errors.Is(err, server.ErrTwo):
+		return &exitError{exitUsage, err}
+	case err != nil && !errors.Is(err, context.Canceled):
 		return &exitError{exitOutput, err}
 	}
 	return f.end(ctx, s)

@@ -231,3 +231,24 @@ func TestToldOnce(t *testing.T) {
 		t.Errorf("told (-want +got):\n%s", d)
 	}
 }
+
+// TestTwoServers: of two with one broker the second does not begin, and the
+// first goes on.
+func TestTwoServers(t *testing.T) {
+	jobs := jobsOf(t, oneSite)
+	conn := startBroker(t, jobs.Places()...)
+	cfg := Config{Jobs: jobs, Conn: conn, Desk: newShelf(t)}
+	first, _ := startServer(t, cfg)
+	until(t, "the first runs", func() bool { _, err := (Operator{conn}).Status(t.Context()); return err == nil })
+	cfg.Log, cfg.Seed = first.log, first.cfg.Seed
+	second, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(t.Context()); !errors.Is(err, ErrTwo) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("the second: %v; want one line with ErrTwo", err)
+	}
+	if err := first.Start(t.Context(), "j"); err != nil {
+		t.Errorf("the first after that: %v", err)
+	}
+}

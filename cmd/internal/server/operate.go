@@ -56,6 +56,24 @@ func (s *Server) operate(ctx context.Context, m *nats.Msg) {
 	}
 }
 
+// ErrTwo is wrapped by what Run returns where another server is at work.
+var ErrTwo = errors.New("another server works with this broker, and each would drop what the other gives out: want one")
+
+// aloneWithin is how long another server may take to answer. One that was killed
+// may be asked, too, until the broker notices, and says nothing.
+const aloneWithin = 3 * time.Second
+
+// alone returns ErrTwo if another server works with the same streams. The broker
+// in this process has a folder that is locked; a cluster knows no such thing.
+func (s *Server) alone(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, aloneWithin)
+	defer cancel()
+	if _, err := s.cfg.Conn.RequestWithContext(ctx, operatorSubject+".status", nil); err == nil {
+		return fmt.Errorf("server: %w", ErrTwo)
+	}
+	return nil
+}
+
 // Operator asks a running server, by a connection with all permissions.
 type Operator struct{ Conn *nats.Conn }
 

@@ -79,6 +79,13 @@ func dstBox(a Addrs) Box {
 	return b
 }
 
+func addrBox(src bool, a Addrs) Box {
+	if src {
+		return srcBox(a)
+	}
+	return dstBox(a)
+}
+
 func srcPortBox(p Ports) Box {
 	b := Everything()
 	b.SrcPorts = p

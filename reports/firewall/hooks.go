@@ -1,10 +1,16 @@
 package firewall
 
+import (
+	"net/netip"
+	"strings"
+)
+
 // hooks is a set of the places where netfilter calls chains, as bits.
 type hooks uint8
 
 const (
-	hookEarly hooks = 1 << iota // ingress, prerouting, input: no outgoing interface yet
+	hookEarly hooks = 1 << iota // ingress, prerouting: no outgoing interface yet
+	hookInput                   // no outgoing interface
 	hookForward
 	hookOutput // no incoming interface
 	hookLate   // postrouting, egress: the incoming one is forgotten by some kernels
@@ -13,8 +19,10 @@ const (
 // hookOf returns the bit of a hook by its name in lower case.
 func hookOf(name string) hooks {
 	switch name {
-	case "ingress", "prerouting", "input":
+	case "ingress", "prerouting":
 		return hookEarly
+	case "input":
+		return hookInput
 	case "forward":
 		return hookForward
 	case "output":
@@ -70,7 +78,7 @@ func (n *nft) beforeTracking() {
 // face returns the packets that come in or go out by an interface, in a chain
 // that is called at the given hooks; why is set where that cannot be said.
 func (p *parser) face(name string, in bool, at hooks) (box Box, why string) {
-	missing := hookEarly
+	missing := hookEarly | hookInput
 	if in {
 		missing = hookOutput
 	}
@@ -89,4 +97,42 @@ func (p *parser) face(name string, in bool, at hooks) (box Box, why string) {
 	default:
 		return dstBox(addrs), ""
 	}
+}
+
+// addressType returns the addresses of a type of the kernel's routing tables, in
+// a chain that is called at the given hooks; why is set where that cannot be
+// said.
+func (p *parser) addressType(name string, src bool, at hooks) (addrs Addrs, why string) {
+	multicast := prefixSet(netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("ff00::/8"))
+	broadcast := oneAddr(netip.IPv4Unspecified()).Union(oneAddr(netip.AddrFrom4([4]byte{255, 255, 255, 255})))
+	own, other := hookInput, hookOutput
+	if src {
+		own, other = other, own
+	}
+	switch strings.ToLower(name) {
+	case "multicast":
+		return multicast, ""
+	case "broadcast":
+		p.assumed("no client and no service has the broadcast address of a network")
+		return broadcast, ""
+	case "local":
+		self, ok := p.options.Assume.lookup(AssumeSelf, "")
+		switch {
+		case ok:
+			p.assumed("%s are the firewall's own, and nothing else", strings.Join(AddrWords(self), ", "))
+			return self, ""
+		case at == own: // routing has said so
+			return AnyAddr().Subtract(multicast).Subtract(broadcast), ""
+		case at != 0 && at&^(hookForward|other) == 0:
+			return Addrs{}, ""
+		}
+		return Addrs{}, "which addresses are the firewall's own is not in the file: say so with --assume self:ADDRESSES"
+	default:
+		return Addrs{}, "addresses of type " + shown(name)
+	}
+}
+
+// reversePath takes for granted what filters on the reverse path ask for.
+func (p *parser) reversePath() {
+	p.assumed("packets come in where their answers go out: rules on the reverse path hold nobody up")
 }

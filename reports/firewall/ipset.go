@@ -205,7 +205,7 @@ func (s *ipset) build(sides []string, sets map[string]*ipset) (out []Box, why st
 	case len(sides) < len(s.parts):
 		return nil, fmt.Sprintf("it has %d parts and the rule names %d sides", len(s.parts), len(sides))
 	case len(s.parts) == 1 && s.parts[0] != "port":
-		return []Box{sideBox(sides[0], s.nested())}, ""
+		return []Box{addrBox(sides[0] == "src", s.nested())}, ""
 	case slices.ContainsFunc(s.members, func(m ipsetMember) bool { return m.nomatch }):
 		return nil, "exceptions in a set with several parts"
 	}
@@ -223,7 +223,7 @@ func (s *ipset) build(sides []string, sets map[string]*ipset) (out []Box, why st
 				}
 			} else {
 				addrs, _ := s.addrs(word)
-				part = sideBox(sides[i], addrs)
+				part = addrBox(sides[i] == "src", addrs)
 			}
 			box = box.Intersect(part)
 		}
@@ -232,13 +232,6 @@ func (s *ipset) build(sides []string, sets map[string]*ipset) (out []Box, why st
 		}
 	}
 	return out, ""
-}
-
-func sideBox(side string, addrs Addrs) Box {
-	if side == "src" {
-		return srcBox(addrs)
-	}
-	return dstBox(addrs)
 }
 
 // nested is the addresses of a set of networks in which the narrowest network

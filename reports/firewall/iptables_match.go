@@ -98,7 +98,10 @@ func (m *iptablesMatch) option(word string) error {
 	case "--comment":
 		m.next()
 	case "--dst-type", "--src-type":
-		m.addressType(word, m.value())
+		m.addressTypes(m.value(), word == "--src-type")
+	case "--invert": // of rpfilter
+		m.never()
+	case "--loose", "--validmark", "--accept-local":
 	default:
 		m.other(word)
 	}
@@ -108,9 +111,12 @@ func (m *iptablesMatch) option(word string) error {
 // module notes which module's options follow.
 func (m *iptablesMatch) module(name string) {
 	m.unknown = ""
-	if !slices.Contains([]string{"tcp", "udp", "multiport", "state", "conntrack", "iprange", "set", "comment", "addrtype", "icmp", "icmp6"}, name) {
+	if !slices.Contains([]string{"tcp", "udp", "multiport", "state", "conntrack", "iprange", "set", "comment", "addrtype", "icmp", "icmp6", "rpfilter"}, name) {
 		m.unknown = name
 		m.doubt("match " + shown(name))
+	}
+	if name == "rpfilter" {
+		m.reversePath()
 	}
 }
 
@@ -136,6 +142,9 @@ func (m *iptablesMatch) address(option, v string) error {
 	var addrs Addrs
 	for word := range strings.SplitSeq(v, ",") {
 		one, ok := parseAddrWord(word)
+		if p, err := netip.ParsePrefix(word); err == nil { // mapped ones of IPv6, too
+			one, ok = prefixSet(p), true
+		}
 		if addr, mask, cut := strings.Cut(word, "/"); !ok && cut {
 			a, err1 := netip.ParseAddr(addr)
 			b, err2 := netip.ParseAddr(mask)
@@ -156,11 +165,7 @@ func (m *iptablesMatch) address(option, v string) error {
 		}
 		addrs = addrs.Union(one)
 	}
-	if option == "-s" || option == "--source" || option == "--src-range" {
-		m.only(m.not, srcBox(addrs))
-	} else {
-		m.only(m.not, dstBox(addrs))
-	}
+	m.only(m.not, addrBox(option == "-s" || option == "--source" || option == "--src-range", addrs))
 	return nil
 }
 
@@ -238,7 +243,9 @@ func (m *iptablesMatch) states(list string) error {
 	if !ok {
 		return m.errorf(m.line, "state %q: want NEW, ESTABLISHED, RELATED, INVALID, UNTRACKED, SNAT or DNAT", shown(list))
 	}
-	if strings.Contains(list, "NAT") {
+	// What is translated on its way in is unknown from there on; nothing else is
+	// in the state DNAT.
+	if strings.Contains(list, "SNAT") || strings.Contains(list, "DNAT") && m.chains["nat/PREROUTING"] == nil {
 		m.doubt("state " + shown(list) + " depends on address translation")
 		return nil
 	}
@@ -273,17 +280,18 @@ func (m *iptablesMatch) direction(v string) {
 	}
 }
 
-// addressType reads the match addrtype.
-func (m *iptablesMatch) addressType(option, v string) {
-	self, ok := m.options.Assume.lookup(AssumeSelf, "")
-	switch {
-	case v == "LOCAL" && ok && option == "--dst-type":
-		m.only(m.not, dstBox(self))
-	case v == "LOCAL" && ok:
-		m.only(m.not, srcBox(self))
-	default:
-		m.doubt("match addrtype " + option + " " + shown(v))
+// addressTypes reads --dst-type and --src-type.
+func (m *iptablesMatch) addressTypes(list string, src bool) {
+	var addrs Addrs
+	for name := range strings.SplitSeq(list, ",") {
+		one, why := m.addressType(name, src, m.at)
+		if why != "" {
+			m.doubt(why)
+			return
+		}
+		addrs = addrs.Union(one)
 	}
+	m.only(m.not, addrBox(src, addrs))
 }
 
 // matchSet reads -m set --match-set NAME src,dst.
@@ -296,11 +304,7 @@ func (m *iptablesMatch) matchSet(name, sides string) error {
 	}
 	if addrs, ok := m.options.Assume.lookup(AssumeGroup, name); ok && len(dims) == 1 {
 		m.assumed("%s are in the set %s, and nothing else", strings.Join(AddrWords(addrs), ", "), shown(name))
-		box := dstBox(addrs)
-		if dims[0] == "src" {
-			box = srcBox(addrs)
-		}
-		m.only(m.not, box)
+		m.only(m.not, addrBox(dims[0] == "src", addrs))
 		return nil
 	}
 	set := m.sets[name]

@@ -274,9 +274,11 @@ func (g *iptablesGen) condition(proto string) string {
 	port := fmt.Sprint(pick(g.Rand, dports()))
 	ports := g.one(port, port, "1940:1950", ":1947", "3047:")
 	if g.IntN(25) == 0 { // what the model must not guess
-		return g.one("-m limit --limit 10000/sec --limit-burst 1000", "-m mark --mark 0", "-m length --length 0:9000", "-m ttl --ttl-gt 3")
+		return g.one("-m limit --limit 10000/sec --limit-burst 1000", "-m mark --mark 0", "-m length --length 0:9000", "-m ttl --ttl-gt 3", "-m conntrack "+not+"--ctstate DNAT", "-m conntrack "+not+"--ctstate ESTABLISHED,DNAT")
 	}
-	switch n := g.IntN(15); {
+	switch n := g.IntN(16); {
+	case n == 15:
+		return "-m addrtype " + not + g.one("--dst-type LOCAL", "--src-type LOCAL", "--dst-type MULTICAST", "--dst-type BROADCAST", "--dst-type LOCAL,MULTICAST")
 	case n > 12:
 		return g.setMatch()
 	case n < 2:

@@ -283,9 +283,16 @@ func (g *nftGen) vmap(depth int) string {
 func (g *nftGen) condition() string {
 	eq := g.one("", "", "!= ")
 	if g.IntN(25) == 0 { // what the model must not guess
-		return g.one("limit rate 1000000/second burst 1000 packets", "meta mark 0", "meta length < 9000", "ip ttl > 3", "ct mark 0")
+		return g.one("limit rate 1000000/second burst 1000 packets", "meta mark 0", "meta length < 9000", "ip ttl > 3", "ct mark 0", "ct status dnat", "ct status dnat")
 	}
-	switch g.IntN(18) {
+	switch g.IntN(20) {
+	case 18:
+		return g.one("fib daddr type ", "fib saddr type ") + eq + g.one("local", "multicast", "broadcast", "{ local, multicast }")
+	case 19:
+		if g.place == Router { // nft refuses it where packets have no incoming interface
+			return g.one("fib saddr . iif oif missing", "fib saddr . iif oif exists", "fib saddr . mark . iif oif missing")
+		}
+		return "fib daddr type " + eq + "local"
 	case 0, 1:
 		return "ip saddr " + eq + g.addrs()
 	case 2, 3:

@@ -24,11 +24,12 @@ func startsJSON(text []byte) bool {
 // documents.
 type nft struct {
 	*parser
-	chains map[string]*nftChain // by family, table and name
-	order  []*nftChain
-	sets   map[string]*nftSet
-	rules  []nftRule
-	tables map[string]*nftTable // by family and name; those with flags
+	chains     map[string]*nftChain // by family, table and name
+	order      []*nftChain
+	sets       map[string]*nftSet
+	rules      []nftRule
+	tables     map[string]*nftTable // by family and name; those with flags
+	translates bool                 // the file has chains for destinations
 }
 
 // nftObject is one entry of the list; just one of its fields is set.
@@ -195,6 +196,7 @@ func (n *nft) object(line int, o nftObject) error {
 			return n.errorf(line, "chain %q is there twice", shown(c.Name))
 		}
 		n.chains[key] = c
+		n.translates = n.translates || c.Type == "nat" && c.Hook == "prerouting"
 		n.order = append(n.order, c)
 	case o.Rule != nil:
 		o.Rule.line = line
@@ -332,7 +334,7 @@ func (n *nft) paths() {
 	}
 	for _, c := range called {
 		for _, d := range called { // of the same priority, the kernels of today call the newer first, those of old the older
-			if c != d && c.Type == "nat" && d.Type == "nat" && c.Hook == d.Hook && d.Prio <= c.Prio {
+			if c != d && c.Type == "nat" && d.Type == "nat" && c.Hook == d.Hook && d.Prio <= c.Prio && (c.Family == d.Family || c.Family == "inet" || d.Family == "inet") {
 				c.chain.Doubts = append(c.chain.Doubts, "what chain "+d.chain.Name+" translates does not come to "+c.chain.Name)
 			}
 		}

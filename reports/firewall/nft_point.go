@@ -23,6 +23,10 @@ func (m *nftMatch) value(key nftLeft, v any) (boxes []Box, phases Phases, why st
 		return m.interfaceName(key, v)
 	case nftFamily:
 		return nftFamilyBox(v), 0, "", nil
+	case nftType:
+		name, _ := v.(string)
+		addrs, why := m.addressType(name, key.src, m.at)
+		return []Box{addrBox(key.src, addrs)}, 0, why, nil
 	case nftFlags, nftNever:
 		return nil, 0, "a set of " + nftValue(v), nil
 	}
@@ -53,10 +57,7 @@ func (l nftLeft) plain(v any) (box Box, phases Phases, why, want string) {
 				return Box{}, 0, tooMany, ""
 			}
 		}
-		if l.src {
-			return srcBox(addrs), 0, "", ""
-		}
-		return dstBox(addrs), 0, "", ""
+		return addrBox(l.src, addrs), 0, "", ""
 	case nftPort:
 		ports, ok := nftPorts(v)
 		if !ok {

@@ -159,9 +159,39 @@ func (m *nftMatch) match(v any) error {
 		return nil
 	case nftFlags:
 		return m.flags(key, op, body["right"])
+	case nftStatus:
+		m.status(op, body)
+		return nil
+	case nftReverse:
+		m.reverse(op, body)
+		return nil
 	default:
 		return m.compare(key, op, body)
 	}
+}
+
+// status reads a condition on the status of a connection. What is translated on
+// its way in is unknown from there on; nothing else has the status dnat.
+func (m *nftMatch) status(op string, body map[string]any) {
+	if m.translates && (op == "in" || op == "==") && body["right"] == "dnat" {
+		m.never()
+		return
+	}
+	m.doubt("match " + nftText("match", body))
+}
+
+// reverse reads a filter on the reverse path: that there is no way back by the
+// incoming interface, or that there is one.
+func (m *nftMatch) reverse(op string, body map[string]any) {
+	there, ok := body["right"].(bool)
+	switch {
+	case !ok || op != "==" && op != "!=":
+		m.doubt("match " + nftText("match", body))
+		return
+	case there != (op == "=="):
+		m.never()
+	}
+	m.reversePath()
 }
 
 // compare reads a match of a key that has values.
@@ -245,7 +275,7 @@ func (m *nftMatch) vmap(v any) error {
 		return m.errorf(m.rule.line, "vmap: want key and data")
 	}
 	key, why := nftKeyOf(body["key"])
-	if why != "" || key.kind == nftFlags || key.kind == nftNever {
+	if why != "" || slices.Contains([]nftKind{nftFlags, nftNever, nftStatus, nftReverse}, key.kind) {
 		key, why = nftLeft{}, "vmap by "+nftValue(body["key"])
 	}
 	elems, whySet, err := m.elements(body["data"])

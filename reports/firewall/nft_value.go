@@ -17,9 +17,12 @@ const (
 	nftProto  // meta l4proto, ip protocol
 	nftFamily // meta nfproto, meta protocol
 	nftFace   // interfaces
+	nftType   // fib daddr type
 	nftState
 	nftDirection
 	nftFlags
+	nftStatus  // of a connection, of which only DNAT is known
+	nftReverse // fib saddr . iif oif: the reverse path
 	nftConcat
 	nftNever // a field of what is never probed: ICMP types and the like
 )
@@ -79,7 +82,11 @@ func nftKeyOf(v any) (l nftLeft, why string) {
 				return nftLeft{kind: nftState}, ""
 			case "direction":
 				return nftLeft{kind: nftDirection}, ""
+			case "status":
+				return nftLeft{kind: nftStatus}, ""
 			}
+		case "fib":
+			return nftFib(fields, unclear)
 		case "&":
 			return nftMasked(inner, unclear)
 		case "concat":
@@ -87,7 +94,7 @@ func nftKeyOf(v any) (l nftLeft, why string) {
 			l.kind = nftConcat
 			for _, item := range list {
 				part, why := nftKeyOf(item)
-				if why != "" || slices.Contains([]nftKind{nftState, nftDirection, nftFlags, nftConcat, nftNever}, part.kind) || part.masked != nil {
+				if why != "" || slices.Contains([]nftKind{nftState, nftDirection, nftFlags, nftStatus, nftReverse, nftConcat, nftNever}, part.kind) || part.masked != nil {
 					return l, unclear
 				}
 				l.parts = append(l.parts, part)
@@ -133,6 +140,18 @@ func nftPayload(fields map[string]any, unclear string) (l nftLeft, why string) {
 		return l, unclear
 	}
 	return l, ""
+}
+
+// nftFib reads a question to the routing tables.
+func nftFib(fields map[string]any, unclear string) (l nftLeft, why string) {
+	flags := nftValue(fields["flags"])
+	switch result, _ := fields["result"].(string); {
+	case result == "type" && (flags == "daddr" || flags == "saddr"):
+		return nftLeft{kind: nftType, src: flags == "saddr"}, ""
+	case result == "oif" && strings.HasPrefix(flags, "saddr,") && strings.HasSuffix(flags, "iif"):
+		return nftLeft{kind: nftReverse}, ""
+	}
+	return l, unclear
 }
 
 func nftMeta(key, unclear string) (nftLeft, string) {

@@ -240,7 +240,7 @@ func TestUnknownIptables(t *testing.T) {
 		{"-m set --match-set nobody src -j DROP", "set nobody is not at hand: give the output of ipset save with --ipset"},
 		{"-i ppp0 -j DROP", "interface ppp0: say what lies behind it with --assume zone=ppp0:NETWORKS"},
 		{"-j NFQUEUE --queue-num 1", "the effect of target NFQUEUE is not in the file"},
-		{"-m addrtype --dst-type LOCAL -j DROP", "match addrtype --dst-type LOCAL"},
+		{"-m addrtype --dst-type UNICAST -j DROP", "addresses of type UNICAST"},
 		{"-m conntrack --ctstate DNAT -j DROP", "state DNAT depends on address translation"},
 		{"-s 10.0.0.1/0.0.0.255 -j DROP", tooMany},
 	} {

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -121,6 +122,7 @@ func (p pace) withDefaults() pace {
 type Agent struct {
 	cfg      Config
 	js       jetstream.JetStream
+	process  string // names this process in beats
 	vantages []*vantage
 }
 
@@ -152,7 +154,7 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	a := &Agent{cfg: cfg, js: js}
+	a := &Agent{cfg: cfg, js: js, process: rand.Text()}
 	names := map[string]bool{}
 	for _, c := range cfg.Vantages {
 		place := fleet.Place{Site: cfg.Site, Vantage: c.Name}

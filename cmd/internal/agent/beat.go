@@ -100,7 +100,7 @@ func (a *Agent) beat(leaves bool) {
 func (v *vantage) beat() fleet.Beat {
 	cfg := &v.agent.cfg
 	b := fleet.Beat{
-		Version: fleet.Version, Program: cfg.Program, Host: cfg.Host, Backend: v.sweeper.Backend(),
+		Version: fleet.Version, Program: cfg.Program, Host: cfg.Host, Process: v.agent.process, Backend: v.sweeper.Backend(),
 		Now: time.Now(), Skew: v.terms.skew(), Waits: v.spool.results(), Fault: v.faults.String(),
 	}
 	if at := v.atWork.Load(); at != nil {

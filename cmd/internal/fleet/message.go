@@ -116,6 +116,7 @@ type Beat struct {
 	Version int           `json:"version"`
 	Program string        `json:"program"`
 	Host    string        `json:"host"`
+	Process string        `json:"process,omitempty"` // by chance, one for each start of the agent
 	Backend string        `json:"backend"`
 	Now     time.Time     `json:"now"`     // the agent's own clock
 	Skew    time.Duration `json:"skew_ns"` // how far it is ahead of the server's

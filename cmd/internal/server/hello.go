@@ -64,7 +64,9 @@ func (s *Server) beat(ctx context.Context, m *nats.Msg) {
 		s.log.DebugContext(ctx, "a beat is passed over", "agent", o.Agent, "why", reports.Line(err.Error()))
 		return
 	}
-	s.presence.take(o, b, s.now())
+	if s.presence.take(o, b, s.now()) {
+		s.log.WarnContext(ctx, "two agents work by one name: its credential was copied, want a token of its own for one of them", "agent", o.Agent, "place", o.Place)
+	}
 }
 
 // origin is who sent a message by that subject, at a place of the jobs file.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -32,6 +33,11 @@ type seen struct {
 	at   time.Time
 	beat fleet.Beat
 	left bool
+	// before is the process that was heard before this one. If it is heard again,
+	// both are there, since twice: a credential was copied.
+	before string
+	twice  time.Time
+	host   string // of the other one
 }
 
 // maxAgents bounds what is remembered.
@@ -41,19 +47,35 @@ func newPresence(away time.Duration) *presence {
 	return &presence{away: away, agents: map[who]seen{}}
 }
 
-// take remembers a beat. Its texts are the agent's: they are made harmless.
-func (p *presence) take(o fleet.Origin, b fleet.Beat, now time.Time) {
-	for _, text := range []*string{&b.Program, &b.Host, &b.Backend, &b.Run, &b.Fault} {
+// take remembers a beat, and reports whether it is news that two agents work by
+// one name. Its texts are the agent's: they are made harmless.
+func (p *presence) take(o fleet.Origin, b fleet.Beat, now time.Time) (copied bool) {
+	for _, text := range []*string{&b.Program, &b.Host, &b.Process, &b.Backend, &b.Run, &b.Fault} {
 		*text = reports.Line((*text)[:min(len(*text), maxText)])
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := who{o.Place, o.Agent}
-	if _, known := p.agents[key]; !known && len(p.agents) >= maxAgents {
+	last, known := p.agents[key]
+	if !known && len(p.agents) >= maxAgents {
 		p.full = true
-		return
+		return false
 	}
-	p.agents[key] = seen{now, b, b.Leaves}
+	next := seen{at: now, beat: b, left: b.Leaves, before: last.before, twice: last.twice, host: last.host}
+	if b.Process != last.beat.Process {
+		if b.Process != "" && b.Process == last.before {
+			copied = !p.doubled(last, now)
+			next.twice, next.host = now, last.beat.Host
+		}
+		next.before = last.beat.Process
+	}
+	p.agents[key] = next
+	return copied
+}
+
+// doubled reports whether two agents work by the name of this one.
+func (p *presence) doubled(s seen, now time.Time) bool {
+	return !s.twice.IsZero() && now.Sub(s.twice) < p.away
 }
 
 // online reports whether an agent that was seen so is there.
@@ -105,6 +127,9 @@ func (p *presence) agentsNow(enrolled []fleet.AgentStatus, open map[string]bool,
 			slices.Sort(a.Vantages)
 		}
 		b := s.beat
+		if p.doubled(s, now) {
+			b.Fault = fmt.Sprintf("two agents work by this name, on %s and on %s: want a token of its own for one of them", min(b.Host, s.host), max(b.Host, s.host))
+		}
 		if !open[b.Run] {
 			b.Run, b.Shard, b.Sent, b.Total, b.Open = "", 0, 0, 0, 0
 		}

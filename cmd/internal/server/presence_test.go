@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -60,5 +61,39 @@ func TestAgentsNow(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCopiedAgent: two agents by one name are told from one that was started
+// anew, and that once; when one of them is gone nothing is said any more.
+func TestCopiedAgent(t *testing.T) {
+	for _, tt := range []struct {
+		name, heard string // processes, one beat after the other
+		news        int
+		want        bool // at the end
+	}{
+		{"one", "aaaa", 0, false},
+		{"started anew, twice", "aabbcc", 0, false},
+		{"two", "abababab", 1, true},
+		{"two, and one is started anew", "ababacaca", 1, true},
+		{"one of the two is gone", "abab" + "aaaa", 1, false},
+		{"of a release that tells none", "----", 0, false},
+		{"upgraded", "--aa", 0, false},
+	} {
+		p, now, news := newPresence(fleet.Away), time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), 0
+		for _, process := range tt.heard {
+			now = now.Add(fleet.BeatEvery)
+			b := fleet.Beat{Version: 1, Host: "host-" + string(process), Process: string(process)}
+			if process == '-' {
+				b.Process = ""
+			}
+			if p.take(fleet.Origin{Place: hq(), Agent: "a"}, b, now) {
+				news++
+			}
+		}
+		fault := p.agentsNow(nil, nil, now)[0].Last.Fault
+		if news != tt.news || strings.Contains(fault, "on host-a and on host-") != tt.want {
+			t.Errorf("%s: told %d times, at the end %q; want %d, %t", tt.name, news, fault, tt.news, tt.want)
+		}
 	}
 }

@@ -19,6 +19,7 @@ var errMessage = errors.New("not a message of the kernel")
 // there.
 type link struct {
 	name    string
+	mac     string // its link-layer address, as bytes; "" where it has none
 	up      bool
 	carrier bool   // also where the interface does not know
 	lost    uint32 // how often it lost its carrier since it was made
@@ -33,6 +34,8 @@ func (l link) fault(now link) string {
 		return fmt.Sprintf("interface %s is gone", l.name)
 	case l.up && !now.up:
 		return fmt.Sprintf("interface %s is down", l.name)
+	case now.mac != l.mac: // answers to the old one are no longer taken
+		return fmt.Sprintf("interface %s has another link-layer address now", l.name)
 	case !l.carrier:
 		return ""
 	case !now.carrier:
@@ -80,7 +83,7 @@ func parseLink(message []byte) (index int, l link, err error) {
 		return 0, link{}, err
 	}
 	a := described.Attrs()
-	l = link{name: a.Name, up: a.Flags&net.FlagUp != 0, carrier: true}
+	l = link{name: a.Name, mac: string(a.HardwareAddr), up: a.Flags&net.FlagUp != 0, carrier: true}
 	if a.Statistics != nil {
 		l.dropped = a.Statistics.TxDropped
 	}

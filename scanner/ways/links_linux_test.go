@@ -83,6 +83,7 @@ func TestLinkFault(t *testing.T) {
 		{"more dropped", up, with(func(l *link) { l.dropped = 9 }), ""}, // a counter of its own
 		{"another name", up, with(func(l *link) { l.name = "wan" }), ""},
 		{"gone", up, link{}, "interface eth0 is gone"},
+		{"another MAC", up, with(func(l *link) { l.mac = "\x02\x00\x00\x00\x00\x02" }), "interface eth0 has another link-layer address now"},
 		{"set down", up, with(func(l *link) { l.up, l.carrier = false, false }), "interface eth0 is down"},
 		{"unplugged", up, unplugged, "interface eth0 has lost its carrier"},
 		{"unplugged for a while", up, with(func(l *link) { l.lost = 4 }), "interface eth0 had lost its carrier for a while"},

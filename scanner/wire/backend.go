@@ -161,7 +161,7 @@ func (b *Backend) findRoutes(cfg Config) error {
 			return err
 		}
 		if !slices.Contains(own, m.src) && !m.src.IsLoopback() {
-			return fmt.Errorf("source %v is not an address of this host: %w", cfg.Source, ErrInterface)
+			return fmt.Errorf("source %v is not an address of this host, or a tentative one: %w", cfg.Source, ErrInterface)
 		}
 	}
 	var err error

@@ -45,10 +45,10 @@ func newIface(k *kernel, l netlink.Link) (*iface, error) {
 		f.noARP = a.RawFlags&noARPFlag != 0
 	case "loopback":
 		f.medium = Host
-	case "none", "ppp", "ipip", "tunnel6", "sit", "gre", rawIP:
+	case "none", "ppp", "ipip", "tunnel6", "sit", "gre", gre6, rawIP:
 		f.medium = IP
 	default: // foreign input: Infiniband, CAN, …
-		return nil, fmt.Errorf("wire: interface %q is of type %q, want Ethernet, a tunnel without link-layer addresses, or loopback: %w",
+		return nil, fmt.Errorf("wire: interface %q is of type %q, want Ethernet, a tunnel without link-layer addresses, or loopback; --backend connect can ask by it: %w",
 			a.Name, a.EncapType, ErrInterface)
 	}
 	var err error
@@ -57,8 +57,10 @@ func newIface(k *kernel, l netlink.Link) (*iface, error) {
 }
 
 const (
-	noARPFlag = 0x80         // IFF_NOARP
-	rawIP     = "unknown519" // ARPHRD_RAWIP, which netlink has no name for: cellular modems
+	noARPFlag = 0x80 // IFF_NOARP
+	// Kinds that netlink has no name for.
+	rawIP = "unknown519" // ARPHRD_RAWIP: cellular modems
+	gre6  = "unknown823" // ARPHRD_IP6GRE
 )
 
 // linkLocal returns the interface's own link-local address, if it has one.

@@ -117,7 +117,8 @@ func (k *kernel) byName(name string) (netlink.Link, error) {
 }
 
 // addresses returns this host's addresses of a family, on one interface or, with
-// nil, on all.
+// nil, on all; without those that the kernel does not use because another host may
+// have them (RFC 4862 section 5.4), or has been seen to have them.
 func (k *kernel) addresses(l netlink.Link, v6 bool) ([]netip.Addr, error) {
 	list, err := ways.Whole(func() ([]netlink.Addr, error) { return k.nl.AddrList(l, family(v6)) })
 	if err != nil && !ways.Unsupported(err) {
@@ -125,7 +126,8 @@ func (k *kernel) addresses(l netlink.Link, v6 bool) ([]netip.Addr, error) {
 	}
 	var all []netip.Addr
 	for _, a := range list {
-		if addr := ways.AddrOf(a.IP); addr.IsValid() {
+		tentative := a.Flags&unix.IFA_F_TENTATIVE != 0 && a.Flags&unix.IFA_F_OPTIMISTIC == 0
+		if addr := ways.AddrOf(a.IP); addr.IsValid() && !tentative {
 			all = append(all, addr)
 		}
 	}

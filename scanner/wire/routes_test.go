@@ -245,6 +245,14 @@ func TestWays(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	ns := crossroads(t)
 	ns.Down("b0")
+	ns.Sysctl("net.ipv6.conf.a0.accept_dad=1", "net.ipv6.conf.a0.dad_transmits=100")
+	a0, err := ns.Netlink.LinkByName("a0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ns.Netlink.AddrAdd(a0, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP("fd01::77"), Mask: net.CIDRMask(64, 128)}}); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name string
 		cfg  Config
@@ -253,6 +261,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"unknown interface", Config{Interface: "eth9"}, `"eth9" does not exist`},
 		{"interface that is down", Config{Interface: "b0"}, `"b0" is down`},
 		{"source of somebody else", Config{Source: netip.MustParseAddr("10.1.0.99")}, "10.1.0.99 is not an address of this host"},
+		{"source that another host may have", Config{Source: netip.MustParseAddr("fd01::77")}, "fd01::77 is not an address of this host, or a tentative one"},
 		{"unknown zone", Config{Zones: []string{"eth9"}}, `"eth9" does not exist`},
 		{"zone of another interface", Config{Interface: "a0", Zones: []string{"lo"}}, `targets of zone "lo" do not leave by the interface that was asked for`},
 	} {

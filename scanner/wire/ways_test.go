@@ -115,6 +115,37 @@ func TestVLAN(t *testing.T) {
 	}
 }
 
+// TestStacked asks through a macvlan, the interface below which is listened on, too:
+// what comes in for the upper one is not the lower one's.
+func TestStacked(t *testing.T) {
+	scan, far := netlab.Pair(t, "eth0", "eth0")
+	parent, err := scan.Netlink.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.ParentIndex = "upper", parent.Attrs().Index
+	if err := scan.Netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE}); err != nil {
+		t.Skipf("a macvlan cannot be made here: %v", err)
+	}
+	scan.Up("upper")
+	scan.Addr("eth0", "fe80::5/64")
+	scan.Addr("upper", "10.6.0.1/24", "fe80::1/64")
+	far.Addr("eth0", "10.6.0.9/24", "fe80::9/64")
+	far.Listen(at("10.6.0.9", openPort), netip.MustParseAddrPort("[fe80::9%eth0]:1947"))
+	b := open(t, scan, wire.Config{Prefixes: prefixes("10.6.0.0/24"), Zones: []string{"upper"}})
+	asked := []scanner.Target{target("10.6.0.9", openPort, registry.TCP), target("fe80::9%upper", openPort, registry.TCP)}
+	got := ask(t, b, 300*time.Millisecond, asked...)
+	for _, want := range asked {
+		if o := got[want]; o.State != scanner.Open || !bytes.Equal(o.MAC, far.MAC("eth0")) {
+			t.Errorf("%v: %v from MAC %x, want open from %v", want, o.State, o.MAC, far.MAC("eth0"))
+		}
+	}
+	if len(got) != len(asked) {
+		t.Errorf("%d targets answered, want the %d that were asked: %v", len(got), len(asked), got)
+	}
+}
+
 // TestSmallMTU asks over a link that carries no more than IPv4 must
 // (RFC 791: 68 bytes) or IPv6 must (RFC 8200: 1280).
 func TestSmallMTU(t *testing.T) {

@@ -3,6 +3,7 @@
 package wire_test
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -81,6 +82,11 @@ func TestWitness(t *testing.T) {
 		{"on the link", func(_ *testing.T, _ *wire.Backend, scan, _ *netlab.NS) {
 			scan.Route(netlab.Route{Dst: "10.3.0.0/25", Dev: "scan0"})
 		}, []string{"the route to 10.3.0.0 no longer is by gateway 10.1.0.2"}, false},
+		{"another MAC", func(t *testing.T, _ *wire.Backend, scan, _ *netlab.NS) {
+			if err := scan.Netlink.LinkSetHardwareAddr(link(t, scan, "scan0"), net.HardwareAddr{2, 0, 0, 0, 0, 2}); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"interface scan0 has another link-layer address now"}, false},
 		{"the interface is deleted", func(t *testing.T, _ *wire.Backend, scan, _ *netlab.NS) {
 			if err := scan.Netlink.LinkDel(link(t, scan, "scan0")); err != nil {
 				t.Fatal(err)

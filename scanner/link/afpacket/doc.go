@@ -6,12 +6,12 @@
 //
 // One ring for each protocol. A socket that is bound to IPv4, ARP or IPv6 is
 // not shown what this host itself sends; one for all protocols is, probe by
-// probe, even if it then declines. It also sees a VLAN's frames only on the
-// VLAN's interface.
+// probe, even if it then declines.
 //
 // The filter is a classic BPF program, which needs no further privilege. It lets
 // pass what can be an answer: SYN or RST and UDP to the block of source ports,
-// ICMP errors, answers of neighbours; and nothing that is another host's.
+// ICMP errors, answers of neighbours; and nothing that is another host's, or of
+// another interface that stands on this one.
 //
 // Sending does not block. A full queue is told as wire.ErrBusy, so that whoever
 // paces the probes hears of it and the wait ends with the context. The send

@@ -60,10 +60,14 @@ func assemble(program []bpf.Instruction) ([]unix.SockFilter, error) {
 // forUs drops what the kernel itself takes for another host's: frames to another
 // MAC, and those of a VLAN that this host has no interface of, where a machine of
 // another network may have the address that is asked for. Their tag is gone by now.
-func forUs(program []bpf.Instruction) []bpf.Instruction {
+// It also drops what is for an interface that stands on this one, a VLAN's or a
+// macvlan: a packet socket of the lower one is shown that, too.
+func forUs(index int, program []bpf.Instruction) []bpf.Instruction {
 	return append([]bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OTHERHOST, SkipTrue: drop},
+		bpf.LoadExtension{Num: bpf.ExtInterfaceIndex},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(index), SkipTrue: drop},
 	}, program...)
 }
 

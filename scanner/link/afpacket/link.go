@@ -73,7 +73,7 @@ func shape(medium wire.Medium) (sockType int, ip uint32) {
 func (l *Link) openRings(spec wire.LinkSpec) error {
 	sockType, ip := shape(spec.Medium)
 	add := func(protocol uint16, filter []bpf.Instruction, room size) error {
-		r, err := openRing(spec.Index, sockType, protocol, forUs(filter), room)
+		r, err := openRing(spec.Index, sockType, protocol, forUs(spec.Index, filter), room)
 		if err == nil {
 			l.rings = append(l.rings, r)
 		}

@@ -99,7 +99,8 @@ func (s *sender) send(frames [][]byte) (int, error) {
 func (s *sender) close() { _ = unix.Close(s.fd) }
 
 // toProtocol is for links without a link-layer header: the kernel must be told
-// which protocol a frame carries.
+// which protocol a frame carries. It wants room for an address of the link, though
+// there is none in it, and that of a tunnel over IPv6 has 16 bytes.
 func toProtocol(index int) func([]byte, *unix.RawSockaddrInet6) uint32 {
 	return func(frame []byte, to *unix.RawSockaddrInet6) uint32 {
 		sll := (*unix.RawSockaddrLinklayer)(unsafe.Pointer(to))
@@ -107,7 +108,7 @@ func toProtocol(index int) func([]byte, *unix.RawSockaddrInet6) uint32 {
 		if frame[0]>>4 == 6 {
 			sll.Protocol = htons(unix.ETH_P_IPV6)
 		}
-		return unix.SizeofSockaddrLinklayer
+		return unix.SizeofSockaddrInet6
 	}
 }
 

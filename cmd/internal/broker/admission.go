@@ -208,7 +208,7 @@ func (a *admission) account(id Identity) (*server.Account, error) {
 
 // look asks the gate again about every connection, and cuts those that are
 // refused or somebody else by now.
-func (a *admission) look(now time.Time) {
+func (a *admission) look() {
 	a.mu.Lock()
 	nats, live := a.nats, make(map[uint64]admitted, len(a.live))
 	for number, c := range a.live {
@@ -230,8 +230,6 @@ func (a *admission) look(now time.Time) {
 		case err != nil:
 		case !reflect.DeepEqual(id.Permissions, c.id.Permissions):
 			err = errors.New("broker: its permissions have changed")
-		case now.After(c.id.Until):
-			err = errors.New("broker: its time is over")
 		default:
 			continue
 		}

@@ -33,7 +33,7 @@ func (s *Server) keep(ctx context.Context, a *admission) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			a.look(now)
+			a.look()
 			if s.sound() || now.Sub(tried) < startEvery {
 				continue
 			}

@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"time"
 )
@@ -40,11 +39,6 @@ func serialOf(c *x509.Certificate) string { return fmt.Sprintf("%032x", c.Serial
 
 // sign makes a certificate from template, by itself if by is nil.
 func sign(template *x509.Certificate, public crypto.PublicKey, by *pair, key crypto.Signer) (*x509.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, err
-	}
-	template.SerialNumber = serial
 	template.BasicConstraintsValid = true
 	parent, signer := template, key
 	if by != nil {

@@ -103,6 +103,16 @@ func TestTokensOfOneName(t *testing.T) {
 			}
 			return tokenFor(t, a, false)
 		}, ""},
+		{"one beside which another agent was revoked", func(t *testing.T, a *Authority) string {
+			text := tokenFor(t, a, false)
+			if _, _, err := a.NewToken(TokenFor{Agent: "beta", Site: "hq", Vantages: []string{"lan"}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Revoke("beta"); err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}, ""},
 		{"one that fell into wrong hands before it was used", func(t *testing.T, a *Authority) string {
 			text := tokenFor(t, a, false)
 			if err := a.Revoke("alpha"); err != nil {

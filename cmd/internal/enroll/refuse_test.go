@@ -79,7 +79,8 @@ func TestWorthlessCertificates(t *testing.T) {
 		{"of a foreign authority", make(foreign, "alpha", now)},
 		{"signed by itself", &pair{key, self}},
 		{"that has ended", make(s.self, "alpha", now.Add(-agentOf-time.Hour))},
-		{"that the record does not name", make(s.self, "alpha", now)},
+		{"that the record does not name", make(s.self, "alpha", now.Add(-time.Hour))},
+		{"that is newer than the record", make(s.self, "alpha", now.Add(time.Hour))},
 		{"of nobody", make(s.self, "ghost", now)},
 		{"of a path", make(s.self, "../authority", now)},
 		{"of the server", server},
@@ -131,6 +132,37 @@ func TestRevokeCutsAtOnce(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("the connection stays")
 	}
+}
+
+// TestConnectionsOfOneAgent: what it left behind does not lock an agent out; its
+// oldest connection makes room. One whose record is another's by now is cut, too.
+func TestConnectionsOfOneAgent(t *testing.T) {
+	s := start(t, hq)
+	c := s.enrolled(t, "alpha", hq)
+	first := dial(t, c)
+	for range 7 {
+		dial(t, c)
+	}
+	time.Sleep(time.Second) // to prove an absence
+	if !first.IsConnected() || first.Reconnects != 0 {
+		t.Fatal("the first of eight connections was cut")
+	}
+	cut := first.StatusChanged(nats.RECONNECTING)
+	last := dial(t, c)
+	wait := func(what string, cut <-chan nats.Status) {
+		t.Helper()
+		select {
+		case <-cut:
+		case <-time.After(30 * time.Second):
+			t.Errorf("%s stays", what)
+		}
+	}
+	wait("the oldest of nine connections", cut)
+	cut = last.StatusChanged(nats.RECONNECTING)
+	if err := s.changeAgent("alpha", func(r *record) error { r.Site = "branch"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	wait("a connection with what the agent might do before", cut)
 }
 
 // TestConnectionsWithoutCertificate: plain bytes, no name, another's name.

@@ -113,6 +113,20 @@ func TestServerCertificateIsRenewed(t *testing.T) {
 	if got := serial([]string{"other.example.net"}, now); got == first {
 		t.Error("the certificate lacks a name")
 	}
+	foreign, err := newAuthority(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := foreign.server([]string{"other.example.net"}, now)
+	if err == nil {
+		err = savePair(filepath.Join(dir, serverFile), other)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := serial([]string{"other.example.net"}, now); got == serialOf(other.cert) {
+		t.Error("the certificate is of another authority, as after half a backup")
+	}
 	second := serial([]string{"other.example.net"}, now)
 	if got := serial([]string{"other.example.net"}, now.Add(300*24*time.Hour)); got == second {
 		t.Error("the certificate is not renewed before it ends")
@@ -228,6 +242,9 @@ func TestNewTokenRefuses(t *testing.T) {
 		{"a year", func(t *TokenFor) { t.Expiry = 365 * 24 * time.Hour }},
 		{"the past", func(t *TokenFor) { t.Expiry = -1 }},
 		{"no port", func(t *TokenFor) { t.Servers = []string{"audit"} }},
+		{"a port by name", func(t *TokenFor) { t.Servers = []string{"audit:nats"} }},
+		{"a port beyond", func(t *TokenFor) { t.Servers = []string{"audit:65536"} }},
+		{"no host", func(t *TokenFor) { t.Servers = []string{":4222"} }},
 		{"two in one", func(t *TokenFor) { t.Servers = []string{"a:1,b:2"} }},
 	} {
 		x := ok

@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +91,8 @@ func checkServers(all []string) error {
 	}
 	for _, s := range all {
 		host, port, err := net.SplitHostPort(s)
-		if err != nil || net.ParseIP(host) == nil && !hostName(host) || strings.Trim(port, "0123456789") != "" || port == "" {
+		n, perr := strconv.ParseUint(port, 10, 16)
+		if err != nil || net.ParseIP(host) == nil && !hostName(host) || perr != nil || n == 0 {
 			return fmt.Errorf("server %.100q: want HOST:PORT", s)
 		}
 	}

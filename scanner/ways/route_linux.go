@@ -30,6 +30,14 @@ func Route(nl *netlink.Handle, addr, source netip.Addr, index int) (Way, error) 
 		options.OifIndex = index
 	}
 	r, err := get(nl, addr, options)
+	if errors.Is(err, ErrNoRoute) && addr.Is6() && !source.IsValid() && index == 0 {
+		// There may be a route for some sources only, to which connect(2) comes by a
+		// source that it selects without one.
+		if source = selected(addr); source.IsValid() {
+			options.SrcAddr = source.AsSlice()
+			r, err = get(nl, addr, options)
+		}
+	}
 	if err != nil {
 		return Way{}, err
 	}
@@ -59,6 +67,18 @@ func Route(nl *netlink.Handle, addr, source netip.Addr, index int) (Way, error) 
 		return Way{}, err
 	}
 	return w, nil
+}
+
+// selected returns the address that the kernel selects to ask addr from, the zero
+// Addr if it sends nothing there. Connecting a datagram socket sends nothing. It asks
+// in the network namespace of the calling thread.
+func selected(addr netip.Addr) netip.Addr {
+	c, err := net.DialUDP("udp6", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 9)))
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().WithZone("")
 }
 
 func get(nl *netlink.Handle, addr netip.Addr, options *netlink.RouteGetOptions) (netlink.Route, error) {

@@ -46,12 +46,14 @@ func crossroads(t *testing.T) *netlab.NS {
 		netlab.Route{Dst: "0.0.0.0/0", Via: "10.2.0.3", Table: 77},
 		netlab.Route{Dst: "12.0.0.0/8", Via: "10.2.0.4", Table: 78},
 		netlab.Route{Dst: "fd00::/8", Via: "fd01::fe"},
+		netlab.Route{Dst: "2001:db8:9::/64", Via: "fd01::fe", Table: 79},
 		netlab.Route{Dst: "fd05::/120", Via: "fd02::fe"},
 		netlab.Route{Dst: "fd05::80/122", Type: unix.RTN_UNREACHABLE},
 	)
 	for _, rule := range []netlink.Rule{
 		{Dst: ipNetOf("10.6.0.64/26"), Table: 77, Priority: 100},
 		{Src: ipNetOf("10.2.0.1/32"), Table: 78, Priority: 101},
+		{Src: ipNetOf("fd01::/64"), Table: 79, Priority: 102},
 	} {
 		r := netlink.NewRule()
 		r.Dst, r.Src, r.Table, r.Priority = rule.Dst, rule.Src, rule.Table, rule.Priority
@@ -201,6 +203,10 @@ func TestWays(t *testing.T) {
 		{"10.1.0.77", "", "", "lo 10.1.0.77 -"},
 		{"fd01::9", "", "", "a0 fd01::1 -"},
 		{"fd05::1", "", "", "b0 fd02::1 fd02::fe"},
+		{"2001:db8:9::1", "", "", "a0 fd01::1 fd01::fe"}, // by a rule for the source that is selected
+		{"2001:db8:9::1", "b0", "", ""},
+		{"2001:db8:9::1", "", "fd02::1", ""},
+		{"2001:db8:8::1", "", "", ""},
 		{"10.3.0.9", "b0", "", "b0 10.2.0.1 10.2.0.2"},
 		{"10.3.0.9", "a0", "", "a0 10.1.0.1 10.1.0.254"}, // the less specific route is there
 		{"11.0.0.1", "a0", "", ""},                       // not "on the link" for want of a route
@@ -221,7 +227,9 @@ func TestWays(t *testing.T) {
 		if tt.src != "" {
 			src = netip.MustParseAddr(tt.src)
 		}
-		h, err := k.way(netip.MustParseAddr(tt.addr), src, i)
+		var h ways.Way
+		var err error
+		ns.Do(func() { h, err = k.way(netip.MustParseAddr(tt.addr), src, i) })
 		got := ""
 		if err == nil {
 			l, _ := ns.Netlink.LinkByIndex(h.Index)

@@ -65,7 +65,7 @@ func parseIptables(p *parser) error {
 	}
 	base := map[*Chain]hooks{}
 	for key, c := range ip.chains {
-		if _, name, _ := strings.Cut(key, "/"); c.Policy != 0 {
+		if _, name, _ := strings.Cut(key, "/"); c.Policy != 0 && key != "nat/OUTPUT" { // nothing that is probed is translated there
 			base[c] = hookOf(strings.ToLower(name))
 		}
 	}

@@ -190,7 +190,7 @@ func (w *walker) base(c *Chain, box Box) []verdict {
 
 // chain takes pieces through a chain. It returns those that come out at its end
 // or by a return; the verdicts go to done.
-func (w *walker) chain(c *Chain, in []piece) (out []piece) {
+func (w *walker) chain(c *Chain, in []piece) []piece {
 	rules, ok := w.near[c]
 	if !ok {
 		var asked int
@@ -198,7 +198,12 @@ func (w *walker) chain(c *Chain, in []piece) (out []piece) {
 		w.near[c] = rules
 		w.steps += asked / asksInStep
 	}
-	for _, r := range rules {
+	return w.rules(rules, in)
+}
+
+// rules takes pieces through the rules of a chain, or through the rest of them.
+func (w *walker) rules(rules []near, in []piece) (out []piece) {
+	for i, r := range rules {
 		if len(in) == 0 || w.ended {
 			break
 		}
@@ -224,7 +229,7 @@ func (w *walker) chain(c *Chain, in []piece) (out []piece) {
 						continue
 					}
 					after = append(after, l.Subtract(box)...)
-					stay, leave := w.act(r.Rule, piece{m, p.doubt})
+					stay, leave := w.act(r.Rule, rules[i+1:], piece{m, p.doubt})
 					rest, out = append(rest, stay...), append(out, leave...)
 				}
 				left = after
@@ -248,13 +253,13 @@ func (w *walker) giveUp(r *Rule, in []piece) {
 }
 
 // act does what a rule says with packets that it matches: stay are those that
-// go on with the next rule, leave those that leave the chain.
-func (w *walker) act(r *Rule, p piece) (stay, leave []piece) {
+// go on with the next rule, the first of rest, leave those that leave the chain.
+func (w *walker) act(r *Rule, rest []near, p piece) (stay, leave []piece) {
 	if w.visit != nil && w.visit(r, p.box) {
 		w.ended = true
 	}
 	if len(r.Doubts) > 0 && r.Action != Obscure {
-		return w.perhaps(r, p), nil
+		return w.perhaps(r, rest, p)
 	}
 	switch r.Action {
 	case Accept:
@@ -280,39 +285,50 @@ func (w *walker) act(r *Rule, p piece) (stay, leave []piece) {
 }
 
 // perhaps does what a rule would do, for packets that it may match and may not:
-// all of them go on, and remember what they may have met.
-func (w *walker) perhaps(r *Rule, p piece) []piece {
-	mark := func(p piece, e Effect) piece {
-		for _, text := range r.Doubts {
-			p.doubt = &doubt{e, Reason{r.ID, r.Line, text}, false, p.doubt}
-		}
-		return p
-	}
+// all of them go on, and remember what they may have met. To leave a chain is to
+// not go through the rest of it.
+func (w *walker) perhaps(r *Rule, rest []near, p piece) (stay, leave []piece) {
 	switch r.Action {
 	case Accept:
-		return []piece{mark(p, Allow)}
+		return []piece{r.mark(p, Allow)}, nil
 	case Drop:
-		return []piece{mark(p, Deny)}
+		return []piece{r.mark(p, Deny)}, nil
 	case Return:
-		return []piece{mark(p, Unknown)}
-	case Jump, Goto:
-		outer := w.done
-		w.done = nil
-		back := w.chain(r.Target, []piece{p})
-		met := w.done
-		w.done = outer
-		if r.Action == Goto { // they may have left this chain
-			for i := range back {
-				back[i] = mark(back[i], Unknown)
-			}
+		back, met := w.maybe(r, p, func(in []piece) []piece { return w.rules(rest, in) })
+		return nil, append(back, met...)
+	case Jump:
+		back, met := w.maybe(r, p, func(in []piece) []piece { return w.chain(r.Target, in) })
+		return append(back, met...), nil
+	case Goto:
+		back, met := w.maybe(r, p, func(in []piece) []piece { return w.chain(r.Target, in) })
+		for _, p := range back { // they have left this chain, or not
+			more, decided := w.maybe(r, p, func(in []piece) []piece { return w.rules(rest, in) })
+			leave = append(append(leave, more...), decided...)
 		}
-		for _, v := range met {
-			back = append(back, mark(v.piece, v.effect))
-		}
-		return back
-	case Pass, Obscure:
-		return []piece{p}
-	default:
-		return []piece{p}
+		return met, leave
+	default: // the others decide nothing
+		return []piece{p}, nil
 	}
+}
+
+// maybe lets a piece go a way that it may go and may not: back are its parts
+// that come out at the end, met those that remember a verdict.
+func (w *walker) maybe(r *Rule, p piece, way func([]piece) []piece) (back, met []piece) {
+	outer := w.done
+	w.done = nil
+	back = way([]piece{p})
+	w.steps += len(w.done)
+	for _, v := range w.done {
+		met = append(met, r.mark(v.piece, v.effect))
+	}
+	w.done = outer
+	return back, met
+}
+
+// mark lets a piece remember a verdict that the rule may have led to.
+func (r *Rule) mark(p piece, e Effect) piece {
+	for _, text := range r.Doubts {
+		p.doubt = &doubt{e, Reason{r.ID, r.Line, text}, false, p.doubt}
+	}
+	return p
 }

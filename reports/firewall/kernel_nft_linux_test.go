@@ -290,7 +290,7 @@ func (g *nftGen) condition() string {
 		return g.one("fib daddr type ", "fib saddr type ") + eq + g.one("local", "multicast", "broadcast", "{ local, multicast }")
 	case 19:
 		if g.place == Router { // nft refuses it where packets have no incoming interface
-			return g.one("fib saddr . iif oif missing", "fib saddr . iif oif exists", "fib saddr . mark . iif oif missing")
+			return g.one("fib saddr . iif oif missing", "fib saddr . iif oif exists", "fib saddr . iif oif 0", "fib saddr . mark . iif oif missing")
 		}
 		return "fib daddr type " + eq + "local"
 	case 0, 1:

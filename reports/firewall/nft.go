@@ -123,7 +123,9 @@ func parseNft(p *parser) error {
 	}
 	base := map[*Chain]hooks{}
 	for _, c := range n.order {
-		base[&c.chain] = hookOf(c.Hook)
+		if c.Type != "nat" || c.Hook != "output" { // nothing that is probed is translated there
+			base[&c.chain] = hookOf(c.Hook)
+		}
 	}
 	n.beforeTracking()
 	if err := n.read(spread(base)); err != nil {

@@ -184,6 +184,9 @@ func (m *nftMatch) status(op string, body map[string]any) {
 // incoming interface, or that there is one.
 func (m *nftMatch) reverse(op string, body map[string]any) {
 	there, ok := body["right"].(bool)
+	if _, none := nftInt(body["right"], 0); none { // interface 0 is none
+		ok = true
+	}
 	switch {
 	case !ok || op != "==" && op != "!=":
 		m.doubt("match " + nftText("match", body))

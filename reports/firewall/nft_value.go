@@ -94,7 +94,10 @@ func nftKeyOf(v any) (l nftLeft, why string) {
 			l.kind = nftConcat
 			for _, item := range list {
 				part, why := nftKeyOf(item)
-				if why != "" || slices.Contains([]nftKind{nftState, nftDirection, nftFlags, nftStatus, nftReverse, nftConcat, nftNever}, part.kind) || part.masked != nil {
+				if part.kind == nftNever {
+					return part, ""
+				}
+				if why != "" || slices.Contains([]nftKind{nftState, nftDirection, nftFlags, nftStatus, nftReverse, nftConcat}, part.kind) || part.masked != nil {
 					return l, unclear
 				}
 				l.parts = append(l.parts, part)

@@ -132,14 +132,11 @@ func wayOf(r netlink.Route, source, addr netip.Addr) (Way, error) {
 	}
 	switch r.Type {
 	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
-		w.Local, w.Gateway = true, netip.Addr{}
+		w.Local = true
 		if !w.Source.IsValid() {
 			w.Source = addr
 		}
-	case unix.RTN_UNICAST, unix.RTN_UNSPEC:
-	case unix.RTN_BROADCAST:
-		// A host may have it all the same; only its ARP reply will tell.
-		w.Gateway = netip.Addr{}
+	case unix.RTN_UNICAST, unix.RTN_BROADCAST: // a host may have that all the same; only its ARP reply will tell
 	default: // multicast, or a kind of route that sends nothing
 		return Way{}, fmt.Errorf("%v is not a unicast address: %w", addr, ErrNoRoute)
 	}

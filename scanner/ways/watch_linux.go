@@ -64,7 +64,7 @@ func (w *Watch) Add(to Way, target netip.Addr) {
 	}
 	if _, known := w.links[to.Index]; !known {
 		fresh, err := w.kernel.links(to.Index)
-		if err != nil || len(fresh) == 0 {
+		if err != nil {
 			return
 		}
 		maps.Copy(w.links, fresh)

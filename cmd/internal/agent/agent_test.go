@@ -532,6 +532,28 @@ func TestNoWork(t *testing.T) {
 	}
 }
 
+// TestNothingToTake: what keeps an agent from asking for work is its fault until
+// it can ask, and not until the next shard comes.
+func TestNothingToTake(t *testing.T) {
+	w := newWorld(t)
+	if err := w.js.DeleteConsumer(t.Context(), fleet.WorkStream, here.Consumer()); err != nil {
+		t.Fatal(err)
+	}
+	a := w.run("a1", spoolDir(t), &fake{}, nil)
+	w.beat("tells why", func(b fleet.Beat) bool { return b.Fault != "" })
+	if _, err := w.js.CreateOrUpdateConsumer(t.Context(), fleet.WorkStream, fleet.ConsumerConfig(here)); err != nil {
+		t.Fatal(err)
+	}
+	w.until("a beat without a fault", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.beats[len(w.beats)-1].Fault == ""
+	})
+	if err := a.end(t); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestExpired: the server is away, and the certificate runs out meanwhile.
 func TestExpired(t *testing.T) {
 	w := newWorld(t)

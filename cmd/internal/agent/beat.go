@@ -13,6 +13,7 @@ import (
 const (
 	faultList    = iota // the never-scan list
 	faultSweep          // the last shard
+	faultPull           // no shard can be had
 	faultPublish        // the server takes no results
 	faultTerms          // or gives no work
 	faultKinds

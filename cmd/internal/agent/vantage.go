@@ -53,11 +53,13 @@ func (v *vantage) work(ctx context.Context, leave <-chan struct{}) {
 			}
 			return
 		}
-		if err == nil && m == nil {
-			continue // nothing to do at the moment
-		}
+		kind := faultPull
 		if err == nil {
-			err = v.do(ctx, leave, m)
+			v.faults.set(faultPull, nil)
+			if m == nil {
+				continue // nothing to do at the moment
+			}
+			kind, err = faultSweep, v.do(ctx, leave, m)
 		}
 		if err == nil {
 			wait.reset()
@@ -67,7 +69,7 @@ func (v *vantage) work(ctx context.Context, leave <-chan struct{}) {
 		if errors.Is(err, errLeaving) {
 			return
 		}
-		if v.faults.set(faultSweep, err) && v.agent.cfg.Conn.IsConnected() {
+		if v.faults.set(kind, err) && v.agent.cfg.Conn.IsConnected() {
 			v.log.Warn("no shard is carried out here for a while", "error", err)
 		}
 		sleep(ctx, leave, wait.next())
@@ -129,9 +131,10 @@ func (v *vantage) pull(ctx context.Context, leave <-chan struct{}) (jetstream.Ms
 	return nil, quiet(ctx, batch.Error())
 }
 
-// quiet makes nothing of an error that only means that no shard came in time.
+// quiet makes nothing of an error that only means that no shard came in time, or
+// that the server ends: the connection tells when it is back.
 func quiet(ctx context.Context, err error) error {
-	if ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) {
+	if ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrServerShutdown) {
 		return nil
 	}
 	return err

@@ -44,6 +44,15 @@ func TestGatewayDies(t *testing.T) {
 			})
 		}
 	}
+	gain := func(far *netlab.NS) {
+		far0(far, func(l netlink.Link) error {
+			addr, err := netlink.ParseAddr("10.1.0.2/24")
+			if err != nil {
+				return err
+			}
+			return far.Netlink.AddrAdd(l, addr)
+		})
+	}
 	nothing := func(*netlab.NS) {}
 	for _, tt := range []struct {
 		name, target string
@@ -57,8 +66,16 @@ func TestGatewayDies(t *testing.T) {
 			want: [2][]string{nil, {"the gateway 10.1.0.2 no longer answers"}}, open: true}, // it still forwards
 		{name: "dies, IPv6", target: "fd02::10", happens: [2]func(*netlab.NS){lose("fd01::2/64")},
 			want: [2][]string{{"the gateway fd01::2 no longer answers"}, {"the gateway fd01::2 no longer answers"}}, open: true},
-		{name: "comes back", target: "10.2.0.10", happens: [2]func(*netlab.NS){lose("10.1.0.2/24"), func(far *netlab.NS) { far.Addr("net0", "10.1.0.2/24") }},
+		{name: "comes back", target: "10.2.0.10", happens: [2]func(*netlab.NS){lose("10.1.0.2/24"), gain},
 			want: [2][]string{{"the gateway 10.1.0.2 no longer answers"}, {"the gateway 10.1.0.2 did not answer for a while"}}, open: true},
+		{name: "silent for a moment", target: "10.2.0.10", open: true, happens: [2]func(*netlab.NS){func(far *netlab.NS) {
+			lose("10.1.0.2/24")(far)
+			time.AfterFunc(400*time.Millisecond, func() { gain(far) }) // the first requests are over, the second chance is not
+		}}},
+		{name: "answers when the kernel asks", target: "10.2.0.10", open: true, before: func(_, far *netlab.NS) {
+			lose("10.1.0.2/24")(far)
+			time.AfterFunc(1200*time.Millisecond, func() { gain(far) })
+		}},
 		{name: "never answers, but is known", target: "10.2.0.10", open: true,
 			before: func(scan, far *netlab.NS) {
 				scan.Neighbour("scan0", "10.1.0.2", far.MAC("net0"))

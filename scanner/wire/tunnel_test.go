@@ -91,9 +91,10 @@ func TestTunnel(t *testing.T) {
 	ns := netlab.New(t)
 	tunnel(t, ns, "tun0")
 	ns.Addr("tun0", "10.8.0.1/24", "fd08::1/64")
-	b := open(t, ns, wire.Config{Prefixes: prefixes("10.8.0.0/24", "fd08::/120")})
+	ns.Route(netlab.Route{Dst: "10.9.0.0/24", Via: "10.8.0.2"})
+	b := open(t, ns, wire.Config{Prefixes: prefixes("10.8.0.0/24", "10.9.0.0/24", "fd08::/120")})
 	var targets []scanner.Target
-	for _, a := range []string{"10.8.0.9", "fd08::9"} {
+	for _, a := range []string{"10.8.0.9", "10.9.0.9", "fd08::9"} {
 		targets = append(targets, target(a, openPort, registry.TCP), target(a, closedPort, registry.TCP), target(a, openPort, registry.UDP))
 	}
 	got := ask(t, b, 200*time.Millisecond, targets...)

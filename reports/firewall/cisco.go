@@ -136,7 +136,7 @@ func (c *cisco) line(line string) error {
 			return c.entry(in, words, line)
 		}
 		if indented {
-			return c.errorf(c.n, "%q: want [NUMBER] permit, deny, remark or evaluate", shown(line))
+			return c.errorf(c.n, "%q: want [NUMBER] permit, deny, remark, dynamic or evaluate", shown(line))
 		}
 	case *ciscoGroup:
 		if indented || in.takes(words[0]) {
@@ -184,7 +184,7 @@ func isACE(words []string) bool {
 	if allDigits(words[0]) && len(words) > 1 {
 		words = words[1:]
 	}
-	return slices.Contains([]string{"permit", "deny", "remark", "evaluate"}, words[0])
+	return slices.Contains([]string{"permit", "deny", "remark", "evaluate", "dynamic"}, words[0])
 }
 
 func (c *cisco) acl(name string) *ciscoACL {

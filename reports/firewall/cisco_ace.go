@@ -252,7 +252,9 @@ func (r *aceReader) options() error {
 				r.next()
 			}
 			r.tcpFlags(true, any, 0)
-		case "time-range", "dscp", "precedence", "tos", "ttl", "option", "reflect", "timeout":
+		case "reflect", "timeout": // what is allowed is remembered, for evaluate
+			r.next()
+		case "time-range", "dscp", "precedence", "tos", "ttl", "option":
 			r.doubt(shown(w + " " + r.next()))
 		default:
 			if strings.HasPrefix(w, "0x") || len(r.boxes) == 0 { // a checksum; ICMP types

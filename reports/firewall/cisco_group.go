@@ -142,6 +142,8 @@ func (c *cisco) networkMember(g *ciscoGroup, m ciscoMember) error {
 		addrs, ok = parseHost(w[1])
 	case len(w) == 3 && w[0] == "range":
 		addrs, ok = parseAddrWord(w[1] + "-" + w[2])
+	case len(w) == 2 && w[1][0] == '/': // IOS
+		addrs, ok = parseAddrWord(w[0] + w[1])
 	case len(w) == 2:
 		var fits bool
 		if addrs, ok, fits = parseMasked(w[0], w[1], false); !fits {

@@ -95,15 +95,15 @@ func (a *aws) wrapped(key string) error {
 		return a.list(a.group)
 	case "NextToken":
 		var token string
-		if err := a.d.Decode(&token); err != nil {
-			return a.fault(err)
+		if err := a.decode(&token); err != nil {
+			return err
 		}
 		if token != "" {
 			return a.errorf(a.line.at(a.d.InputOffset()), "NextToken: the list goes on behind this file, want all of it: leave out --max-items")
 		}
 		return nil
 	default:
-		return a.skip()
+		return a.decode(new(json.RawMessage))
 	}
 }
 
@@ -114,9 +114,9 @@ func (a *aws) fault(err error) error {
 	return a.errorf(a.line.at(a.d.InputOffset()), "JSON: %v", err)
 }
 
-func (a *aws) skip() error {
-	var raw json.RawMessage
-	if err := a.d.Decode(&raw); err != nil {
+// decode takes the value that follows.
+func (a *aws) decode(to any) error {
+	if err := a.d.Decode(to); err != nil {
 		return a.fault(err)
 	}
 	return nil
@@ -196,48 +196,23 @@ func (a *aws) group() error {
 	g := awsGroup{line: a.line.next(a.d.InputOffset())}
 	var r awsRule
 	p := awsPermission{line: g.line}
-	if err := a.object(func(key string) error {
-		var err error
-		switch key {
-		case "GroupId":
-			err = a.d.Decode(&g.id)
-		case "GroupName":
-			err = a.d.Decode(&g.name)
-		case "SecurityGroupRuleId":
-			err = a.d.Decode(&r.id)
-		case "IsEgress":
-			err = a.d.Decode(&r.egress)
-		case "IpProtocol":
-			err = a.d.Decode(&p.Protocol)
-		case "FromPort":
-			err = a.d.Decode(&p.From)
-		case "ToPort":
-			err = a.d.Decode(&p.To)
-		case "CidrIpv4":
-			err = a.d.Decode(&r.cidr4)
-		case "CidrIpv6":
-			err = a.d.Decode(&r.cidr6)
-		case "PrefixListId":
-			err = a.d.Decode(&r.list)
-		case "ReferencedGroupInfo":
-			err = a.d.Decode(&r.from)
-		case "IpPermissions":
+	fields := map[string]any{"GroupId": &g.id, "GroupName": &g.name, "SecurityGroupRuleId": &r.id, "IsEgress": &r.egress,
+		"IpProtocol": &p.Protocol, "FromPort": &p.From, "ToPort": &p.To, "CidrIpv4": &r.cidr4, "CidrIpv6": &r.cidr6,
+		"PrefixListId": &r.list, "ReferencedGroupInfo": &r.from}
+	err := a.object(func(key string) error {
+		if key == "IpPermissions" {
 			return a.list(func() error {
-				p := awsPermission{line: a.line.next(a.d.InputOffset())}
-				if err := a.d.Decode(&p); err != nil {
-					return a.fault(err)
-				}
-				g.permissions = append(g.permissions, p)
-				return nil
+				g.permissions = append(g.permissions, awsPermission{line: a.line.next(a.d.InputOffset())})
+				return a.decode(&g.permissions[len(g.permissions)-1])
 			})
-		default:
-			return a.skip()
 		}
-		if err != nil {
-			return a.fault(err)
+		to, known := fields[key]
+		if !known {
+			to = new(json.RawMessage)
 		}
-		return nil
-	}); err != nil {
+		return a.decode(to)
+	})
+	if err != nil {
 		return err
 	}
 	if g.id == "" {

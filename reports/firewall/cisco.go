@@ -136,7 +136,7 @@ func (c *cisco) line(line string) error {
 			return c.entry(in, words, line)
 		}
 		if indented {
-			return c.errorf(c.n, "%q: want [NUMBER] permit, deny, remark, dynamic or evaluate", shown(line))
+			return c.errorf(c.n, "%q: want [NUMBER] permit, deny, remark, evaluate or dynamic", shown(line))
 		}
 	case *ciscoGroup:
 		if indented || in.takes(words[0]) {

@@ -212,7 +212,7 @@ func TestParseFaults(t *testing.T) {
 		{"cisco group", "cisco", "access-list a extended permit tcp object-group X any\n", `f:1: object-group "X": want a network group of this file`},
 		{"cisco self", "cisco", "object-group network A\n group-object B\nobject-group network B\n group-object A\naccess-list a extended permit ip any any\n", `f:1: group "A" contains itself`},
 		{"cisco several", "cisco", "access-list 101 permit ip any any\naccess-list 102 permit ip any any\n", "f:1: 2 access lists, 101, 102: say which ones packets pass with --acl"},
-		{"cisco entry", "cisco", "ip access-list extended A\n permt ip any any\n", `f:2: "permt ip any any": want [NUMBER] permit, deny, remark or evaluate`},
+		{"cisco entry", "cisco", "ip access-list extended A\n permt ip any any\n", `f:2: "permt ip any any": want [NUMBER] permit, deny, remark, evaluate or dynamic`},
 		{"aws network", "aws", "{\"SecurityGroups\": [{\"GroupId\": \"sg-1\", \"IpPermissions\": [\n{\"IpProtocol\": \"tcp\", \"IpRanges\": [{\"CidrIp\": \"10.0.0.0/99\"}]}]}]}", `f:2: network "10.0.0.0/99": want ADDRESS/LENGTH`},
 		{"aws ports", "aws", "{\"SecurityGroups\": [{\"GroupId\": \"sg-1\", \"IpPermissions\": [\n{\"IpProtocol\": \"tcp\", \"FromPort\": 9, \"ToPort\": 1}]}]}", "f:2: ports 9 to 1: want 0 to 65535, the lower one first"},
 		{"aws empty", "aws", `{"SecurityGroups": []}`, "f:1: no group: want"},

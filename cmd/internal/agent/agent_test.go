@@ -438,6 +438,54 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+// TestUntil: of the job's window and the agent's own, the one that closes first
+// ends a shard.
+func TestUntil(t *testing.T) {
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.Local)
+	own, err := schedule.ParseWindow("10:00-14:00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ahead = time.Hour // this clock's before the server's, by which the job's is
+	for _, tt := range []struct {
+		name        string
+		own         schedule.Window
+		asked, want time.Time
+	}{
+		{"none", schedule.Window{}, time.Time{}, time.Time{}},
+		{"the job's", schedule.Window{}, noon, noon.Add(ahead)},
+		{"its own", own, time.Time{}, noon.Add(2 * time.Hour)},
+		{"the job's first", own, noon, noon.Add(ahead)},
+		{"its own first", own, noon.Add(2 * time.Hour), noon.Add(2 * time.Hour)},
+	} {
+		v := &vantage{agent: &Agent{cfg: Config{Window: tt.own}}}
+		at := &attempt{v: v, shard: fleet.Shard{Until: tt.asked}, ahead: ahead, started: noon}
+		if got := at.until(); !got.Equal(tt.want) {
+			t.Errorf("%s: until %v; want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestDialogueTooLong: one that fits into no message that the server takes is
+// counted as lost, so that the run does not call itself complete.
+func TestDialogueTooLong(t *testing.T) {
+	w := newWorld(t)
+	w.stop()
+	w.options.MaxPayload = 32 << 10
+	w.start()
+	w.until("the connection", w.boss.IsConnected)
+	a := w.run("a1", spoolDir(t), &fake{talk: 64 << 10}, nil)
+	w.put(shard(1))
+	ends, found := w.done(1)
+	once(t, found, shardTargets)
+	if ends[0].Outcome.Lost != 1 {
+		t.Errorf("%d lost; want 1", ends[0].Outcome.Lost)
+	}
+	if err := a.end(t); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLeaving: an agent that is told to leave ends its shard if that is soon,
 // else it gives the shard back at once, with what was found.
 func TestLeaving(t *testing.T) {
@@ -574,6 +622,7 @@ func TestTwoVantages(t *testing.T) {
 	lan, dmz := &fake{half: make(chan struct{})}, &fake{}
 	a := w.run("a1", spoolDir(t), lan, func(c *Config) {
 		c.Vantages = append(c.Vantages, Vantage{Name: "dmz", Sweeper: dmz})
+		c.Rate = 100
 	})
 	w.put(shard(1))
 	s := shard(1) // the same private addresses, at the other place
@@ -588,6 +637,9 @@ func TestTwoVantages(t *testing.T) {
 	w.done(2)
 	if err := a.end(t); err != nil || lan.sweeps() != 1 || dmz.sweeps() != 1 {
 		t.Errorf("Run = %v, sweeps %d and %d", err, lan.sweeps(), dmz.sweeps())
+	}
+	if x, y := lan.orders[0].Rate, dmz.orders[0].Rate; x != 50 || y != 50 {
+		t.Errorf("rates %v and %v: want the 100 of the agent shared", x, y)
 	}
 }
 

@@ -11,11 +11,10 @@ import (
 )
 
 const (
-	// partBytes is about how much a part may hold before it is packed, and
-	// partResults how many results: a message that a server folds in
-	// milliseconds, and all that an agent holds in memory.
-	partBytes   = 256 << 10
-	partResults = 2000
+	// partBytes is about how much a part may hold before it is packed, which is
+	// hundreds of results: a message that a server folds in milliseconds, and all
+	// that an agent holds in memory.
+	partBytes = 256 << 10
 	// messageRoom is left below the connection's largest payload for headers, in
 	// bytes.
 	messageRoom = 4 << 10
@@ -55,7 +54,7 @@ func (c *collector) add(ctx context.Context, r pipeline.Result) {
 	}
 	c.results = append(c.results, r)
 	c.bytes += weigh(&r)
-	if c.bytes >= partBytes || len(c.results) >= partResults {
+	if c.bytes >= partBytes {
 		c.flush(ctx)
 	}
 }

@@ -88,6 +88,36 @@ func TestPartsFitTheConnection(t *testing.T) {
 	}
 }
 
+// TestPartsAreBounded: a part is made of so many bytes, or of what has waited for
+// long enough, and not before.
+func TestPartsAreBounded(t *testing.T) {
+	plan, s := targets(t, 9), open(t, t.TempDir(), 1<<30)
+	c := newCollector(s, 1<<20, 0)
+	one := said(plan, 1, 0)
+	for range partBytes / weigh(&one) {
+		c.add(t.Context(), one)
+	}
+	c.flushOlder(t.Context(), time.Hour)
+	if c.parts != 0 {
+		t.Errorf("%d parts of what is new and short", c.parts)
+	}
+	c.add(t.Context(), one)
+	c.add(t.Context(), said(plan, 3, partBytes/2))
+	if c.parts != 1 {
+		t.Errorf("%d parts; want 1 of %d bytes", c.parts, partBytes)
+	}
+	c.add(t.Context(), said(plan, 4, partBytes/2))
+	if c.parts != 2 {
+		t.Errorf("%d parts; want 2, the second of two dialogues", c.parts)
+	}
+	c.flushOlder(t.Context(), 0)
+	c.add(t.Context(), one)
+	c.flushOlder(t.Context(), 0)
+	if c.parts != 3 {
+		t.Errorf("%d parts; want 3, the third of what has waited", c.parts)
+	}
+}
+
 func TestCollectorDates(t *testing.T) {
 	s := open(t, t.TempDir(), 1<<30)
 	c := newCollector(s, 1<<20, 5*time.Hour)

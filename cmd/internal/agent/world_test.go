@@ -337,6 +337,7 @@ type fake struct {
 	// half, if set, is waited for when half of the targets were found, or ctx.
 	half chan struct{}
 	fail error            // is returned before anything is found
+	talk int              // bytes of a dialogue with the first target, which cannot be packed
 	now  func() time.Time // the clock, if it is not this machine's
 
 	mu     sync.Mutex
@@ -367,7 +368,12 @@ func (f *fake) Sweep(ctx context.Context, o Order, emit func(pipeline.Result)) (
 		if err := o.Hold(ctx); err != nil {
 			return out, err
 		}
-		emit(pipeline.Result{Observation: scanner.Observation{Target: o.Plan.At(i), State: scanner.Open, Reason: scanner.SynAck, At: now()}})
+		r := said(o.Plan, i, 0)
+		if i == 0 {
+			r = said(o.Plan, i, f.talk)
+		}
+		r.At = now()
+		emit(r)
 		out.Scan.Open++
 	}
 	out.Scan.Complete = true

@@ -80,6 +80,8 @@ type asker interface {
 	// ask sends p and waits that long for its answer; the zero answer is silence,
 	// also when ctx ended the wait. An error is a fault of this side.
 	ask(ctx context.Context, p scanner.Probe, wait time.Duration) (answer, error)
+	// awaits reports whether addr may answer later than near ones do.
+	awaits(addr netip.Addr) bool
 }
 
 // answer is what one try heard.
@@ -272,13 +274,9 @@ func observe(p scanner.Probe, a answer) scanner.Observation {
 	}
 }
 
-// Routed implements scanner.Router. What a try waits for is this host's own
-// kernel, which says late that an on-link address has no neighbour; the errors of
-// gateways come too late for a try.
-func (b *Backend) Routed(addr netip.Addr) bool {
-	a, ok := b.asker.(interface{ awaits(netip.Addr) bool })
-	return ok && a.awaits(addr)
-}
+// Routed implements scanner.Router. Beside gateways it is this host's own kernel
+// that says late that an on-link address has no neighbour.
+func (b *Backend) Routed(addr netip.Addr) bool { return !addr.IsLoopback() && b.asker.awaits(addr) }
 
 // Faults implements scanner.Witness. On Linux it compares the interfaces and
 // addresses that probes left by with what they were before the first one. Where

@@ -211,6 +211,37 @@ func (f fake) ask(ctx context.Context, p scanner.Probe, wait time.Duration) (ans
 	return f(ctx, p, wait)
 }
 
+func (f fake) awaits(netip.Addr) bool { return true }
+
+// A far host is heard among near ones, also by a run whose probes are soon sent.
+func TestFarAmongNear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := netip.MustParseAddr("10.0.0.7")
+		b := fresh(t, Config{})
+		b.asker = fake(func(ctx context.Context, p scanner.Probe, wait time.Duration) (answer, error) {
+			rtt := time.Millisecond
+			if p.Addr == far {
+				rtt = 1500 * time.Millisecond // more than the first try's patience
+			}
+			if scanner.Sleep(ctx, min(rtt, wait)) != nil || rtt > wait {
+				return answer{}, nil
+			}
+			return answer{reason: scanner.Rst, from: p.Addr, rtt: rtt, at: time.Now()}, nil
+		})
+		engine, err := scanner.New(b, scanner.Config{Rate: 1000, Retries: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := scanner.NewPlan([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/28")}, []registry.Port{probe().Port}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := engine.Run(t.Context(), plan, func(scanner.Observation) {}); err != nil || s.Closed != 16 {
+			t.Errorf("Run = %+v, %v; want 16 closed", s, err)
+		}
+	})
+}
+
 func probe() scanner.Probe {
 	return scanner.Probe{Target: scanner.Target{Addr: netip.MustParseAddr("10.0.0.1"), Port: registry.Port{Number: 1947, Proto: registry.TCP}}}
 }

@@ -50,6 +50,9 @@
 // are true. Each retry waits as long again, 900 ms, 1.8 s, 2.7 s, up to 3.6 s,
 // so that a path slower than the first patience is still heard; from the first
 // retry on the kernel may add a SYN of its own.
+// The end of a run cuts tries short. It comes two round trips after the last probe,
+// but behind gateways and tunnels not before 3.2 s (scanner.Router): near hosts say
+// nothing of how far the others there are.
 //
 // While the kernel still asks for the neighbour, the target or the gateway to it,
 // nothing has left this host, and the end of a try's patience is no silence. Such a

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -47,6 +48,16 @@ func (n *neighbours) awaits(addr netip.Addr) bool {
 
 // lacks reports whether the kernel has asked for addr or its gateway in vain.
 func (n *neighbours) lacks(addr netip.Addr) bool { return n.of(addr) == netlink.NUD_FAILED }
+
+// beyond reports whether addr is behind a gateway, or a tunnel.
+func (n *neighbours) beyond(addr netip.Addr) bool {
+	to, err := n.route(addr)
+	if err != nil || to.Local || to.Gateway.IsValid() {
+		return err == nil && !to.Local
+	}
+	link, err := net.InterfaceByIndex(to.Index)
+	return err == nil && link.Flags&net.FlagPointToPoint != 0
+}
 
 func (n *neighbours) of(addr netip.Addr) int {
 	n.mu.Lock()

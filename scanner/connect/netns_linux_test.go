@@ -205,6 +205,14 @@ func TestInside(t *testing.T) {
 	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
 		t.Errorf("outcomes (-want +got):\n%s", d)
 	}
+	for addr, want := range map[string]bool{
+		"10.88.3.1": true, "fd88:3::1": true, "10.77.0.2": false, "fd77::2": false, // a neighbour
+		"10.77.0.1": false, "127.0.0.1": false, "10.99.0.1": false, // this host, no way there
+	} {
+		if got := b.Routed(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("Routed(%s) = %v, want %v", addr, got, want)
+		}
+	}
 	t.Run("neighbour", testNeighbour)
 	t.Run("gateway", testGateway)
 	t.Run("interface", func(t *testing.T) { testInterface(t, w) })

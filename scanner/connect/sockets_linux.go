@@ -103,9 +103,10 @@ func (s *sockets) hearNeighbour(ctx context.Context, t *try, f *os.File, hear fu
 	return a, err
 }
 
-// awaits reports whether tries to addr wait for the kernel to find it or its
-// gateway.
-func (s *sockets) awaits(addr netip.Addr) bool { return s.neighbours.awaits(addr) }
+// awaits reports whether addr is not on a link, or waits for the kernel to find it.
+func (s *sockets) awaits(addr netip.Addr) bool {
+	return s.neighbours.awaits(addr) || s.neighbours.beyond(addr)
+}
 
 // open returns a socket towards addr that tells ICMP errors and TTLs, bound to
 // the source and the interface if there are any.

@@ -247,10 +247,10 @@ func (b *Backend) openLinks(cfg Config) error {
 			spec.IPv4 = spec.IPv4 || r.way.Source.Is4()
 			spec.IPv6 = spec.IPv6 || r.way.Source.Is6() || r.way.Gateway.Is6()
 			var err error
-			if r.tcp, err = newTemplate(f.medium, f.hardware(), r.way.Source, f.mtu, registry.TCP); err != nil {
+			if r.tcp, err = newTemplate(f.medium, f.mac[:], r.way.Source, f.mtu, registry.TCP); err != nil {
 				return err
 			}
-			if r.udp, err = newTemplate(f.medium, f.hardware(), r.way.Source, f.mtu, registry.UDP); err != nil {
+			if r.udp, err = newTemplate(f.medium, f.mac[:], r.way.Source, f.mtu, registry.UDP); err != nil {
 				return err
 			}
 			if f.noARP {

@@ -89,7 +89,7 @@ func decode(frame []byte, medium Medium, p *packet) bool {
 // network reads an IP packet of the given version.
 func (p *packet) network(b []byte, version uint8) bool {
 	var h header
-	if !h.parse(b, version) {
+	if !h.parse(b, version, false) {
 		return false
 	}
 	p.src, p.dst, p.ttl = h.src, h.dst, h.ttl

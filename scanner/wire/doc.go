@@ -63,7 +63,8 @@
 // Routes are asked for by prefix. In a part of a target prefix in which no
 // routing table and no rule has a prefix of its own all addresses share one
 // route, so one question is enough; a prefix with a more specific one inside is
-// halved until that holds. The kernel is asked twice, as connect(2) asks, since
+// halved until that holds; where a route has several next hops, they share one of
+// those. The kernel is asked twice, as connect(2) asks, since
 // its rules can go by the source address that it selects; those that go by port or
 // transport are not followed, which is said.
 // A host route, a blackhole or an own address inside a target net is seen. A

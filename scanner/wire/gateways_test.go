@@ -81,6 +81,18 @@ func TestGatewayDies(t *testing.T) {
 				scan.Neighbour("scan0", "10.1.0.2", far.MAC("net0"))
 				lose("10.1.0.2/24")(far)
 			}},
+		{name: "never answers, but was known", target: "10.2.0.10", open: true,
+			before: func(scan, far *netlab.NS) {
+				mac := far.MAC("net0")
+				link, err := scan.Netlink.LinkByName("scan0")
+				if err == nil {
+					err = scan.Netlink.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, IP: net.IPv4(10, 1, 0, 2), HardwareAddr: mac, State: netlink.NUD_STALE})
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				lose("10.1.0.2/24")(far)
+			}},
 		{name: "gets another MAC", target: "10.2.0.10", open: true, happens: [2]func(*netlab.NS){func(far *netlab.NS) {
 			far0(far, func(l netlink.Link) error {
 				return far.Netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 99})

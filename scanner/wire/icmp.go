@@ -45,7 +45,7 @@ func (p *packet) icmpv6(b []byte) bool {
 // TCP the sequence number.
 func (p *packet) quoted(b []byte, version uint8) bool {
 	var h header
-	if !h.parseQuote(b, version) || len(h.rest) < 8 {
+	if !h.parse(b, version, true) || len(h.rest) < 8 {
 		return false
 	}
 	p.about = quote{

@@ -4,7 +4,6 @@ package wire
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -93,6 +92,3 @@ func (f *iface) withZone(addr netip.Addr) netip.Addr {
 	}
 	return addr
 }
-
-// hardware returns the interface's link-layer address as net has it.
-func (f *iface) hardware() net.HardwareAddr { return f.mac[:] }

@@ -15,19 +15,10 @@ type header struct {
 }
 
 // parse reads the header of an IP packet. Fragments but for the first one have no
-// transport header, and are refused.
-func (h *header) parse(b []byte, version uint8) bool {
-	return h.read(b, version, false)
-}
-
-// parseQuote reads the header of a packet that is quoted in an ICMP error. What
-// that says of its length does not count: the quote may be cut anywhere behind the
-// header, and some who quote have written to it.
-func (h *header) parseQuote(b []byte, version uint8) bool {
-	return h.read(b, version, true)
-}
-
-func (h *header) read(b []byte, version uint8, quoted bool) bool {
+// transport header, and are refused. What a packet that is quoted in an ICMP error
+// says of its length does not count: the quote may be cut anywhere behind the header,
+// and some who quote have written to it.
+func (h *header) parse(b []byte, version uint8, quoted bool) bool {
 	if len(b) == 0 || b[0]>>4 != version {
 		return false
 	}

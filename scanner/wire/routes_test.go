@@ -163,6 +163,26 @@ func TestManyHosts(t *testing.T) {
 	}
 }
 
+// TestPathless: what cannot be sent to is told, with an example.
+func TestPathless(t *testing.T) {
+	k := inside(t, crossroads(t))
+	for _, tt := range []struct {
+		prefixes []netip.Prefix
+		want     string
+	}{
+		{mustPrefixes("10.1.0.9/32", "fd01::/120"), ""},
+		{mustPrefixes("fe80::/64"), ""}, // asked by zones
+		{mustPrefixes("10.1.0.9/32", "10.3.4.2/32"), "no way to 10.3.4.2/32: the route is a blackhole: no route"},
+		{mustPrefixes("10.3.5.0/24", "169.254.1.0/24", "fd05::80/122"), "no way to 3 prefixes, such as 10.3.5.0/24: the route says unreachable: no route"},
+	} {
+		m := mapper{kernel: k, log: slog.New(slog.DiscardHandler)}
+		rs, err := m.mapAll(tt.prefixes)
+		if err != nil || rs.pathless != tt.want {
+			t.Errorf("%v: pathless %q, %v; want %q", tt.prefixes, rs.pathless, err, tt.want)
+		}
+	}
+}
+
 func randomIn(r *rand.Rand, p netip.Prefix) netip.Addr {
 	b := p.Addr().AsSlice()
 	for i := p.Bits(); i < 8*len(b); i++ {

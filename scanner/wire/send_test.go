@@ -161,6 +161,31 @@ func TestSendFaults(t *testing.T) {
 	}
 }
 
+// TestUnsendable: what cannot be sent is a fault, and no frame.
+func TestUnsendable(t *testing.T) {
+	b, link, good := overFake(t, 2)
+	long, odd, elsewhere := good[0], good[0], good[0]
+	long.Port.Proto, long.Payload = registry.UDP, make([]byte, 257)
+	odd.Port.Proto = 0
+	elsewhere.Addr = netip.MustParseAddr("10.9.9.9") // in no prefix that the backend was opened for
+	ctx, cancel := context.WithCancel(t.Context())
+	var lost []scanner.Target
+	var receiving sync.WaitGroup
+	receiving.Go(func() { _ = b.Receive(ctx, func(o scanner.Observation) { lost = append(lost, o.Target) }) }) // ends with ctx
+	n, err := b.Send(ctx, []scanner.Probe{long, good[0], odd, elsewhere, good[1]})
+	cancel()
+	receiving.Wait()
+	if n != 5 || err != nil {
+		t.Errorf("Send = %d, %v; want 5, nil", n, err)
+	}
+	if d := cmp.Diff([]scanner.Target{long.Target, odd.Target, elsewhere.Target}, lost, cmpopts.EquateComparable(netip.Addr{})); d != "" {
+		t.Errorf("faults (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(upTo(2), link.ports()); d != "" {
+		t.Errorf("ports sent to (-want +got):\n%s", d)
+	}
+}
+
 // TestSendGivesUp shows that a queue that stays full blocks neither for ever nor
 // beyond the end of the context.
 func TestSendGivesUp(t *testing.T) {

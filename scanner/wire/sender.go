@@ -89,7 +89,6 @@ func (s *sender) stop() {
 	if s.work != nil {
 		close(s.work)
 		<-s.done
-		s.work = nil
 	}
 }
 

@@ -238,6 +238,8 @@ func (b *Backend) try(ctx context.Context, p scanner.Probe) report {
 			return report{}
 		case err == nil:
 			b.answers.Add(1)
+			// Tries that ended before this answer could have come were not lost.
+			p.Attempt -= uint8(min(time.Duration(p.Attempt), a.rtt/b.timeout))
 			return report{observation: observe(p, a), answered: true}
 		case !transient(err) || time.Since(started) > localPatience:
 			b.sendErrors.Add(1)

@@ -204,6 +204,50 @@ func TestFarewellEnds(t *testing.T) {
 	}
 }
 
+// A server that closes without a word, and one that never stops talking, do not hold
+// the try either.
+func TestFarewellIsBounded(t *testing.T) {
+	for name, asker := range askers(t) {
+		for what, serve := range map[string]func(c net.Conn){
+			"silent": func(net.Conn) {},
+			"endless": func(c net.Conn) {
+				for words := make([]byte, 1<<16); ; {
+					if _, err := c.Write(words); err != nil {
+						return
+					}
+				}
+			},
+		} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				go func() { // ends with the first connection
+					if c, err := l.Accept(); err == nil {
+						serve(c)
+						c.Close()
+					}
+				}()
+				ended := make(chan error, 1)
+				go func() { // ends when the try does
+					_, err := asker.ask(t.Context(), scanner.Probe{Target: target(registry.TCP, l.Addr())}, time.Second)
+					ended <- err
+				}()
+				select {
+				case err := <-ended:
+					if err != nil {
+						t.Errorf("ask = %v", err)
+					}
+				case <-time.After(20 * time.Second):
+					t.Error("the try did not end")
+				}
+			})
+		}
+	}
+}
+
 // fake answers as a func says; its errors are faults of this side.
 type fake func(ctx context.Context, p scanner.Probe, wait time.Duration) (answer, error)
 
@@ -236,8 +280,8 @@ func TestFarAmongNear(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := engine.Run(t.Context(), plan, func(scanner.Observation) {}); err != nil || s.Closed != 16 {
-			t.Errorf("Run = %+v, %v; want 16 closed", s, err)
+		if s, err := engine.Run(t.Context(), plan, func(scanner.Observation) {}); err != nil || s.Closed != 16 || s.Loss.Late != 0 {
+			t.Errorf("Run = %+v, %v; want 16 closed, and nothing lost", s, err)
 		}
 	})
 }
@@ -396,21 +440,41 @@ func TestRefusedProbes(t *testing.T) {
 }
 
 func TestSource(t *testing.T) {
-	p := listen(t, "127.0.0.1")
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	b := fresh(t, Config{Source: netip.MustParseAddr("127.0.0.9")})
-	v6 := scanner.Probe{Target: scanner.Target{Addr: netip.IPv6Loopback(), Port: p.openTCP.Port}}
-	got := hear(t, b, 500*time.Millisecond, scanner.Probe{Target: target(registry.UDP, l.LocalAddr())}, scanner.Probe{Target: p.closedTCP}, v6)
-	if len(got) != 2 || got[0].State != scanner.Closed || got[1].Reason != scanner.LocalError {
-		t.Errorf("observations = %v, want closed, and a local-error for the other family", got)
-	}
-	l.SetReadDeadline(time.Now().Add(time.Second))
-	if _, from, err := l.ReadFrom(make([]byte, 1)); err != nil || netip.MustParseAddrPort(from.String()).Addr().String() != "127.0.0.9" {
-		t.Errorf("datagram came from %v, %v; want 127.0.0.9", from, err)
+	source := netip.MustParseAddr("127.0.0.9")
+	b := fresh(t, Config{Source: source})
+	for name, asker := range map[string]asker{"native": b.asker, "dialer": newDialer(source)} {
+		t.Run(name, func(t *testing.T) {
+			datagrams, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer datagrams.Close()
+			connections, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer connections.Close()
+			b := fresh(t, Config{})
+			b.asker = asker
+			tcp := target(registry.TCP, connections.Addr())
+			v6 := scanner.Target{Addr: netip.IPv6Loopback(), Port: tcp.Port}
+			got := hear(t, b, 500*time.Millisecond, scanner.Probe{Target: target(registry.UDP, datagrams.LocalAddr())}, scanner.Probe{Target: tcp}, scanner.Probe{Target: v6})
+			if len(got) != 2 || got[0].State != scanner.Open || got[1].Reason != scanner.LocalError {
+				t.Errorf("observations = %v, want open, and a local-error for the other family", got)
+			}
+			datagrams.SetReadDeadline(time.Now().Add(time.Second))
+			if _, from, err := datagrams.ReadFrom(make([]byte, 1)); err != nil || netip.MustParseAddrPort(from.String()).Addr() != source {
+				t.Errorf("datagram came from %v, %v; want %v", from, err, source)
+			}
+			c, err := connections.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if from := netip.MustParseAddrPort(c.RemoteAddr().String()).Addr(); from != source {
+				t.Errorf("connection came from %v, want %v", from, source)
+			}
+		})
 	}
 }
 

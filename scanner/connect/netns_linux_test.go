@@ -118,6 +118,7 @@ func build(t *testing.T) world {
 	route(local, "10.89.0.0/16", netlink.Route{LinkIndex: a0, Gw: net.ParseIP("10.77.0.200")}) // a gateway that is not there
 	route(local, "fd89::/16", netlink.Route{LinkIndex: a0, Gw: net.ParseIP("fd77::200")})
 	route(local, "10.66.0.0/16", netlink.Route{Type: unix.RTN_PROHIBIT})
+	route(local, "10.67.0.0/16", netlink.Route{Type: unix.RTN_UNREACHABLE})
 	for dst, kind := range map[string]int{
 		"10.88.1.0/24": unix.RTN_PROHIBIT, "10.88.2.0/24": unix.RTN_UNREACHABLE, "10.88.3.0/24": unix.RTN_BLACKHOLE,
 		"fd88:1::/32": unix.RTN_PROHIBIT, "fd88:3::/32": unix.RTN_BLACKHOLE,
@@ -180,6 +181,7 @@ func TestInside(t *testing.T) {
 		want[at("fd77::9", proto)] = outcome{scanner.Unreachable, scanner.ARPNoReply, nobody, 0}
 		want[at("10.99.0.1", proto)] = outcome{scanner.Unknown, scanner.LocalError, nobody, 0} // no route
 		want[at("10.66.0.1", proto)] = outcome{scanner.Unknown, scanner.LocalError, nobody, 0} // a prohibiting one
+		want[at("10.67.0.1", proto)] = outcome{scanner.Unknown, scanner.LocalError, nobody, 0} // nor is this one the target's word
 		want[at("10.88.3.1", proto)] = outcome{}                                               // silence
 		want[at("fd88:3::1", proto)] = outcome{}
 	}

@@ -116,7 +116,11 @@ func TestGatewayDies(t *testing.T) {
 			var receiving sync.WaitGroup
 			answered := make(chan scanner.Observation, 9)
 			receiving.Go(func() { // ends with ctx
-				if err := b.Receive(ctx, func(o scanner.Observation) { answered <- o }); err != nil {
+				if err := b.Receive(ctx, func(o scanner.Observation) {
+					if o.State == scanner.Open {
+						answered <- o
+					}
+				}); err != nil {
 					t.Errorf("Receive: %v", err)
 				}
 			})

@@ -270,6 +270,31 @@ func TestWays(t *testing.T) {
 	}
 }
 
+func TestAsker(t *testing.T) {
+	with := func(own ...string) *iface {
+		f := &iface{}
+		for _, a := range own {
+			f.own = append(f.own, netip.MustParseAddr(a))
+		}
+		return f
+	}
+	for _, tt := range []struct {
+		name      string
+		f         *iface
+		src, want string
+	}{
+		{"an address of the link", with("fe80::1", "fd01::1"), "fd01::1", "fd01::1"},
+		{"one of another interface", with("fd01::1", "fe80::1"), "fd09::9", "fe80::1"},
+		{"and no link-local one", with("fd01::1"), "fd09::9", "fd09::9"},
+		{"IPv4", with("fe80::1"), "10.9.0.9", "10.9.0.9"},
+	} {
+		src := netip.MustParseAddr(tt.src)
+		if got := tt.f.asker(src, src.Is6()); got.String() != tt.want {
+			t.Errorf("%s: asked from %v, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	ns := crossroads(t)
 	ns.Down("b0")

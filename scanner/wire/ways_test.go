@@ -146,6 +146,31 @@ func TestStacked(t *testing.T) {
 	}
 }
 
+// TestNoARP asks over Ethernet on which nobody is asked for an address: the kernel
+// sends to the interface's own there.
+func TestNoARP(t *testing.T) {
+	scan, far := netlab.Pair(t, "eth0", "eth0")
+	for ns, addr := range map[*netlab.NS]string{scan: "10.6.0.1/24", far: "10.6.0.9/24"} {
+		link, err := ns.Netlink.LinkByName("eth0")
+		if err == nil {
+			err = ns.Netlink.LinkSetHardwareAddr(link, net.HardwareAddr{2, 0, 0, 0, 0, 1})
+		}
+		if err == nil {
+			err = ns.Netlink.LinkSetARPOff(link)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ns.Addr("eth0", addr)
+	}
+	far.Listen(at("10.6.0.9", openPort))
+	b := open(t, scan, wire.Config{Prefixes: prefixes("10.6.0.0/24")})
+	asked := target("10.6.0.9", openPort, registry.TCP)
+	if o := ask(t, b, 300*time.Millisecond, asked)[asked]; o.State != scanner.Open || b.Counters().ARPSent != 0 {
+		t.Errorf("%v: %v after %d neighbour requests, want open after none", asked, o.State, b.Counters().ARPSent)
+	}
+}
+
 // TestSmallMTU asks over a link that carries no more than IPv4 must
 // (RFC 791: 68 bytes) or IPv6 must (RFC 8200: 1280).
 func TestSmallMTU(t *testing.T) {

@@ -71,6 +71,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if e, ok := errors.AsType[*exitError](err); ok {
 		code, err = e.code, e.err
 	}
+	if code != exitInterrupted && ctx.Err() != nil && errors.Is(err, context.Canceled) { // else it reads as a fault of what was being done
+		code, err = exitInterrupted, errors.New("interrupted")
+	}
 	if err != nil && !readerGone(err) { // head is no fault that anybody wants to read of
 		fmt.Fprintln(stderr, "dormant:", err)
 	}

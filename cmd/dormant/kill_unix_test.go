@@ -226,16 +226,25 @@ func TestEndSavesACheckpoint(t *testing.T) {
 				signal.Notify(caught, by)
 				defer signal.Stop(caught)
 			}
-			endSavesACheckpoint(t, by)
+			endSavesACheckpoint(t, by, by == syscall.SIGHUP)
 		})
 	}
 }
 
-func endSavesACheckpoint(t *testing.T, by os.Signal) {
+// endSavesACheckpoint ends a run and resumes it, which takes its targets from a
+// file, or has them named again.
+func endSavesACheckpoint(t *testing.T, by os.Signal, file bool) {
 	dir := t.TempDir()
 	prefix, ports := speakers(t)
+	targets, again := []string{prefix}, []string{prefix}
+	if file {
+		targets, again = []string{"--targets", filepath.Join(dir, "targets.txt")}, nil
+		if err := os.WriteFile(targets[1], []byte(prefix+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	out := filepath.Join(dir, "out.csv")
-	run, said := start(t, dir, "scan", prefix, "--ports", ports, "--rate", "40", "--no-identify", "-o", out, "--quiet", "--states", "all")
+	run, said := start(t, dir, append([]string{"scan", "--ports", ports, "--rate", "40", "--no-identify", "-o", out, "--quiet", "--states", "all"}, targets...)...)
 	begins(t, dir)
 	time.Sleep(1500 * time.Millisecond)
 	if err := run.Process.Signal(by); err != nil {
@@ -247,13 +256,17 @@ func endSavesACheckpoint(t *testing.T, by os.Signal) {
 	if n := len(rows(t, out)); n == 0 || n >= 128 {
 		t.Errorf("%d rows after the interrupt, want a part of 128", n)
 	}
+	_, id, _ := strings.Cut(strings.TrimSpace(said.String()), "--resume ")
 	other, said := start(t, dir, "scan", "--resume", "last", "--seed", "1", "--quiet")
 	if got := code(t, other); got != exitUsage || !strings.Contains(said.String(), "another plan") || strings.Count(said.String(), "\n") != 1 {
 		t.Errorf("another seed: exit %d, said %q; want 2 and one line", got, said)
 	}
-	run, said = start(t, dir, "scan", "--resume", "last", "--quiet")
+	run, said = start(t, dir, append([]string{"scan", "--resume", "last", "--quiet"}, again...)...)
 	if got := code(t, run); got != exitOK || len(rows(t, out)) != 128 {
 		t.Errorf("resumed: exit %d, %d rows, said %q; want 0 and 128", got, len(rows(t, out)), said)
+	}
+	if b, err := os.ReadFile(out); err != nil || strings.Count(string(b), "1,"+id+",") != 128 {
+		t.Errorf("%v; the rows of the resumed run are not all those of %s", err, id)
 	}
 }
 

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -51,6 +54,21 @@ func TestFaultOfStandardOutputIsSaidOnce(t *testing.T) {
 	}
 	if err := (&flushed{nowhere{}, w}).Close(); err == nil {
 		t.Error("Close before a flush that fails: no error")
+	}
+}
+
+// TestInterruptedWhileItPrepares: that is no fault of the history or of a name.
+func TestInterruptedWhileItPrepares(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range []string{
+		"scan 127.0.0.1 --db " + filepath.Join(t.TempDir(), "h.db"),
+		"scan name.invalid --no-history",
+	} {
+		var said bytes.Buffer
+		if got := run(ctx, strings.Fields(args), strings.NewReader(""), io.Discard, &said); got != exitInterrupted || said.String() != "dormant: interrupted\n" {
+			t.Errorf("%s: exit %d, said %q; want %d and one line", args, got, &said, exitInterrupted)
+		}
 	}
 }
 

@@ -139,7 +139,6 @@ func (s *scan) keep(flags *pflag.FlagSet, args []string) {
 		})
 	}
 	if err != nil {
-		s.kept.run = nil
 		s.a.log.Warn("no checkpoints: the run cannot be resumed", "error", err)
 	}
 }

@@ -252,3 +252,30 @@ func TestTwoServers(t *testing.T) {
 		t.Errorf("the first after that: %v", err)
 	}
 }
+
+// TestShardsDoneBeforeABackup: an agent takes from a restored queue what it has
+// done for the broker of before, and brings nothing. It is given out again.
+func TestShardsDoneBeforeABackup(t *testing.T) {
+	jobs := jobsOf(t, oneSite)
+	conn := startBroker(t, jobs.Places()...)
+	desk := newShelf(t)
+	s, _ := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: desk})
+	known := map[int]bool{}
+	a := &fakeAgent{t: t, conn: conn, place: hq(), id: "a1"}
+	a.do = func(a *fakeAgent, s fleet.Shard) bool {
+		if known[s.Number] {
+			a.carryOut(s, []scanner.Target{target("10.0.0.9", 1947)}, nil)
+		}
+		known[s.Number] = true
+		return true
+	}
+	a.start()
+	if err := s.Start(t.Context(), "j"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the run over", func() bool { return s.running() == 0 })
+	r := s.Status().Runs[0]
+	if open, _ := desk.open(r.ScanID); r.State != fleet.RunComplete || strings.Join(open, " ") != "10.0.0.9:1947/tcp" {
+		t.Errorf("%s with %v open, why %v; want it complete", r.State, open, r.Why)
+	}
+}

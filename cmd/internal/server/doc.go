@@ -38,7 +38,9 @@
 // come. One that the broker has given out too often is dead: the broker says so
 // once, and a stream keeps that for a server that is not there. An attempt that
 // was acknowledged and is not believed, because its end cannot be true or parts
-// of it were refused, is given out again as often.
+// of it were refused, is given out again as often. So is a shard that left the
+// queue and of which nothing came: its agent did it for the broker of before, which
+// was restored from a backup.
 //
 // A message that holds one thing that cannot be true is refused as a whole: who
 // lies about one target is not believed about another.

@@ -38,11 +38,12 @@ type shard struct {
 	attempts map[string]*attempt
 	// best is the rank of the best answer of each target that has one, by the
 	// target's place in the shard.
-	best  map[uint64]uint64
-	dead  string // why nobody does it, "" for not dead
-	died  time.Time
-	given int // how often it was given out, as the broker counts
-	tries int // attempts that failed
+	best   map[uint64]uint64
+	dead   string // why nobody does it, "" for not dead
+	died   time.Time
+	given  int // how often it was given out, as the broker counts
+	tries  int // attempts that failed
+	missed int // 1: it left the queue, and nothing came of it
 	// renew asks for a new work item: somebody wants the shard done again.
 	renew bool
 	over  bool // nothing more is awaited of it: counted
@@ -198,7 +199,7 @@ func (f *fold) revive(s *shard) {
 	if s.dead == "" {
 		return
 	}
-	s.dead, s.given, s.renew = "", 0, true
+	s.dead, s.given, s.missed, s.renew = "", 0, 0, true
 	for _, a := range s.attempts {
 		a.forgiven = true
 	}
@@ -206,9 +207,9 @@ func (f *fold) revive(s *shard) {
 }
 
 // lost counts the attempts that the agent took for done and that are not
-// believed: the broker will not give the shard out again.
+// believed, or not known: the broker will not give the shard out again.
 func (s *shard) lost() int {
-	n := 0
+	n := s.missed
 	for _, a := range s.attempts {
 		if !a.forgiven && !a.whole() && (a.broken != "" || a.done != nil && a.done.Fault == "") {
 			n++

@@ -20,7 +20,8 @@ type work struct {
 	given  bool   // shards are given out
 	until  time.Time
 	synced time.Time
-	why    string // once it is over: of what is missing
+	seen   time.Time // when it was last looked whether the queue still has what is to be done
+	why    string    // once it is over: of what is missing
 }
 
 // arrived is a message of the result stream.
@@ -74,6 +75,9 @@ func (w *work) look(ctx context.Context) (over bool, err error) {
 	}
 	now := w.c.s.now()
 	w.fold.sees(now)
+	if err := w.missed(ctx, now); err != nil {
+		return false, err
+	}
 	w.answer(now)
 	if w.fold.left == 0 {
 		return true, nil
@@ -100,6 +104,7 @@ func (w *work) look(ctx context.Context) (over bool, err error) {
 	if err := w.sync(ctx, until); err != nil {
 		return false, err
 	}
+	w.seen = now
 	w.given, w.until, w.synced = true, until, now
 	return false, nil
 }
@@ -141,6 +146,45 @@ func (w *work) stale(now time.Time) bool {
 		}
 	}
 	return false
+}
+
+// missed finds shards that left the queue, and nothing came of them: those that an
+// agent did for the broker of before, when that was restored from a backup. Who
+// takes one from the queue has published what came of it before.
+func (w *work) missed(ctx context.Context, now time.Time) error {
+	if !w.given || now.Sub(w.seen) <= w.c.s.pace.again {
+		return nil
+	}
+	w.seen = now
+	consumer, err := w.c.s.work.Consumer(ctx, w.c.run.Consumer())
+	if err != nil {
+		return fmt.Errorf("server: work queue: %w", err)
+	}
+	if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
+		return nil
+	}
+	there := map[int]bool{}
+	err = w.c.s.eachShard(ctx, w.c.run.Place, func(_ uint64, item *fleet.Shard) error {
+		there[item.Number] = there[item.Number] || item.Run == w.c.run.ID
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if current, err := w.current(ctx); err != nil || !current {
+		return err
+	}
+	n := 0
+	for _, s := range w.fold.shards {
+		if !s.over && !there[s.number] && s.lost() == 0 {
+			s.missed, s.renew = 1, true
+			n++
+		}
+	}
+	if n > 0 {
+		w.c.s.log.WarnContext(ctx, "shards were taken from the queue and nothing came of them: they are given out again", "run", w.c.run.ID, "shards", n)
+	}
+	return nil
 }
 
 func (w *work) anyDead() bool {

@@ -111,7 +111,7 @@ func (c *weighing) explainFront(v *Verdict) {
 	case "multi_protocol":
 		v.Hints = appendNew(v.Hints, "Several protocols in one answer: portspoof or a honeypot. Ask for the own deception inventory first.")
 	case "dead_forward":
-		v.Hints = appendNew(v.Hints, "Every connection was closed at once without a byte: a forward with nobody behind it, or a binary protocol or debugger that wants its own opener.")
+		v.Hints = appendNew(v.Hints, "Every connection was closed at once without a byte: a forward with nobody behind it, a service that serves only addresses it knows (a BGP speaker, TCP wrappers), or a binary protocol or debugger that wants its own opener.")
 		v.Settle = append(v.Settle, c.settle()...)
 	default: // small_window, drip, endless, and the reasons of rules
 		v.Hints = appendNew(v.Hints, "It holds a connection and gives next to nothing, or gives without end: built to waste a scanner's time.")

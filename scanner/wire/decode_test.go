@@ -291,3 +291,26 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+func TestTimestampEcho(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		options []byte
+		echo    uint32
+		ok      bool
+	}{
+		{"none", nil, 0, false},
+		{"alone", []byte{8, 10, 1, 1, 1, 1, 2, 3, 4, 5}, 0x02030405, true},
+		{"behind others", []byte{2, 4, 5, 180, 4, 2, 1, 8, 10, 1, 1, 1, 1, 2, 3, 4, 5}, 0x02030405, true},
+		{"behind the end", []byte{0, 8, 10, 1, 1, 1, 1, 2, 3, 4, 5}, 0, false},
+		{"of another length", []byte{8, 9, 1, 1, 1, 1, 2, 3, 4, 1}, 0, false},
+		{"another option of its length", []byte{5, 10, 1, 1, 1, 1, 2, 3, 4, 5}, 0, false},
+		{"cut", []byte{8, 10, 1, 1, 1, 1, 2, 3, 4}, 0, false},
+		{"a length of zero", []byte{2, 0, 8, 10, 1, 1, 1, 1, 2, 3, 4, 5}, 0, false},
+		{"a kind without a length", []byte{1, 2}, 0, false},
+	} {
+		if echo, ok := timestampEcho(tt.options); echo != tt.echo || ok != tt.ok {
+			t.Errorf("%s: timestampEcho(%v) = %#x, %t; want %#x, %t", tt.name, tt.options, echo, ok, tt.echo, tt.ok)
+		}
+	}
+}

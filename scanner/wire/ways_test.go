@@ -4,6 +4,8 @@ package wire_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -48,6 +51,45 @@ func TestAnswerByAnotherWay(t *testing.T) {
 	}
 	if len(back.Frames()) < len(targets) {
 		t.Errorf("%d frames came in on the other interface: the answers did not take it", len(back.Frames()))
+	}
+}
+
+// TestEars: every other interface with an address is listened on; one that cannot
+// be is said and passed over.
+func TestEars(t *testing.T) {
+	scan, far := netlab.New(t), netlab.New(t)
+	scan.Sysctl("net.ipv6.conf.default.disable_ipv6=1")
+	for _, name := range []string{"out0", "back0", "deaf0", "idle0"} {
+		netlab.Join(scan, name, far, name)
+	}
+	scan.Addr("out0", "10.1.0.1/24")
+	scan.Addr("back0", "10.2.0.1/24")
+	scan.Addr("deaf0", "10.3.0.1/24")
+	var opened []string
+	var log bytes.Buffer
+	cfg := wire.Config{Prefixes: prefixes("10.1.0.0/24", "10.9.0.0/24"), Log: slog.New(slog.NewTextHandler(&log, nil)),
+		OpenLink: func(spec wire.LinkSpec) (wire.Link, error) {
+			if spec.Name == "deaf0" {
+				return nil, errors.New("no memory")
+			}
+			opened = append(opened, fmt.Sprintf("%s %t", spec.Name, spec.ListenOnly))
+			return &fakeLink{}, nil
+		}}
+	var b *wire.Backend
+	var err error
+	scan.Do(func() { b, err = wire.Open(cfg) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if d := cmp.Diff([]string{"out0 false", "lo false", "back0 true"}, opened); d != "" {
+		t.Errorf("links opened, and whether only to listen (-want +got):\n%s", d)
+	}
+	if !strings.Contains(log.String(), "interface=deaf0") || strings.Contains(log.String(), "idle0") {
+		t.Errorf("want the log to tell of deaf0, and not of idle0:\n%s", log.String())
+	}
+	if d := cmp.Diff([]string{"no way to 10.9.0.0/24: no network that has it is known: no route"}, b.Faults()); d != "" {
+		t.Errorf("faults (-want +got):\n%s", d)
 	}
 }
 

@@ -4,6 +4,8 @@ import "time"
 
 // Summary is the truth about one run of the engine, also about a part of one.
 type Summary struct {
+	// Started and Finished are the bounds of the run; where dialogues were held
+	// with what was found, these are within them.
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished"`
 	// Targets counts the plan's address × port pairs of this shard, Addresses

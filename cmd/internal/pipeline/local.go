@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -128,6 +129,9 @@ func (l *Local) Run(ctx context.Context, plan *scanner.Plan, emit func(Result)) 
 	err := g.Wait()
 	if err == nil {
 		err = ctx.Err() // the crew reports what it left undone, not why
+	}
+	if l.Crew != nil && !sum.Finished.IsZero() { // no evidence is from after the end
+		sum.Finished = time.Now()
 	}
 	return Outcome{Scan: sum, Identify: tally.count, Lost: q.lost}, err
 }

@@ -61,6 +61,16 @@ func (stuck) Run(ctx context.Context, in <-chan scanner.Observation, _ int, emit
 	}
 }
 
+// slow is a crew whose dialogues take so long, one after the other.
+type slow time.Duration
+
+func (s slow) Run(_ context.Context, in <-chan scanner.Observation, _ int, emit func(fingerprint.Result)) {
+	for o := range in {
+		time.Sleep(time.Duration(s))
+		emit(fingerprint.Result{Observation: o, Evidence: fingerprint.Evidence{Target: o.Target, Status: fingerprint.StatusDone}})
+	}
+}
+
 func newPipeline(t *testing.T, network scanner.Backend, crew Crew, sink reports.Sink) *Pipeline {
 	t.Helper()
 	reg, err := registry.Default()
@@ -132,6 +142,20 @@ func TestOneProbeBecomesOneFinding(t *testing.T) {
 			t.Error("the pipeline closed a sink that is not its own")
 		}
 	})
+}
+
+// TestDialoguesAreWithinTheRun: no report dates evidence after the end of its run.
+func TestDialoguesAreWithinTheRun(t *testing.T) {
+	for crew, want := range map[Crew]time.Duration{slow(time.Minute): time.Minute, nil: time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			lm := scanner.Target{Addr: netip.MustParseAddr("10.0.0.9"), Port: registry.Port{Number: 1947, Proto: registry.TCP}}
+			network := fakenet.New(map[scanner.Target]scanner.State{lm: scanner.Open}, time.Second)
+			out, err := newPipeline(t, network, crew, &keep{}).Run(t.Context(), plan(t, "10.0.0.9/32", lm.Port))
+			if took := out.Scan.Finished.Sub(out.Scan.Started); err != nil || took < want || took > want+5*time.Second {
+				t.Errorf("crew %v: Run took %v, %v; want %v and a little", crew, took, err, want)
+			}
+		})
+	}
 }
 
 func TestClosedPortsAreFindingsWithoutAVerdict(t *testing.T) {

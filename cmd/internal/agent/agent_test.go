@@ -18,6 +18,7 @@ import (
 
 	"dormant/cmd/internal/fleet"
 	"dormant/cmd/internal/schedule"
+	"dormant/scanner"
 )
 
 // TestShardsAreDone: everything that was found is in the stream, dated by the
@@ -358,7 +359,7 @@ func TestBoundsOfTheSite(t *testing.T) {
 
 func TestNeverScan(t *testing.T) {
 	w := newWorld(t)
-	list := filepath.Join(t.TempDir(), "never.txt")
+	list, standing := filepath.Join(t.TempDir(), "never.txt"), filepath.Join(t.TempDir(), "standing.txt") // is not there at first
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(list, []byte(text), 0o600); err != nil {
@@ -368,7 +369,7 @@ func TestNeverScan(t *testing.T) {
 	write("10.0.1.3 # a printer\n")
 	f := &fake{}
 	a := w.run("a1", spoolDir(t), f, func(c *Config) {
-		c.Standing, c.NeverScan = filepath.Join(t.TempDir(), "none.txt"), []string{list}
+		c.Standing, c.NeverScan = standing, []string{list}
 	})
 	w.put(shard(1))
 	ends, found := w.done(1)
@@ -391,9 +392,12 @@ func TestNeverScan(t *testing.T) {
 	if f.sweeps() != 1 || w.work() != 1 {
 		t.Errorf("a shard was taken without the list: %d sweeps, %d items", f.sweeps(), w.work())
 	}
+	if err := os.WriteFile(standing, []byte("10.0.3.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	write("")
 	_, found = w.done(3)
-	once(t, found, 2*shardTargets-1)
+	once(t, found, 2*shardTargets-2)
 	if err := a.end(t); err != nil {
 		t.Error(err)
 	}
@@ -640,6 +644,9 @@ func TestTwoVantages(t *testing.T) {
 	}
 	if x, y := lan.orders[0].Rate, dmz.orders[0].Rate; x != 50 || y != 50 {
 		t.Errorf("rates %v and %v: want the 100 of the agent shared", x, y)
+	}
+	if n := lan.orders[0].HostRate; n != scanner.DefaultHostRate {
+		t.Errorf("rate to a host %v, and none was asked: want %v", n, scanner.DefaultHostRate)
 	}
 }
 

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,13 +46,17 @@ func TestWindowUntil(t *testing.T) {
 
 func TestHoldWaitsForTheWindowAndForTheUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it is midnight UTC
-		h := &hold{log: slog.New(slog.DiscardHandler)}
+		var said bytes.Buffer
+		h := &hold{log: slog.New(slog.NewTextHandler(&said, nil))}
 		if err := h.window.Set(time.Now().Add(2*time.Hour).Format("15:04") + "-" + time.Now().Add(4*time.Hour).Format("15:04")); err != nil {
 			t.Fatal(err)
 		}
 		begun := time.Now()
 		if err := h.wait(t.Context()); err != nil || time.Since(begun) != 2*time.Hour {
 			t.Errorf("wait = %v after %v, want nil after 2h", err, time.Since(begun))
+		}
+		if err := h.wait(t.Context()); err != nil || strings.Count(said.String(), "outside the window") != 1 || strings.Count(said.String(), "inside the window") != 1 {
+			t.Errorf("wait = %v, said %s; want each once, however often it looks", err, &said)
 		}
 		h.pause()
 		h.pause() // once is enough

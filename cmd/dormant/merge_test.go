@@ -61,6 +61,10 @@ func TestMergeSaysWhatIsWrong(t *testing.T) {
 		change(&p)
 		return p
 	}
+	of := func(whole uint64, p part) part {
+		p.whole, p.targets = whole, whole/p.shard.Count
+		return p
+	}
 	for _, tt := range []struct {
 		name  string
 		parts []part
@@ -68,6 +72,7 @@ func TestMergeSaysWhatIsWrong(t *testing.T) {
 		want  string // in what is said, "" for whole
 	}{
 		{"whole", []part{shard(2, 3), shard(1, 3), shard(3, 3)}, false, ""},
+		{"a target each", []part{of(2, shard(1, 2)), of(2, shard(2, 2))}, false, ""},
 		{"one is all", []part{shard(1, 1)}, false, ""},
 		{"more shards than targets", []part{shard(12, 12)}, false, "shards 1 to 11 of 12 are missing"},
 		{"missing", []part{shard(1, 3), shard(2, 3)}, false, "shard 3/3 is missing"},
@@ -86,5 +91,15 @@ func TestMergeSaysWhatIsWrong(t *testing.T) {
 		if errors.Is(err, errApart) != tt.apart || !strings.Contains(said, tt.want) || tt.want == "" && said != "" {
 			t.Errorf("%s: said %q; want %q, apart %t", tt.name, said, tt.want, tt.apart)
 		}
+	}
+}
+
+func TestEstimateOfParts(t *testing.T) {
+	one, two := part{estimate: &scanner.Estimate{First: 10, Second: 9, Both: 8}}, part{estimate: &scanner.Estimate{First: 5, Second: 5, Both: 4}}
+	if got, want := together([]part{one, two}), scanner.Chapman(15, 14, 12); got == nil || *got != want {
+		t.Errorf("together = %+v, want %+v", got, want)
+	}
+	if got := together([]part{one, {}}); got != nil {
+		t.Errorf("together = %+v; want none, when a part has none", got)
 	}
 }

@@ -63,6 +63,9 @@ func TestHostRateHoldsInAnySecond(t *testing.T) {
 				sent := map[netip.Addr][]time.Time{}
 				for j := range p.Len() {
 					at := p.At(j)
+					if len(n.Sent(at)) == 0 {
+						t.Errorf("%v was never asked", at)
+					}
 					sent[at.Addr] = append(sent[at.Addr], n.Sent(at)...)
 				}
 				for addr, all := range sent {

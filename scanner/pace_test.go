@@ -310,6 +310,46 @@ func TestProbesAllocateNothing(t *testing.T) {
 	}
 }
 
+// An answer counts when its target was asked, in this round or in one before.
+func TestAnswersOfTheAsked(t *testing.T) {
+	p := mustPlan(t, 1, twelve(), "10.0.0.0/30")
+	cfg, err := Config{Rate: rate.Inf}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRun(&sink{}, cfg, p, func(Observation) {})
+	r.flags.set(7, true)
+	for j := range p.Len() {
+		if got := r.asksFor(j); got != (j == 7) {
+			t.Errorf("sweep: asksFor(%d) = %v", j, got)
+		}
+		r.flags.set(j, true)
+	}
+	r.attempt.Store(1)
+	for j := range p.Len() {
+		if !r.asksFor(j) {
+			t.Errorf("first retry: asksFor(%d) = false, want true as it was asked in the sweep", j)
+		}
+	}
+}
+
+// A deferred probe whose host is not free when its moment comes is not lost.
+func TestDeferredAgain(t *testing.T) {
+	p := mustPlan(t, 1, twelve(), "10.0.0.0/30")
+	cfg, err := Config{Rate: rate.Inf, HostRate: 1}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRun(&sink{}, cfg, p, func(Observation) {})
+	r.filled = r.now()
+	r.pacer.send(0, r.now())
+	r.queue.push(deferred{due: r.now(), target: 0})
+	r.fill(t.Context(), &walk{done: true})
+	if due, ok := r.queue.next(); len(r.batch) != 0 || !ok || due < int64(time.Second)/2 {
+		t.Errorf("batch %v, next at %v, %v; want none, and about a second", r.batch, time.Duration(due), ok)
+	}
+}
+
 func TestObserveAllocatesNothing(t *testing.T) {
 	p := mustPlan(t, 1, twelve(), "10.0.0.0/18")
 	cfg, err := Config{Rate: rate.Inf}.withDefaults()

@@ -243,6 +243,10 @@ func (l *listening) summarize() {
 	if h := l.ear.Heard(); h.Frames > 0 {
 		l.a.log.Info("heard", "frames", h.Frames, "told_of_clients", h.Taken, "others", h.Other,
 			"ambiguous", h.Ambiguous, "outgoing", h.Outgoing, "nothing_new", h.Stray)
+		if h.Unread > 0 {
+			l.a.log.Warn("frames could not be read: the capture cut them short, or its link type is not understood", "frames", h.Unread)
+			l.lost += h.Unread
+		}
 	}
 	if n := l.table.Forgotten(); n > 0 {
 		l.a.log.Warn("incomplete: the memory was full, and the weakest clients were forgotten", "forgotten", n, "limit", l.o.limit)

@@ -33,7 +33,8 @@ type Config struct {
 type Heard struct {
 	Frames    uint64 `json:"frames"`
 	Taken     uint64 `json:"taken"`     // told of a client
-	Other     uint64 `json:"other"`     // undecodable, or of other ports
+	Other     uint64 `json:"other"`     // of other ports, or neither TCP nor UDP
+	Unread    uint64 `json:"unread"`    // of a link type that is not understood, or cut off before its ports and flags
 	Ambiguous uint64 `json:"ambiguous"` // joined in the middle, and either side could be the server
 	Outgoing  uint64 `json:"outgoing"`  // our number is only the source port of another conversation
 	Stray     uint64 `json:"stray"`     // an RST or a bare ACK that tells nothing new
@@ -71,7 +72,12 @@ func (e *Ear) Heard() Heard { return e.heard }
 func (e *Ear) Hear(source string, link LinkType, frame []byte, at time.Time) {
 	e.heard.Frames++
 	p, ok := decode(link, frame)
-	if !ok || !e.ours(p.proto, p.sport) && !e.ours(p.proto, p.dport) {
+	ours := e.ours(p.proto, p.sport) || e.ours(p.proto, p.dport)
+	switch {
+	case p.unread && (ours || p.dport == 0):
+		e.heard.Unread++
+		return
+	case !ok || !ours:
 		e.heard.Other++
 		return
 	}

@@ -295,12 +295,45 @@ func TestDecodeLinks(t *testing.T) {
 		if !ok || p.src != ip(c1) || p.dst != ip(srv) || p.sport != 40000 || p.dport != 1947 || string(p.payload) != "q" || p.size != 1 || p.toAll != tt.toAll {
 			t.Errorf("%s: decode = %+v, %t", tt.name, p, ok)
 		}
-		if _, ok := decode(tt.link, tt.frame[:len(tt.frame)-len(raw)+12]); ok {
-			t.Errorf("%s: a cut frame was decoded", tt.name)
+		for _, keep := range []int{12, 19, 27} { // in the header of IP, and before the end of that of UDP
+			if p, ok := decode(tt.link, tt.frame[:len(tt.frame)-len(raw)+keep]); ok || !p.unread {
+				t.Errorf("%s: decode of %d bytes = %+v, %t, want unread", tt.name, keep, p, ok)
+			}
 		}
 	}
-	if _, ok := decode(9, frame); ok {
-		t.Error("an unknown link type was decoded")
+	if p, ok := decode(9, frame); ok || !p.unread {
+		t.Errorf("decode of an unknown link type = %+v, %t, want unread", p, ok)
+	}
+}
+
+// TestUnread: what was cut before it told anything is counted apart from what
+// is of no interest.
+func TestUnread(t *testing.T) {
+	ear, err := NewEar(Config{Ports: []registry.Port{{Number: 1947, Proto: registry.TCP}}, Table: NewTable(10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := said{from: c1, to: srv, sport: 40000, dport: 1947, flags: "S"}.frame(t)
+	other := said{from: c1, to: srv, sport: 40000, dport: 80, flags: "S"}.frame(t)
+	six := said{from: "fd00::5", to: "fd00::9", sport: 40000, dport: 1947, flags: "S"}.frame(t)
+	arp := append(append([]byte{}, ours[:12]...), 0x08, 0x06, 0, 1)
+	for _, tt := range []struct {
+		frame []byte
+		want  Heard
+	}{
+		{ours[:47], Heard{Frames: 1, Unread: 1}}, // one byte before the flags
+		{ours[:48], Heard{Frames: 1, Taken: 1}},
+		{ours[:36], Heard{Frames: 1, Unread: 1}},
+		{other[:47], Heard{Frames: 1, Other: 1}},
+		{other[:36], Heard{Frames: 1, Unread: 1}}, // before its ports
+		{six[:50], Heard{Frames: 1, Unread: 1}},
+		{arp, Heard{Frames: 1, Other: 1}},
+	} {
+		ear.heard = Heard{}
+		ear.Hear("x", LinkEthernet, tt.frame, time.Unix(1, 0))
+		if got := ear.Heard(); got != tt.want {
+			t.Errorf("%d bytes: heard %+v, want %+v", len(tt.frame), got, tt.want)
+		}
 	}
 }
 

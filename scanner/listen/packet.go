@@ -28,6 +28,7 @@ type packet struct {
 	proto        registry.Proto
 	flags        uint8 // TCP
 	toAll        bool  // a broadcast or multicast
+	unread       bool  // it could not be read so far that it is known to be of no interest
 	// payload is what of the data was captured, size how much there was.
 	payload []byte
 	size    int
@@ -44,11 +45,15 @@ const (
 )
 
 // decode reads a frame down to TCP or UDP. It is false for everything else,
-// for later fragments, and for what was cut before the ports.
+// for later fragments, and for what was cut before its flags; of that, what may
+// have been TCP or UDP is unread.
 func decode(link LinkType, frame []byte) (p packet, ok bool) {
 	ip, toAll, ok := network(link, frame)
-	if !ok || len(ip) == 0 {
-		return packet{}, false
+	if !ok {
+		return packet{unread: !link.understood()}, false
+	}
+	if len(ip) == 0 {
+		return packet{unread: true}, false
 	}
 	p.toAll = toAll
 	var proto uint8
@@ -62,17 +67,39 @@ func decode(link LinkType, frame []byte) (p packet, ok bool) {
 	default: // foreign input
 		return packet{}, false
 	}
-	if !ok || len(body) < 4 {
-		return packet{}, false
+	if !ok {
+		return packet{unread: p.unread}, false
 	}
-	p.sport, p.dport = binary.BigEndian.Uint16(body), binary.BigEndian.Uint16(body[2:])
-	switch registry.Proto(proto) {
+	p.proto = registry.Proto(proto)
+	least := 8 // UDP
+	switch p.proto {
 	case registry.TCP:
-		return p.segment(body, size)
+		least = 14 // to the flags
 	case registry.UDP:
-		return p.datagram(body, size)
 	default: // foreign input
 		return packet{}, false
+	}
+	if len(body) >= 4 {
+		p.sport, p.dport = binary.BigEndian.Uint16(body), binary.BigEndian.Uint16(body[2:])
+	}
+	switch {
+	case len(body) < least:
+		p.unread = size >= least
+		return p, false
+	case p.proto == registry.TCP:
+		return p.segment(body, size)
+	default:
+		return p.datagram(body, size)
+	}
+}
+
+// understood reports whether frames that begin so can be read.
+func (l LinkType) understood() bool {
+	switch l {
+	case LinkEthernet, LinkRaw, 12, 14, 228, 229, LinkNull, LinkLoop, LinkCooked, LinkCooked2:
+		return true
+	default: // foreign input
+		return false
 	}
 }
 
@@ -136,13 +163,14 @@ func untag(b []byte) ([]byte, bool) {
 // behind it is the padding of a short Ethernet frame.
 func (p *packet) ipv4(b []byte) (proto uint8, body []byte, size int, ok bool) {
 	if len(b) < 20 {
+		p.unread = true
 		return 0, nil, 0, false
 	}
 	header, total := int(b[0]&0xf)*4, int(binary.BigEndian.Uint16(b[2:]))
 	if total == 0 { // segmentation offload: the length was too large for the field
 		total = len(b)
 	}
-	if header < 20 || header > len(b) || total < header || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
+	if p.unread = header > len(b); p.unread || header < 20 || total < header || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
 		return 0, nil, 0, false
 	}
 	p.src, p.dst = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))
@@ -153,6 +181,7 @@ func (p *packet) ipv4(b []byte) (proto uint8, body []byte, size int, ok bool) {
 // ipv6 takes the addresses and walks over at most eight extension headers.
 func (p *packet) ipv6(b []byte) (proto uint8, body []byte, size int, ok bool) {
 	if len(b) < 40 {
+		p.unread = true
 		return 0, nil, 0, false
 	}
 	p.src, p.dst = netip.AddrFrom16([16]byte(b[8:])).Unmap(), netip.AddrFrom16([16]byte(b[24:])).Unmap()
@@ -167,6 +196,7 @@ func (p *packet) ipv6(b []byte) (proto uint8, body []byte, size int, ok bool) {
 		switch proto {
 		case 0, 43, 60: // hop-by-hop, routing, destination options
 			if len(body) < 2 {
+				p.unread = size >= 2
 				return 0, nil, 0, false
 			}
 			n = 8 + int(body[1])*8
@@ -179,6 +209,7 @@ func (p *packet) ipv6(b []byte) (proto uint8, body []byte, size int, ok bool) {
 			return proto, body, size, true
 		}
 		if len(body) < n || size < n {
+			p.unread = size >= n
 			return 0, nil, 0, false
 		}
 		proto, body, size = body[0], body[n:], size-n
@@ -187,10 +218,7 @@ func (p *packet) ipv6(b []byte) (proto uint8, body []byte, size int, ok bool) {
 }
 
 func (p packet) segment(b []byte, size int) (packet, bool) {
-	if len(b) < 14 {
-		return packet{}, false
-	}
-	p.proto, p.flags = registry.TCP, b[13]
+	p.flags = b[13]
 	header := int(b[12]>>4) * 4
 	if header < 20 || size < header {
 		return packet{}, false
@@ -201,10 +229,10 @@ func (p packet) segment(b []byte, size int) (packet, bool) {
 }
 
 func (p packet) datagram(b []byte, size int) (packet, bool) {
-	if len(b) < 8 || size < 8 {
+	if size < 8 {
 		return packet{}, false
 	}
-	p.proto, p.payload, p.size = registry.UDP, b[8:], size-8
+	p.payload, p.size = b[8:], size-8
 	if length := int(binary.BigEndian.Uint16(b[4:])); length >= 8 && length-8 < p.size {
 		p.size = length - 8
 		p.payload = p.payload[:min(p.size, len(p.payload))]

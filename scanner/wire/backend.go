@@ -278,9 +278,6 @@ func (b *Backend) Counters() scanner.Counters {
 	for _, f := range b.all() {
 		c.Frames += f.received.Load()
 		c.Invalid += f.invalid.Load()
-		if f.link == nil {
-			continue
-		}
 		drops, err := f.link.Drops()
 		if err != nil {
 			drops = max(drops, 1) // what cannot be counted may have been lost

@@ -26,6 +26,9 @@ type fakeLink struct {
 	mu   sync.Mutex
 	sent [][]byte
 	say  func(frames [][]byte) (n int, err error)
+
+	lost   uint64 // what Drops says
+	failed error
 }
 
 func (l *fakeLink) WriteFrames(frames [][]byte) (int, error) {
@@ -46,7 +49,7 @@ func (l *fakeLink) ReadFrames(ctx context.Context, _ func([]byte, time.Time)) er
 	return nil
 }
 
-func (l *fakeLink) Drops() (uint64, error) { return 0, nil }
+func (l *fakeLink) Drops() (uint64, error) { return l.lost, l.failed }
 func (l *fakeLink) Close() error           { return nil }
 
 // ports returns the destination port of every frame that was taken: TCP over
@@ -190,6 +193,21 @@ func TestUnsendable(t *testing.T) {
 	}
 }
 
+// TestRingDrops: what a link lost is counted, and what it cannot count is not nothing.
+func TestRingDrops(t *testing.T) {
+	b, link, _ := overFake(t, 1)
+	for _, tt := range []struct {
+		lost   uint64
+		failed error
+		want   uint64
+	}{{0, nil, 0}, {7, nil, 7}, {0, errors.New("no counter"), 1}, {7, errors.New("no counter"), 7}} {
+		link.lost, link.failed = tt.lost, tt.failed
+		if got := b.Counters().RingDrops; got != tt.want {
+			t.Errorf("%d drops with a link that says %d, %v; want %d", got, tt.lost, tt.failed, tt.want)
+		}
+	}
+}
+
 // TestSendGivesUp shows that a queue that stays full blocks neither for ever nor
 // beyond the end of the context.
 func TestSendGivesUp(t *testing.T) {
@@ -225,6 +243,13 @@ func TestAttemptsDiffer(t *testing.T) {
 	}
 	if len(ports) != 4 || len(sequences) != 4 {
 		t.Errorf("%d source ports and %d sequence numbers, want 4 each", len(ports), len(sequences))
+	}
+	again, second, batch := overFake(t, 1)
+	if _, err := again.Send(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if sequences[string(second.sent[0][24:28])] {
+		t.Error("another run has the same sequence number: its cookies can be known")
 	}
 }
 

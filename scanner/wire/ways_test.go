@@ -93,6 +93,47 @@ func TestEars(t *testing.T) {
 	}
 }
 
+// TestChosenWay: the interface and the source that were asked for are used.
+func TestChosenWay(t *testing.T) {
+	scan, far := netlab.Pair(t, "left0", "left0")
+	netlab.Join(scan, "right0", far, "right0")
+	scan.Addr("left0", "10.1.0.1/24", "fd01::1/64", "fe80::1/64")
+	scan.Addr("right0", "10.2.0.1/24")
+	scan.Route(netlab.Route{Dst: "10.3.0.0/24", Via: "10.1.0.2"}, netlab.Route{Dst: "10.3.0.0/16", Via: "10.2.0.2"})
+	for _, tt := range []struct {
+		name string
+		cfg  wire.Config
+		want string // interface and sources
+	}{
+		{"as the routes say", wire.Config{Prefixes: prefixes("10.3.0.0/24")}, "left0 [10.1.0.1]"},
+		{"by an interface", wire.Config{Prefixes: prefixes("10.3.0.0/24"), Interface: "right0"}, "right0 [10.2.0.1]"},
+		{"from a source", wire.Config{Prefixes: prefixes("10.3.0.0/24"), Source: netip.MustParseAddr("10.2.0.1")}, "left0 [10.2.0.1]"},
+		{"a zone", wire.Config{Zones: []string{"left0"}}, "left0 [fe80::1]"},
+		{"a zone, from a source", wire.Config{Zones: []string{"left0"}, Source: netip.MustParseAddr("fd01::1")}, "left0 [fd01::1]"},
+		{"a zone, from an IPv4 source", wire.Config{Zones: []string{"left0"}, Source: netip.MustParseAddr("10.1.0.1")}, "left0 [fe80::1]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := ""
+			tt.cfg.Log = slog.New(slog.DiscardHandler)
+			tt.cfg.OpenLink = func(spec wire.LinkSpec) (wire.Link, error) {
+				if !spec.ListenOnly {
+					got += fmt.Sprint(spec.Name, " ", spec.Sources)
+				}
+				return &fakeLink{}, nil
+			}
+			var b *wire.Backend
+			var err error
+			scan.Do(func() { b, err = wire.Open(tt.cfg) })
+			if err != nil || got != tt.want {
+				t.Fatalf("sends by %s, %v; want %s", got, err, tt.want)
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestRules has routing rules that go by more than the destination. The one by
 // source is followed as connect(2) does, the one by port is told of.
 func TestRules(t *testing.T) {

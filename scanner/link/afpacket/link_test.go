@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -161,7 +162,6 @@ func TestVLANs(t *testing.T) {
 	}
 }
 
-// TestOwnFramesAreNotHeard shows that a link does not hear what it sends.
 // TestLanes writes by three lanes at the same time and expects every frame once.
 func TestLanes(t *testing.T) {
 	a, b := netlab.Pair(t, "a0", "b0")
@@ -204,6 +204,7 @@ func TestLanes(t *testing.T) {
 	}
 }
 
+// TestOwnFramesAreNotHeard shows that a link does not hear what it sends.
 func TestOwnFramesAreNotHeard(t *testing.T) {
 	a, _ := netlab.Pair(t, "a0", "b0")
 	l := open(t, a, "a0")
@@ -338,5 +339,44 @@ func TestWithoutPrivilege(t *testing.T) {
 	})
 	if !errors.Is(err, wire.ErrPrivilege) {
 		t.Errorf("Open = %v, want %v", err, wire.ErrPrivilege)
+	}
+}
+
+// TestNothingIsLeftOpen: what Open has opened is closed, also where it fails.
+func TestNothingIsLeftOpen(t *testing.T) {
+	ns := netlab.New(t)
+	open := func() (n int) {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	for _, tt := range []struct {
+		name string
+		spec wire.LinkSpec
+		ok   bool
+	}{
+		{"Ethernet", wire.LinkSpec{Index: 1, Medium: wire.Ethernet, IPv4: true, IPv6: true, Lanes: 3}, true},
+		{"this host", wire.LinkSpec{Index: 1, Medium: wire.Host, IPv4: true, IPv6: true}, true},
+		{"to listen", wire.LinkSpec{Index: 1, Medium: wire.Ethernet, IPv4: true, IPv6: true, ListenOnly: true}, true},
+		{"no such interface", wire.LinkSpec{Index: 1 << 20, Medium: wire.Ethernet, IPv4: true}, false},
+		{"no such medium", wire.LinkSpec{Index: 1, IPv4: true}, false},
+	} {
+		before := open()
+		var l *afpacket.Link
+		var err error
+		ns.Do(func() { l, err = afpacket.Open(tt.spec) })
+		if (err == nil) != tt.ok {
+			t.Errorf("%s: Open = %v, want success %t", tt.name, err, tt.ok)
+		}
+		if err == nil {
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if after := open(); after != before {
+			t.Errorf("%s: %d descriptors open, want %d as before", tt.name, after, before)
+		}
 	}
 }

@@ -61,7 +61,7 @@ type ring struct {
 
 // openRing opens a ring for one protocol of one interface. No frame comes in
 // before the filter stands and the socket is bound.
-func openRing(index int, sockType int, protocol uint16, program []bpf.Instruction, s size) (r *ring, err error) {
+func openRing(index int, sockType int, protocol uint16, program []bpf.Instruction, s size) (_ *ring, err error) {
 	filter, err := assemble(program)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func openRing(index int, sockType int, protocol uint16, program []bpf.Instructio
 	if err != nil {
 		return nil, fmt.Errorf("afpacket: open a receiving socket: %w", wire.Privilege(err))
 	}
-	r = &ring{fd: fd, size: s}
+	r := &ring{fd: fd, size: s}
 	defer func() {
 		if err != nil {
 			r.close()

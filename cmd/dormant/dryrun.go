@@ -37,7 +37,11 @@ func (s *scan) describePlan(w io.Writer) error {
 		targets *= 2
 	}
 	most := targets * (1 + uint64(s.o.retries))
-	line("probes", "%d, and at most %d when nobody answers", targets, most)
+	if most == targets {
+		line("probes", "%d", targets)
+	} else {
+		line("probes", "%d, and at most %d when nobody answers", targets, most)
+	}
 	line("time", "%s", s.sendingTime(targets, most))
 	line("nothing", "was sent")
 	_, err := io.WriteString(w, b.String())
@@ -98,7 +102,11 @@ func (s *scan) sendingTime(least, most uint64) string {
 	if perSecond < 10 {
 		speed = fmt.Sprintf("%.2g", perSecond)
 	}
-	return guess + fmt.Sprintf("%v to %v of sending at %s a second, then the wait for late answers and the dialogues", at(least), at(most), speed)
+	took := at(least).String()
+	if most > least {
+		took += " to " + at(most).String()
+	}
+	return guess + fmt.Sprintf("%s of sending at %s a second, then the wait for late answers and the dialogues", took, speed)
 }
 
 // tcpShare is the part of the plan's ports that holds state on the path, at

@@ -61,19 +61,6 @@ func (e *Engine) Outcome(t Target) (State, bool) {
 
 // Recount moves one target of the summary from a state to Open.
 func (s *Summary) Recount(from State) {
-	switch from {
-	case Open:
-		return
-	case Closed:
-		s.Closed--
-	case Filtered:
-		s.Filtered--
-	case OpenFiltered:
-		s.OpenFiltered--
-	case Unreachable:
-		s.Unreachable--
-	case Unknown:
-		s.Unknown--
-	}
+	*s.count(from)--
 	s.Open++
 }

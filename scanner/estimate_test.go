@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dormant/scanner"
 )
 
@@ -28,6 +30,18 @@ func TestChapman(t *testing.T) {
 
 // TestChapmanCovers draws passes of known loss: the interval must hold the truth
 // about as often as it says, and the estimate must not lean to one side.
+func TestRecount(t *testing.T) {
+	for from, s := range map[scanner.State]scanner.Summary{
+		scanner.Open: {Open: 1}, scanner.Closed: {Closed: 1}, scanner.Filtered: {Filtered: 1},
+		scanner.OpenFiltered: {OpenFiltered: 1}, scanner.Unreachable: {Unreachable: 1}, scanner.Unknown: {Unknown: 1},
+	} {
+		s.Recount(from)
+		if d := cmp.Diff(scanner.Summary{Open: 1}, s); d != "" {
+			t.Errorf("Recount(%v) (-want +got):\n%s", from, d)
+		}
+	}
+}
+
 func TestChapmanCovers(t *testing.T) {
 	for _, tt := range []struct {
 		open        int

@@ -61,7 +61,7 @@ func (r *run) countStates(s *Summary, whole bool) {
 		}
 		state, skipped := State(r.states.get(j)), r.skip != nil && r.skip.get(k)
 		if answers(state) {
-			s.count(state)
+			*s.count(state)++
 			if r.cfg.Subnets {
 				s.cover(r.plan.addr(k), state, true, true)
 			}
@@ -80,7 +80,7 @@ func (r *run) countStates(s *Summary, whole bool) {
 			continue
 		}
 		state, reason := r.silence(j, state, skipped)
-		s.count(state)
+		*s.count(state)++
 		if r.cfg.Subnets {
 			s.cover(r.plan.addr(k), state, sent > 0, false)
 		}
@@ -104,22 +104,22 @@ func (r *run) silence(j uint64, state State, skipped bool) (State, Reason) {
 	}
 }
 
-// count adds one target with its final state.
-func (s *Summary) count(state State) {
+// count returns the number of targets with a final state.
+func (s *Summary) count(state State) *uint64 {
 	switch state {
 	case Open:
-		s.Open++
+		return &s.Open
 	case Closed:
-		s.Closed++
+		return &s.Closed
 	case Filtered:
-		s.Filtered++
+		return &s.Filtered
 	case OpenFiltered:
-		s.OpenFiltered++
+		return &s.OpenFiltered
 	case Unreachable:
-		s.Unreachable++
+		return &s.Unreachable
 	case Unknown:
-		s.Unknown++
 	}
+	return &s.Unknown
 }
 
 // ErrStopped is the cause of a context's end, or wrapped by it, when the user

@@ -350,6 +350,34 @@ func TestDeferredAgain(t *testing.T) {
 	}
 }
 
+// A place is noted before everything that still waits for its host's token, but for
+// the first half of a retry, which is done again from its beginning.
+func TestMarkIsBeforeTheDeferred(t *testing.T) {
+	p := mustPlan(t, 1, twelve(), "10.0.0.0/28")
+	for _, tt := range []struct {
+		name string
+		walk walk
+		live bool // the host that waits
+		want uint64
+	}{
+		{name: "sweep", walk: walk{i: 40}, want: 3},
+		{name: "the living", walk: walk{attempt: 1, i: 40}, live: true, want: 0},
+		{name: "the dark", walk: walk{attempt: 1, dark: true, i: 40}, want: 3},
+		{name: "one of the living is left", walk: walk{attempt: 1, dark: true, i: 40}, live: true, want: 40},
+	} {
+		r := newRun(&sink{}, Config{Rate: rate.Inf, MaxCooldown: time.Second}, p, func(Observation) {})
+		r.live, r.marked = newBitset(p.NumAddrs()), -int64(markEvery)
+		if tt.live {
+			r.live.set(0)
+		}
+		r.queue.push(deferred{due: 1, target: 0, place: 3})
+		r.mark(&tt.walk)
+		if _, newest, _ := r.marks.before(0); newest.next != tt.want {
+			t.Errorf("%s: next = %d, want %d", tt.name, newest.next, tt.want)
+		}
+	}
+}
+
 func TestObserveAllocatesNothing(t *testing.T) {
 	p := mustPlan(t, 1, twelve(), "10.0.0.0/18")
 	cfg, err := Config{Rate: rate.Inf}.withDefaults()

@@ -138,9 +138,7 @@ func (s *socket) close() {
 	}
 	_ = unix.Close(s.fd)
 	s.fd = -1
-	if s.tx.mem != nil {
-		_ = unix.Munmap(s.tx.mem)
-	}
+	_ = unix.Munmap(s.tx.mem) // refused where there is none
 	if s.owns && s.memory != nil {
 		s.memory.free()
 	}

@@ -33,10 +33,15 @@
 //
 // Address translation, queues and targets that are not in the file make a
 // packet unknown for good, whatever later chains say: it may be another packet
-// by then. Source translation behind the filters changes nothing that they see;
+// by then. Whatever is still followed has therefore kept its destination, and a
+// condition on the state DNAT does not match it. Source translation behind the filters changes nothing that they see;
 // where a chain sees it, behind it or as an answer before it is undone, what it
 // translates is unknown. The kernel translates at priorities of its own, those
 // that chains of type nat name only order them among themselves.
+//
+// To leave a chain, perhaps, is to perhaps not go through its rest: only what the
+// rest decides otherwise makes a packet unknown. Filters on the reverse path are
+// taken to hold nobody up, and the report says so.
 //
 // An assumption (--assume) is exact: what it names lies behind an interface,
 // and nothing else does. Every assumption that was used is in the report.

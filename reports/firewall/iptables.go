@@ -42,10 +42,11 @@ type iptablesRule struct {
 }
 
 func parseIptables(p *parser) error {
-	ip := &iptables{parser: p, chains: map[string]*Chain{}}
-	if err := ip.ipsets(); err != nil {
+	sets, err := parseIPSets(p.options.IPSetsFile, p.options.IPSets, nil)
+	if err != nil {
 		return err
 	}
+	ip := &iptables{parser: p, chains: map[string]*Chain{}, sets: sets}
 	n := 0
 	for line := range bytes.Lines(p.text) {
 		n++
@@ -112,13 +113,6 @@ func (ip *iptables) changes() {
 			}
 		}
 	}
-}
-
-// ipsets reads the sets beside the rules.
-func (ip *iptables) ipsets() (err error) {
-	name := ip.options.IPSetsFile
-	ip.sets, err = parseIPSets(name, ip.options.IPSets, nil)
-	return err
 }
 
 func (ip *iptables) line(n int, line string) error {

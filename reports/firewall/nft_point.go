@@ -132,20 +132,16 @@ func nftAddrs(v any) (Addrs, bool) {
 				return Addrs{}, false
 			}
 			p, err := a.Prefix(bits)
-			return prefixSetIf(p, err)
+			if err != nil {
+				return Addrs{}, false
+			}
+			return prefixSet(p), true
 		}
 		if ends, ok := v["range"].([]any); ok && len(ends) == 2 {
 			return parseAddrWord(fmt.Sprint(ends[0]) + "-" + fmt.Sprint(ends[1]))
 		}
 	}
 	return Addrs{}, false
-}
-
-func prefixSetIf(p netip.Prefix, err error) (Addrs, bool) {
-	if err != nil {
-		return Addrs{}, false
-	}
-	return prefixSet(p), true
 }
 
 // maskedEqual returns the addresses that are equal to the one in set under the

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -155,14 +154,12 @@ func (p *parser) check() error {
 		state[c] = visited
 		return nil
 	}
-	var errs []error
 	for _, c := range p.set.Chains {
 		if err := visit(c); err != nil {
-			errs = append(errs, err)
-			break // a loop is found again from each of its chains
+			return err // the loop would be found again from each of its chains
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // shown is a text of the file as reports may show it.

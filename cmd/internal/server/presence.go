@@ -20,7 +20,6 @@ type presence struct {
 
 	mu     sync.Mutex
 	agents map[who]seen
-	full   bool // agents beyond the bound were passed over
 }
 
 // who is an agent at one of its places.
@@ -58,7 +57,6 @@ func (p *presence) take(o fleet.Origin, b fleet.Beat, now time.Time) (copied boo
 	key := who{o.Place, o.Agent}
 	last, known := p.agents[key]
 	if !known && len(p.agents) >= maxAgents {
-		p.full = true
 		return false
 	}
 	next := seen{at: now, beat: b, left: b.Leaves, before: last.before, twice: last.twice, host: last.host}

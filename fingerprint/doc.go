@@ -39,7 +39,7 @@
 // A probe in "on" is silence (what came before anything was sent), get10, get11,
 // get404, tls (the answer of a plain port to a ClientHello, and the handshake of
 // a TLS port), udp (the sweep's datagram) or the id of an opener. An HTTP answer
-// inside TLS has the probe get11 or get404, and its connection's certificate.
+// inside TLS has the probe get10, get11 or get404, and its connection's certificate.
 //
 // A condition tests one field:
 //

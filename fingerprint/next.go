@@ -30,7 +30,7 @@ func (r *Rules) nextProbe(ev Evidence) string {
 	switch {
 	case !http && !asked[ProbeTLS]:
 		return ProbeTLS
-	case http && !asked[ProbeGet11]:
+	case http && !inside && !asked[ProbeGet11]:
 		return ProbeGet11
 	case http && !inside && !asked[ProbeTLS] && !r.namedBy(ev, product):
 		return ProbeTLS

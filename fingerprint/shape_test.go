@@ -56,6 +56,7 @@ func TestNextProbe(t *testing.T) {
 		{"named", []Exchange{silence, answer(1, ProbeGet10, "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n\r\n"), answer(2, ProbeGet11, "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n\r\n")}, ""},
 		{"it wants TLS", []Exchange{silence, answer(1, ProbeGet10, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")}, ProbeTLS},
 		{"HTTP inside TLS, no name", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}}, inside(answer(2, ProbeGet11, plainPage))}, ProbeGet404},
+		{"HTTP/1.0 inside TLS, no name: no plain page", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}}, inside(answer(2, ProbeGet10, plainPage))}, ProbeGet404},
 		{"TLS, nothing inside", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}}, inside(nothing(2, ProbeGet11, EndTimeout, 0))}, ""},
 	} {
 		if got := rules.nextProbe(Evidence{Exchanges: tt.exchanges}); got != tt.want {

@@ -148,7 +148,9 @@ func (d *dialogue) again(ctx context.Context) (done bool, err error) {
 }
 
 // secure shakes hands and asks inside, except where HTTP/2 was agreed: its
-// frames are no page that a rule could read, the next step asks again. A server
+// frames are no page that a rule could read, the next step asks again. Where no
+// protocol was agreed, the page is asked for without a Host line: Redis logs one
+// as an attack, and closes without its answer. A server
 // that refuses in TLS's own words has said what it is: no other protocol is
 // left to try.
 func (d *dialogue) secure(ctx context.Context, protocols []string, probe string, request []byte) (done bool, err error) {
@@ -164,6 +166,9 @@ func (d *dialogue) secure(ctx context.Context, protocols []string, probe string,
 			return
 		}
 		if d.h2 = ex.TLS.ALPN == "h2"; !d.h2 && ctx.Err() == nil && !d.strong() {
+			if ex.TLS.ALPN == "" && probe == ProbeGet11 { // perhaps no web server
+				probe, request = ProbeGet10, []byte(get10)
+			}
 			d.ask(ctx, w, session, d.question(probe, request))
 		}
 		goodbye(ctx, w, session)

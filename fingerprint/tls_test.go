@@ -125,7 +125,7 @@ func TestTLS(t *testing.T) {
 	}{
 		{
 			name: "TLS 1.3", cfg: &tls.Config{Certificates: ec},
-			want: []string{"tls=reply", "in:get11=fin"}, tls: TLSInfo{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256"},
+			want: []string{"tls=reply", "in:get10=fin"}, tls: TLSInfo{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256"},
 		},
 		{
 			name: "HTTP/1.1 agreed", cfg: &tls.Config{Certificates: ec, MaxVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}},
@@ -143,7 +143,7 @@ func TestTLS(t *testing.T) {
 				Certificates: []tls.Certificate{onRSA}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10,
 				CipherSuites: []uint16{tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA},
 			},
-			want: []string{"tls=reply", "in:get11=fin"}, tls: TLSInfo{Version: "TLS 1.0", Cipher: "TLS_RSA_WITH_3DES_EDE_CBC_SHA"},
+			want: []string{"tls=reply", "in:get10=fin"}, tls: TLSInfo{Version: "TLS 1.0", Cipher: "TLS_RSA_WITH_3DES_EDE_CBC_SHA"},
 		},
 		{
 			name: "TLS 1.1 only, RC4",
@@ -151,7 +151,7 @@ func TestTLS(t *testing.T) {
 				Certificates: []tls.Certificate{onRSA}, MinVersion: tls.VersionTLS11, MaxVersion: tls.VersionTLS11,
 				CipherSuites: []uint16{tls.TLS_RSA_WITH_RC4_128_SHA},
 			},
-			want: []string{"tls=reply", "in:get11=fin"}, tls: TLSInfo{Version: "TLS 1.1", Cipher: "TLS_RSA_WITH_RC4_128_SHA"},
+			want: []string{"tls=reply", "in:get10=fin"}, tls: TLSInfo{Version: "TLS 1.1", Cipher: "TLS_RSA_WITH_RC4_128_SHA"},
 		},
 		{
 			name: "wants a client certificate, TLS 1.2",
@@ -162,7 +162,7 @@ func TestTLS(t *testing.T) {
 		{
 			name: "wants a client certificate, TLS 1.3: refused after our part",
 			cfg:  &tls.Config{Certificates: ec, ClientAuth: tls.RequireAnyClientCert},
-			want: []string{"tls=reply", "in:get11=fin"},
+			want: []string{"tls=reply", "in:get10=fin"},
 			tls:  TLSInfo{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", WantCert: true},
 		},
 		{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -125,22 +126,22 @@ func (o *outcome) differences() (parts []string) {
 
 // forbidden says why the run must exit 1, "" if it need not.
 func (o *outcome) forbidden() string {
-	findings := "findings"
-	if o.failed == 1 {
-		findings = "finding"
-	}
 	switch {
-	case o.failed > 0 && o.breaches > 0 && o.exposed > 0:
-		return fmt.Sprintf("%d %s must not be there, %d against the policy, %s", o.failed, findings, o.breaches, o.exposure())
-	case o.failed > 0 && o.exposed > 0:
-		return fmt.Sprintf("%d %s must not be there, %s", o.failed, findings, o.exposure())
-	case o.failed > 0 && o.breaches > 0:
-		return fmt.Sprintf("%d %s must not be there, %d against the policy", o.failed, findings, o.breaches)
 	case o.failed > 0:
-		return fmt.Sprintf("%d %s must not be there (--fail-on)", o.failed, findings)
 	case o.failOn.Change && o.changed() > 0:
 		return "changed since the last run: " + strings.Join(o.differences(), ", ")
 	default:
 		return ""
 	}
+	findings, why := "findings", ""
+	if o.failed == 1 {
+		findings = "finding"
+	}
+	if o.breaches > 0 {
+		why += fmt.Sprintf(", %d against the policy", o.breaches)
+	}
+	if o.exposed > 0 {
+		why += ", " + o.exposure()
+	}
+	return fmt.Sprintf("%d %s must not be there", o.failed, findings) + cmp.Or(why, " (--fail-on)")
 }

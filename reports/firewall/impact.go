@@ -67,7 +67,8 @@ type Impact struct {
 	// Elsewhere counts the clients that were seen with no service of the scan.
 	Elsewhere int `json:"clients_of_no_service"`
 
-	question Question
+	question      Question
+	before, after patience
 }
 
 // Source is a file of rules.
@@ -226,12 +227,12 @@ func (m *Impact) judge(s *Service, seen []listen.Client, by map[string]*RuleImpa
 	if s.target.Addr.Is6() {
 		anyone = AnyIPv6()
 	}
-	after := q.Proposed.Reach(q.Place, anyone, s.target)
+	after := q.Proposed.reach(q.Place, anyone, s.target, &m.after)
 	s.After = reachOf(after)
 	var before []Access
 	var lost, gained Addrs
 	if q.Current != nil {
-		before = q.Current.Reach(q.Place, anyone, s.target)
+		before = q.Current.reach(q.Place, anyone, s.target, &m.before)
 		r := reachOf(before)
 		s.Before = &r
 		lost = with(before, Allow).Intersect(with(after, Deny))

@@ -48,8 +48,10 @@ type verdict struct {
 
 // The bounds of one evaluation. What lies beyond is unknown, and said to be so.
 const (
-	maxSteps  = 4_000_000 // pieces × boxes of rules
-	maxPieces = 20_000    // held at one time
+	maxSteps    = 4_000_000  // of one question, pieces × boxes of rules: one or two seconds
+	allSteps    = 40_000_000 // of all questions to a rule set
+	fewestSteps = 4_000      // that a question may take in any case
+	maxPieces   = 20_000     // held at one time
 	// asksInStep is how many boxes are passed over, most of them by their ports,
 	// in the time of a step.
 	asksInStep = 16
@@ -58,6 +60,7 @@ const (
 // walker goes through chains with pieces at one moment of their flow.
 type walker struct {
 	phase Phases
+	most  int // steps
 	box   Box // what came to the base chain
 	done  []verdict
 	steps int
@@ -74,8 +77,22 @@ type walker struct {
 // Judge says what becomes of the packets in box at the moment phase on their
 // way through chains: a partition of box.
 func Judge(chains []*Chain, box Box, phase Phases) []Outcome {
-	w := &walker{phase: phase}
-	return w.through(chains, box)
+	return new(patience).judge(chains, box, phase)
+}
+
+// patience bounds what the questions to one rule set cost together. A question
+// that takes all the steps it may have, and is given up, leaves half of them to the
+// next one, so that a thousand hopeless ones cost as much as a few. The zero value
+// has all of it.
+type patience struct{ taken, lost int } // steps, and how often they were too few
+
+func (p *patience) judge(chains []*Chain, box Box, phase Phases) []Outcome {
+	w := &walker{phase: phase, most: max(min(maxSteps>>p.lost, allSteps-p.taken), fewestSteps)}
+	out := w.through(chains, box)
+	if p.taken += w.steps; w.steps > w.most {
+		p.lost++
+	}
+	return out
 }
 
 // through passes the pieces from base chain to base chain: what one accepts
@@ -210,7 +227,7 @@ func (w *walker) rules(rules []near, in []piece) (out []piece) {
 		if r.Action == Pass || r.Phases&w.phase == 0 {
 			continue
 		}
-		if w.steps += len(in) * max(len(r.boxes), 1); w.steps > maxSteps || len(in)+len(w.done) > maxPieces {
+		if w.steps += len(in) * max(len(r.boxes), 1); w.steps > w.most || len(in)+len(w.done) > maxPieces {
 			w.giveUp(r.Rule, in)
 			return out
 		}

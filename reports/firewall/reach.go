@@ -29,6 +29,10 @@ type Access struct {
 // path is that of place. A client passes when every packet of its flow does,
 // from whichever source port.
 func (rs *RuleSet) Reach(place Place, clients Addrs, service scanner.Target) []Access {
+	return rs.reach(place, clients, service, new(patience))
+}
+
+func (rs *RuleSet) reach(place Place, clients Addrs, service scanner.Target, p *patience) []Access {
 	path, ok := rs.Paths[place]
 	out := []Access{}
 	if foreign := clients.Subtract(rs.Domain); !foreign.Empty() || !rs.Domain.Contains(service.Addr) {
@@ -52,11 +56,11 @@ func (rs *RuleSet) Reach(place Place, clients Addrs, service scanner.Target) []A
 	source := func(b Box) Addrs { return b.Src }
 	dest := func(b Box) Addrs { return b.Dst }
 
-	all := byClient(Judge(path.Request, request(clients), First), source, First)
+	all := byClient(p.judge(path.Request, request(clients), First), source, First)
 	if !rs.Stateful {
-		all = andThen(all, func(who Addrs) []Access { return byClient(Judge(path.Request, request(who), Later), source, Later) })
+		all = andThen(all, func(who Addrs) []Access { return byClient(p.judge(path.Request, request(who), Later), source, Later) })
 		if path.Reply != nil {
-			all = andThen(all, func(who Addrs) []Access { return byClient(Judge(path.Reply, reply(who), Reply), dest, Reply) })
+			all = andThen(all, func(who Addrs) []Access { return byClient(p.judge(path.Reply, reply(who), Reply), dest, Reply) })
 		}
 	}
 	return append(out, all...)

@@ -93,7 +93,7 @@ func shadow(path Path, home *Chain, parts []*Rule, steps *int) (s Shadow, dead b
 			}
 			for _, box := range part.Boxes {
 				reached := false
-				w := &walker{phase: phase, visit: func(v *Rule, _ Box) bool {
+				w := &walker{phase: phase, most: maxSteps, visit: func(v *Rule, _ Box) bool {
 					reached = reached || slices.Contains(parts, v)
 					return reached
 				}}

@@ -140,3 +140,39 @@ func TestPartsAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestPatience: chains that jump to the next one twice double the ways of a packet
+// with each, and forty of them have no end. All questions together have one, what is
+// not judged is unknown, and a question after them that is easy is still answered.
+func TestPatience(t *testing.T) {
+	var rules strings.Builder
+	rules.WriteString("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n")
+	const chains = 40
+	for i := range chains + 1 {
+		fmt.Fprintf(&rules, ":C%d - [0:0]\n", i)
+	}
+	rules.WriteString("-A FORWARD -p udp -j DROP\n-A FORWARD -j C0\n")
+	for i := range chains {
+		fmt.Fprintf(&rules, "-A C%d -p tcp -j C%d\n-A C%d -s 10.0.0.0/8 -j C%d\n", i, i+1, i, i+1)
+	}
+	rules.WriteString("COMMIT\n")
+	rs, err := Parse("hopeless", []byte(rules.String()), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p patience
+	ask := func(service string) []Access {
+		return rs.reach(Router, AnyIPv4(), target(t, service), &p)
+	}
+	for range 30 {
+		if got := ask("10.2.0.1:1947/tcp"); with(got, Unknown).Empty() {
+			t.Fatalf("judged: %+v; want it to be given up", got)
+		}
+	}
+	if most := 3 * maxSteps; p.taken > most {
+		t.Errorf("30 questions took %d steps, want %d at most", p.taken, most)
+	}
+	if got := ask("10.2.0.1:1947/udp"); len(got) != 1 || got[0].Effect != Deny {
+		t.Errorf("an easy question: %+v; want that all are denied", got)
+	}
+}

@@ -249,30 +249,28 @@ func TestRepetition(t *testing.T) {
 	}
 }
 
-// TestBudgetOfBytes: a host with endless ports costs its budget once.
+// TestBudgetOfBytes: a host with endless ports costs its budget once; by default that
+// is enough for each of the usual ports to be seen as what it is.
 func TestBudgetOfBytes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := newFakeNet(t, func(p uint16) func(net.Conn) {
-			if p < 20000 {
-				return floods
+	for _, tt := range []struct{ budget, full int }{{0, 12}, {maxReceived, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			network := newFakeNet(t, func(uint16) func(net.Conn) { return floods })
+			i := NewIdentifier(fakeRules{}, Config{Dialer: network, HostBytes: tt.budget})
+			for n := range 14 {
+				ev, err := i.Identify(t.Context(), openPort("10.0.0.9", uint16(3000+n)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, end := maxReceived, EndFull
+				if n >= tt.full {
+					want, end = floorBytes, EndCut
+				}
+				if got := ev.Exchanges[0]; len(got.Received) != want || got.End != end {
+					t.Errorf("budget %d, port %d: %d bytes, %s; want %d, %s", tt.budget, n, len(got.Received), got.End, want, end)
+				}
 			}
-			return nil
 		})
-		i := NewIdentifier(fakeRules{}, Config{Dialer: network})
-		for n, port := range []uint16{3588, 3712, 3047, 5093} {
-			ev, err := i.Identify(t.Context(), openPort("10.0.0.9", port))
-			if err != nil {
-				t.Fatal(err)
-			}
-			want, end := maxReceived, EndFull
-			if n > 0 {
-				want, end = floorBytes, EndCut
-			}
-			if got := ev.Exchanges[0]; len(got.Received) != want || got.End != end {
-				t.Errorf("port %d: %d bytes, %s; want %d, %s", port, len(got.Received), got.End, want, end)
-			}
-		}
-	})
+	}
 }
 
 func TestLocalFaultIsAnError(t *testing.T) {

@@ -123,7 +123,11 @@ func (c *weighing) explainUnnamed(e registry.Entry, v *Verdict) {
 	v.Hints = appendNew(v.Hints, fmt.Sprintf("Something answers on %s that could not be named. That is common (about 1 in 6 of the test programs). It is not evidence of an attack.", c.obs.Port))
 	switch v.Reason {
 	case "silent":
-		v.Hints = appendNew(v.Hints, "It accepted the connection and said nothing to any question.")
+		said := "It accepted the connection and said nothing to any question."
+		if c.obs.Port.Proto == registry.UDP {
+			said = "It answered the datagram with an empty one."
+		}
+		v.Hints = appendNew(v.Hints, said)
 	case "closes_on_text":
 		v.Hints = appendNew(v.Hints, "It waits in silence and closes on text: a binary protocol that wants its own opener; databases, brokers and SOCKS proxies do so.")
 	case "contradicting":

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// maxHead bounds the head of an HTTP answer, in bytes; what is longer is read
-// as no HTTP at all.
+// maxHead bounds the head of an HTTP answer, in bytes; behind it nothing is read.
 const maxHead = 32 << 10
 
 // response is an HTTP answer as the peer wrote it, taken apart as far as rules
@@ -39,8 +38,9 @@ func parseResponse(data []byte) (*response, bool) {
 	}
 	r := &response{status: string(line), code: code, lfOnly: !bytes.HasPrefix(data[len(line):], []byte("\r\n"))}
 	for len(rest) > 0 {
-		if len(data)-len(rest) > maxHead {
-			return nil, false
+		if len(data)-len(rest) > maxHead { // and whatever follows is not looked for
+			rest = nil
+			break
 		}
 		if line, rest, ok = cutLine(rest); !ok || len(line) == 0 {
 			break // a line without its end may be half a name: "Apache" of "Apache-Coyote"

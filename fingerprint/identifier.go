@@ -25,7 +25,7 @@ const (
 // its answers, and the bytes read of it, all its ports together.
 const (
 	HostTime  = 20 * time.Second
-	HostBytes = 64 << 10
+	HostBytes = 12 * maxReceived // so that what one of the usual ports sends takes nothing from the others
 )
 
 // The limits of Config.Connections, per port.
@@ -61,7 +61,7 @@ type Config struct {
 	Deep bool
 	// HostTime bounds the waiting for answers of one host, all its ports
 	// together, without the silences; 0 is 20 s. HostBytes bounds what is read
-	// of it; 0 is 64 KiB. When either is spent, every further port still gets
+	// of it; 0 is 768 KiB. When either is spent, every further port still gets
 	// its first two connections, with 8 KiB an answer, and nothing beyond them.
 	HostTime  time.Duration
 	HostBytes int

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"dormant/fingerprint"
 	"dormant/scanner"
 )
 
@@ -40,7 +41,10 @@ func (m *Markdown) Write(_ context.Context, f Finding) error {
 	if f.State != scanner.Open {
 		return nil
 	}
-	f.Flags, f.Full, f.Dialogue = escapeAll(f.Flags), nil, nil
+	f.Flags, f.Dialogue = escapeAll(f.Flags), nil
+	if f.Full != nil { // it is part of the name, the rest is not shown
+		f.Full = &fingerprint.Verdict{Reason: f.Full.Reason}
+	}
 	m.open.add(f, breach(&f))
 	return nil
 }

@@ -133,7 +133,7 @@ func (c *weighing) explainUnnamed(e registry.Entry, v *Verdict) {
 	case "contradicting":
 		v.Hints = appendNew(v.Hints, "Two exact answers that cannot come from one program: a honeypot, or a multiplexer.")
 	case "needs_opener":
-		v.Hints = appendNew(v.Hints, "It would need its own opener to be named.")
+		v.Hints = appendNew(v.Hints, "No rule knows its answers; it may need its own opener to be named.")
 	}
 	if h, ok := c.best(LicenseManager, DevServer, KnownService, TunnelOrProxy, OpenShell); ok && v.Reason != "contradicting" {
 		v.Hints = appendNew(v.Hints, "A weak sign points to "+nameOf(h)+".")
@@ -147,9 +147,12 @@ func (c *weighing) explainUnnamed(e registry.Entry, v *Verdict) {
 	v.Settle = append(v.Settle, c.settle()...)
 }
 
-// explainSigns words the weak signs of the dialogue as a whole, where nothing
-// better is known.
+// explainSigns words the weak signs of the dialogue as a whole, and that it ended
+// early, where nothing better is known.
 func (c *weighing) explainSigns(v *Verdict) {
+	if c.ev.Status == StatusBudget {
+		v.Hints = appendNew(v.Hints, "Not every question was put to it: what a port or its host may cost was spent. dormant identify asks it alone.")
+	}
 	for _, s := range c.signs {
 		switch s.Rule {
 		case "behaviour-entropy":

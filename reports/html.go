@@ -331,6 +331,7 @@ func gaps(r *Run, t *tally) []fact {
 		{r.Scan.Unknown, t.states[scanner.Unknown], "not measured: this side failed"},
 		{r.Scan.Skipped, 0, "got no probe, because nobody has the address"},
 		{r.Identify.NoConnect, 0, "open ports that accepted no second connection"},
+		{r.Identify.Budget, 0, "open ports to which not every question was put: what a port or its host may cost was spent"},
 	} {
 		if n := max(g.n, g.seen); n > 0 {
 			all = append(all, fact{number(n), g.name})

@@ -101,7 +101,7 @@ func explanations() map[fingerprint.Class]Explanation {
 		fingerprint.Middlebox: {
 			Title:  "Something in front answers",
 			Many:   "with something in front that answers",
-			Why:    "A filter, proxy or honeypot answers for the host; what is behind it was not seen.",
+			Why:    "A filter, proxy or honeypot answers for the host, or a service that closes at once on whom it does not know; what is behind it was not seen.",
 			Advice: "Scan from a vantage behind that device, or ask the host itself.",
 		},
 		fingerprint.Tarpit: {

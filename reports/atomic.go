@@ -58,6 +58,9 @@ func resolve(path string) (final string, mode fs.FileMode, err error) {
 	if path == "" {
 		return "", 0, errors.New("reports: output: the file name is empty")
 	}
+	if planted(path) {
+		return "", 0, fmt.Errorf("reports: output %s: is another user's link, in a folder that everybody may write to: want a file", path)
+	}
 	final, err = filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if dir := filepath.Dir(path); !isDir(dir) {

@@ -10,7 +10,7 @@ func newAsker(cfg Config) (asker, error) {
 	if cfg.Interface != "" {
 		device, err := net.InterfaceByName(cfg.Interface)
 		if err != nil {
-			return nil, fmt.Errorf("connect: interface %s: %w", cfg.Interface, err)
+			return nil, fmt.Errorf("connect: interface %q does not exist: want one that ip link shows", cfg.Interface)
 		}
 		index = device.Index
 	}

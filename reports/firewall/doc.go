@@ -34,10 +34,11 @@
 // Address translation, queues and targets that are not in the file make a
 // packet unknown for good, whatever later chains say: it may be another packet
 // by then. Whatever is still followed has therefore kept its destination, and a
-// condition on the state DNAT does not match it. Source translation behind the filters changes nothing that they see;
-// where a chain sees it, behind it or as an answer before it is undone, what it
-// translates is unknown. The kernel translates at priorities of its own, those
-// that chains of type nat name only order them among themselves.
+// condition on the state DNAT does not match it. Source translation behind the
+// filters changes nothing that they see; where a chain sees it, behind it or as an
+// answer before it is undone, what it translates is unknown. The kernel translates
+// at priorities of its own, those that chains of type nat name only order them
+// among themselves.
 //
 // To leave a chain, perhaps, is to perhaps not go through its rest: only what the
 // rest decides otherwise makes a packet unknown. Filters on the reverse path are
@@ -48,10 +49,10 @@
 //
 // The evaluation is bounded, of each question and of all to a rule set together:
 // chains that jump to the next one twice double the ways of a packet with each.
-// What lies beyond the bound is unknown, and says so.
-// So is the search for rules that no packet reaches: what was not looked at is
-// counted in every output. Long chains have an index by source and destination,
-// which makes 20,000 rules with 10,000 services a matter of seconds.
+// What lies beyond the bound is unknown, and says so. So is the search for rules
+// that no packet reaches: what was not looked at is counted in every output. Long
+// chains have an index by source and destination, which makes 20,000 rules with
+// 10,000 services a matter of seconds.
 //
 // Whether the model is right was not left to reading: the tests load thousands
 // of random rule sets into the kernel, send the packets through it between

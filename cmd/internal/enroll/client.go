@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"dormant/cmd/internal/broker"
 	"dormant/cmd/internal/fleet"
 	"dormant/reports"
+	"dormant/scanner"
 )
 
 const (
@@ -27,6 +29,8 @@ const (
 	answerWithin = 15 * time.Second
 	// lookEvery is how often KeepFresh looks at the certificate.
 	lookEvery = time.Hour
+	// maxKnocks bounds the tries to get in: they take half a minute.
+	maxKnocks = 20
 )
 
 // Request is what Enroll needs.
@@ -102,8 +106,10 @@ func (t *parsedToken) redeem(ctx context.Context, log *slog.Logger) (*Credential
 	for _, s := range t.servers {
 		o.URLs = append(o.URLs, "tls://"+s)
 	}
-	conn, err := broker.Dial(ctx, o)
+	conn, err := knock(ctx, o)
 	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, fmt.Errorf("%w: many want to be enrolled at once: try again in a minute: %w", ErrAway, err)
 	case err != nil && broker.Refused(err):
 		return nil, err
 	case err != nil:
@@ -117,6 +123,20 @@ func (t *parsedToken) redeem(ctx context.Context, log *slog.Logger) (*Credential
 	c.About = About{Agent: reply.Agent, Site: reply.Site, Vantages: reply.Vantages, Servers: t.servers}
 	c.self = self
 	return c, c.check()
+}
+
+// knock connects. The broker has room for a few at a time who want to be enrolled;
+// those beyond are refused as anybody is, and ask again a second or two later.
+func knock(ctx context.Context, o broker.Options) (*nats.Conn, error) {
+	for tries := 1; ; tries++ {
+		conn, err := broker.Dial(ctx, o)
+		if !errors.Is(err, nats.ErrAuthorization) || tries == maxKnocks {
+			return conn, err
+		}
+		if err := scanner.Sleep(ctx, time.Second+mathrand.N(time.Second)); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // verify finds the authority of the token among what the server presents, and

@@ -12,10 +12,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -398,6 +400,23 @@ func TestStrangersAreBounded(t *testing.T) {
 	if err := s.try(t, s.self.cert, agent.self); err != nil {
 		t.Errorf("an agent finds no room: %v", err)
 	}
+}
+
+// TestManyAreEnrolledAtOnce: who installs the agents of a whole company by a
+// program has all of them enrolled, though there is room for a few at a time.
+func TestManyAreEnrolledAtOnce(t *testing.T) {
+	s := start(t, hq)
+	var group sync.WaitGroup
+	for i := range 24 {
+		name := fmt.Sprintf("agent-%d", i)
+		r := Request{Token: s.token(t, name, hq), Dir: filepath.Join(t.TempDir(), name), Log: logTo(t)}
+		group.Go(func() {
+			if _, err := Enroll(t.Context(), r); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 // TestWaitingAgent: one that starts before its server comes in when that is

@@ -91,6 +91,28 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
+// TestBrowserLeftOpen: a page that is left open for long does not call what it
+// shows the present when the server was started again, or the session is over.
+func TestBrowserLeftOpen(t *testing.T) {
+	w := browsed(t)
+	st := status()
+	st.Runs = st.Runs[1:]
+	w.fleet.set(status(), st)
+	if dom := w.chromium(t, "/runs", "--virtual-time-budget=12000", "--dump-dom"); strings.Contains(dom, `data-run="`+id(900)) || !strings.Contains(dom, `data-run="`+id(901)) {
+		t.Errorf("a run that the server does not know any more is still under way:\n%s", dom)
+	}
+	w.serve(asProxy(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/live.json" {
+			http.Error(rw, "Log in first", http.StatusUnauthorized)
+			return
+		}
+		w.page.ServeHTTP(rw, r)
+	})))
+	if dom := w.chromium(t, "/runs", "--virtual-time-budget=12000", "--dump-dom"); !strings.Contains(dom, "you are logged out") {
+		t.Errorf("the page does not say that the session is over:\n%s", dom)
+	}
+}
+
 // TestBrowserHostile: what peers said makes no element, and no script of it runs.
 func TestBrowserHostile(t *testing.T) {
 	w := browsed(t)

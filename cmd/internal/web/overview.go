@@ -22,7 +22,6 @@ type overviewPage struct {
 	Dead    []fleet.DeadShard
 	Away    []fleet.AgentStatus
 	First   []row
-	More    string // how to see the others, "" when there are none
 	Facts   []fact
 	Running []progress
 	Places  []point

@@ -35,7 +35,7 @@ func TestPages(t *testing.T) {
 		{name: "sites", path: "/sites", code: 200, want: []string{"branch", "0 of 1 agent online", "probe-branch", "away", "no space left on device", "1,200 results",
 			"3 h behind", "until 2026-12-01 10:00:00: it was not renewed", "hq", "1 of 1 agent online", "probe-hq", "online", "shard 7 of run", "8,123 of 36,864 probes, 12 open", "sends by afpacket", "right", "Certificate until 2027-01-22", "Revoke probe-hq",
 			"probe-old", "revoked", "lab", "no agent is enrolled"}, not: []string{"Revoke probe-old"}},
-		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "running", "0 3 1 * *", "nightly-branch", "Start now", "in 17 h", "by-hand", "by hand –"}},
+		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "running", "0 3 1 * *", "nightly-branch", "Start now", "in 17 h", "the run that was due at 2026-11-22 03:00:00 was missed: no server was running", "by-hand", "by hand –"}},
 		{name: "runs", path: "/runs", code: 200, want: []string{"hq/lan", "running", "26 of 64 done, 1 failed", "hq/dmz", "waiting", "Stored", "2026-11-22 03:00:00", "branch/lan", "nightly-branch", "monthly-hq"}},
 		{name: "runs of a site", path: "/runs?site=branch", code: 200, want: []string{"branch/lan", id(12), id(11)}, not: []string{id(9)}},
 		{name: "runs from a wrong place", path: "/runs?before=yesterday", code: 400, want: []string{"begin at its first page"}},
@@ -148,6 +148,21 @@ func TestEmpty(t *testing.T) {
 	} {
 		if got := w.get(t, c, path, nil); got.code != http.StatusOK || !strings.Contains(words(t, got.body), want) {
 			t.Errorf("%s: %d, want %q:\n%s", path, got.code, want, words(t, got.body))
+		}
+	}
+}
+
+// TestServerStartedAgain: an agent that has not come back yet was seen before, and
+// this server does not know when.
+func TestServerStartedAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	st := status()
+	st.Agents[0].LastSeen, st.Agents[0].Last = time.Time{}, fleet.Beat{}
+	w.fleet.status = st
+	c := w.login(t)
+	for path, want := range map[string]string{"/": "not seen since the server began", "/sites": "Last seen not since the server began"} {
+		if got := words(t, w.get(t, c, path, nil).body); !strings.Contains(got, want) || strings.Contains(got, "never") {
+			t.Errorf("%s: want %q:\n%s", path, want, got)
 		}
 	}
 }

@@ -23,9 +23,11 @@
     if (document.hidden) return;
     try {
       const answer = await fetch("/live.json", { headers: { Accept: "application/json" }, redirect: "error" });
+      if (answer.status === 401) return void (notice.textContent = "does not move: you are logged out, load the page again");
       if (!answer.ok) throw new Error(answer.statusText);
-      let changed = false;
-      for (const run of (await answer.json()).runs) {
+      const runs = (await answer.json()).runs;
+      let changed = [...shown.keys()].some((id) => !runs.some((run) => run.id === id)); // the server was started again
+      for (const run of runs) {
         const row = shown.get(run.id), over = run.state === "complete" || run.state === "incomplete";
         if (!row) changed ||= !over && notice.dataset.live === "all";
         else if (row.dataset.state !== run.state) changed = true;

@@ -77,7 +77,7 @@ func (s *Server) identify(r *http.Request) (person, int) {
 	if s.config.Token == "" {
 		return person{}, 0
 	}
-	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+	if scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		right := same(given, s.config.Token)
 		switch {
 		case !s.attempts.judge(from, right, s.now()):

@@ -196,6 +196,7 @@ func TestBearer(t *testing.T) {
 		code                      int
 	}{
 		{name: "reads", method: http.MethodGet, path: "/runs/" + id(9) + "/report/csv", value: "Bearer " + token, code: http.StatusOK},
+		{name: "reads, the scheme in small letters", method: http.MethodGet, path: "/live.json", value: "bearer " + token, code: http.StatusOK},
 		{name: "wrong", method: http.MethodGet, path: "/runs/" + id(9) + "/report/csv", value: "Bearer " + token + "x", code: http.StatusUnauthorized},
 		{name: "another scheme", method: http.MethodGet, path: "/runs/" + id(9) + "/report/csv", value: "Basic " + token, code: http.StatusUnauthorized},
 		{name: "may do nothing", method: http.MethodPost, path: "/jobs/by-hand/start", value: "Bearer " + token, code: http.StatusForbidden},

@@ -64,7 +64,7 @@ func (s *Server) finding(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !ok {
-		s.fail(w, r, http.StatusNotFound, target.String()+" was not open in the run "+run.ID+".")
+		s.fail(w, r, http.StatusNotFound, target.String()+" is not among the open ports of the run "+run.ID+".")
 		return
 	}
 	p := &findingPage{base: s.base(r, target.String()), Run: run, Row: rowOf(&f), Finding: f, Words: reports.Explain(&f), Flags: lines(f.Flags)}

@@ -115,10 +115,7 @@ func pathOf(run string, t scanner.Target) string {
 
 // parseTarget reads what pathOf wrote.
 func parseTarget(addr, proto, port string) (scanner.Target, bool) {
-	a, err := netip.ParseAddr(addr)
-	if err != nil {
-		return scanner.Target{}, false
-	}
+	a, wrong := netip.ParseAddr(addr)
 	p, err := registry.ParsePort(port + "/" + proto)
-	return scanner.Target{Addr: a, Port: p}, err == nil
+	return scanner.Target{Addr: a.Unmap(), Port: p}, wrong == nil && err == nil
 }

@@ -7,12 +7,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"dormant/cmd/internal/fleet"
 	"dormant/fingerprint"
 	"dormant/reports/history"
 	"dormant/scanner"
 )
 
-// historyCollector counts what the newest ended run of each place and job found.
+// historyCollector counts what the newest ended run of each place and job found,
+// the last whole one: what is asked again alone is no all-clear for the rest.
 type historyCollector struct {
 	store Store
 	log   *slog.Logger
@@ -67,19 +69,19 @@ func (c *historyCollector) collect(ctx context.Context, ch chan<- prometheus.Met
 	}
 	var all []counted
 	for _, p := range places {
-		runs, err := c.store.RunsOf(ctx, history.RunFilter{
-			Sites: []string{p.Site}, Vantages: []string{p.Vantage}, Jobs: []string{p.Job}, Ended: true, Limit: 1,
-		})
+		runs, err := fleet.Newest(ctx, c.store, p)
 		if err != nil {
 			return err
 		}
-		for _, r := range runs {
-			t, err := c.store.Tally(ctx, r)
-			if err != nil {
-				return err
-			}
-			all = append(all, counted{r, t})
+		if len(runs) == 0 {
+			continue
 		}
+		whole := runs[len(runs)-1] // and not a part of it that was asked again
+		t, err := c.store.Tally(ctx, whole)
+		if err != nil {
+			return err
+		}
+		all = append(all, counted{whole, t})
 	}
 	for _, one := range all { // all or nothing
 		c.send(ch, &one.run, &one.tally)

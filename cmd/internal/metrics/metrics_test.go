@@ -53,7 +53,8 @@ func status() fleet.Status {
 	}
 }
 
-// stored is a history with one run.
+// stored is a history with one run, and a second that asked again what was missing
+// there and found nothing.
 func stored(t *testing.T) *history.Store {
 	t.Helper()
 	store, err := history.Open(t.Context(), filepath.Join(t.TempDir(), "h.db"))
@@ -80,6 +81,15 @@ func stored(t *testing.T) *history.Store {
 		if err := r.Write(t.Context(), f); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := reports.Run{ScanID: "s_2", Site: facts.Site, Vantage: facts.Vantage, Job: facts.Job, Targets: []string{"10.0.7.0/24"},
+		Scan: scanner.Summary{Started: now().Add(time.Hour), Finished: now().Add(2 * time.Hour), Targets: 256, Closed: 256, Complete: true}}
+	plan.Prefixes = []netip.Prefix{netip.MustParsePrefix("10.0.7.0/24")}
+	if r, err = store.Begin(t.Context(), plan, func() reports.Run { return again }); err != nil {
+		t.Fatal(err)
 	}
 	if err := r.Close(); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"dormant/cmd/internal/fleet"
 	"dormant/cmd/internal/schedule"
 	"dormant/fingerprint"
 	"dormant/reports/history"
@@ -16,7 +17,7 @@ import (
 const stillAlive = schedule.Month + 4*24*time.Hour
 
 // current returns the runs that say how things are: of each site, vantage and
-// job the newest that ended. Site and vantage may be "" for all.
+// job the newest that ended, see fleet.Newest. Site and vantage may be "" for all.
 func (s *Server) current(ctx context.Context, site, vantage string) ([]history.Run, error) {
 	places, err := s.config.Store.Places(ctx)
 	if err != nil {
@@ -27,9 +28,7 @@ func (s *Server) current(ctx context.Context, site, vantage string) ([]history.R
 		if site != "" && p.Site != site || vantage != "" && p.Vantage != vantage {
 			continue
 		}
-		newest, err := s.config.Store.RunsOf(ctx, history.RunFilter{
-			Sites: []string{p.Site}, Vantages: []string{p.Vantage}, Jobs: []string{p.Job}, Ended: true, Limit: 1,
-		})
+		newest, err := fleet.Newest(ctx, s.config.Store, p)
 		if err != nil {
 			return nil, err
 		}

@@ -32,7 +32,9 @@
 //
 // What is current at a place is not its newest run alone: two jobs may look at
 // the same place in turn. The newest run of each job counts, unless it is more
-// than 35 days older than the newest of the place; then the job is no more.
+// than 35 days older than the newest of the place; then the job is no more. One
+// that asks again what was dead in the run before stands beside that: alone it
+// would be an all-clear for the rest.
 //
 // A port that several jobs found at one place is one row with the verdict of the
 // newest, and names them all. A policy is that of a job: a port is against it if

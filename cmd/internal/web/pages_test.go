@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -244,6 +245,27 @@ func TestActions(t *testing.T) {
 		if !strings.Contains(w.log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, w.log)
 		}
+	}
+}
+
+// TestDeadShardsDoneAgain: the run that asks again only what was dead takes nothing
+// back of what the run before found elsewhere; the next whole run does.
+func TestDeadShardsDoneAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	hq, all := fleet.Place{Site: "hq", Vantage: "lan"}, sinktest.Findings()
+	shell, dev := all[1], all[4]
+	dev.IP = netip.MustParseAddr("10.0.7.1")
+	w.record(t, id(1), hq, "nightly", now().Add(-3*time.Hour), []string{"1 shard was not done: 10.0.7.0/24"}, []reports.Finding{shell})
+	w.recordOf(t, []string{"10.0.7.0/24"}, id(2), hq, "nightly", now().Add(-2*time.Hour), nil, []reports.Finding{dev})
+	c := w.login(t)
+	for _, want := range []string{"1 open shell,", "2 ports open"} {
+		if text := words(t, w.get(t, c, "/", nil).body); !strings.Contains(text, want) {
+			t.Errorf("the overview lacks %q: %s", want, text)
+		}
+	}
+	w.record(t, id(3), hq, "nightly", now().Add(-time.Hour), nil, []reports.Finding{dev})
+	if text := words(t, w.get(t, c, "/", nil).body); strings.Contains(text, "open shell") || !strings.Contains(text, "1 ports open") {
+		t.Errorf("after a whole run the overview has what it did not find: %s", text)
 	}
 }
 

@@ -67,7 +67,7 @@ func rowsOf(p *history.Page, runs []history.Run) []row {
 			if f.Expected == "" || by.Expected == "no" {
 				f.Expected = by.Expected
 			}
-			if job := jobs[by.Run]; job != "" {
+			if job := jobs[by.Run]; job != "" && !slices.Contains(names, job) {
 				names = append(names, job)
 			}
 		}

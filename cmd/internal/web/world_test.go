@@ -189,11 +189,20 @@ func (j *journal) String() string {
 // record stores a run of findings.
 func (w *world) record(t testing.TB, run string, at fleet.Place, job string, started time.Time, why []string, findings []reports.Finding) {
 	t.Helper()
+	w.recordOf(t, []string{"10.0.0.0/16", "2001:db8::/120"}, run, at, job, started, why, findings)
+}
+
+// recordOf stores a run that asked only some subnets.
+func (w *world) recordOf(t testing.TB, targets []string, run string, at fleet.Place, job string, started time.Time, why []string, findings []reports.Finding) {
+	t.Helper()
 	facts := reports.Run{
-		ScanID: run, Site: at.Site, Vantage: at.Vantage, Job: job, Version: "1.5.0", Backend: "afpacket", Targets: []string{"10.0.0.0/16"}, Ports: []string{"1947/tcp"},
+		ScanID: run, Site: at.Site, Vantage: at.Vantage, Job: job, Version: "1.5.0", Backend: "afpacket", Targets: targets, Ports: []string{"1947/tcp"},
 		Scan: scanner.Summary{Started: started, Finished: started.Add(9 * time.Minute), Targets: 786_432, Addresses: 65_536, HostsAlive: 12, Complete: true}, Why: why,
 	}
-	plan := history.Plan{Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("2001:db8::/120")}}
+	plan := history.Plan{}
+	for _, target := range targets {
+		plan.Prefixes = append(plan.Prefixes, netip.MustParsePrefix(target))
+	}
 	for _, p := range []string{"1947/tcp", "3588/tcp", "3712/tcp", "3047/tcp", "475/tcp", "5093/udp", "5093/tcp"} {
 		port, err := registry.ParsePort(p)
 		if err != nil {

@@ -103,7 +103,7 @@ func newServerRequeue(a *app) *cobra.Command {
 		Short: "have dead shards done again: those of a run, or all",
 		Long: `A shard that was given out too often is dead: dormant server dead lists them. Those
 of a run that is not over are given out again in it; those of one that is become a
-new run that asks only them.`,
+new run that asks only them, and has its id in the names of its outputs.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.with(cmd.Context(), a, func(s server.Operator) error {

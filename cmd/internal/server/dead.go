@@ -137,7 +137,7 @@ func (s *Server) makeUp(ctx context.Context, id string, dead []fleet.DeadShard) 
 		ask.Targets = append(ask.Targets, p.String())
 	}
 	r := newRun(j, &ask, s.now(), s.cfg.Seed())
-	r.Ports = first.Ports
+	r.Ports, r.Again = first.Ports, true
 	if err := s.save(ctx, r); err != nil {
 		return err
 	}

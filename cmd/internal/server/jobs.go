@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -211,8 +212,14 @@ func (j *Job) Opens(now time.Time) (wait time.Duration, closes time.Time) {
 	return wait, closes
 }
 
-// Output is the name of an output of one run.
+// Output is the name of an output of one run. One that asks again what was dead
+// has its id in the name: it writes over no report of a whole run.
 func Output(pattern string, r *Run) string {
+	if r.Again && !strings.Contains(pattern, "{run}") {
+		dir, name := filepath.Split(pattern)
+		name, ending, _ := strings.Cut(name, ".")
+		pattern = dir + name + "-{run}." + ending
+	}
 	return strings.NewReplacer("{site}", r.Site, "{vantage}", r.Vantage, "{job}", r.Job,
 		"{date}", r.Started.Format(time.DateOnly), "{run}", r.ID).Replace(pattern)
 }

@@ -80,6 +80,7 @@ type shelf struct {
 	books  map[string]map[scanner.Target]reports.Finding // by run
 	facts  map[string]reports.Run                        // of books that are closed
 	told   []string                                      // runs that were reported
+	files  []string                                      // that they were reported in, of the day
 	broken error                                         // of every write, while set
 	jam    error                                         // of every report, while set
 	rules  *fingerprint.Rules
@@ -117,7 +118,7 @@ func (d *shelf) Report(_ context.Context, r *Run, _ *Job) error {
 	if d.jam != nil {
 		return d.jam
 	}
-	d.told = append(d.told, r.ID)
+	d.told, d.files = append(d.told, r.ID), append(d.files, Output("out.d/{job}.changes.csv", r))
 	return nil
 }
 

@@ -35,6 +35,8 @@ type Run struct {
 	Excluded []string       `json:"excluded,omitempty"`
 	Prefixes []netip.Prefix `json:"prefixes"`
 	Ticket   string         `json:"ticket,omitempty"`
+	// Again says that it asks only what was dead in a run that is over.
+	Again bool `json:"again,omitempty"`
 	// Spared are the prefixes that the site's own never-scan lists took out. They
 	// are known when the run is over.
 	Spared []netip.Prefix `json:"-"`

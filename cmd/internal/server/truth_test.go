@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -76,6 +77,9 @@ func TestDeadShardAndRequeue(t *testing.T) {
 	open, facts = desk.open(again.Runs[0].ScanID)
 	if len(again.Dead) != 0 || again.Runs[0].State != fleet.RunComplete || facts.Scan.Targets != 256 || strings.Join(open, " ") != "10.0.1.9:1947/tcp" {
 		t.Errorf("again: dead %v, state %s, %d targets, open %v", again.Dead, again.Runs[0].State, facts.Scan.Targets, open)
+	}
+	if want := []string{"out.d/j.changes.csv", "out.d/j-" + again.Runs[0].ScanID + ".changes.csv"}; !slices.Equal(desk.files, want) {
+		t.Errorf("reported in %q, want %q: the whole run's stays", desk.files, want)
 	}
 	if _, err := s.Requeue(t.Context(), ""); err == nil {
 		t.Error("a requeue of nothing is no error")

@@ -210,6 +210,23 @@ func (bare) GetMsg(context.Context, uint64, ...jetstream.GetMsgOpt) (*jetstream.
 
 func (bare) Purge(context.Context, ...jetstream.StreamPurgeOpt) error { return nil }
 
+// TestReportGivenUp: a run whose reports cannot be written for long is over all the
+// same, and says so.
+func TestReportGivenUp(t *testing.T) {
+	jobs := jobsOf(t, oneSite)
+	jobs.Jobs[0].Deadline = 50 * time.Millisecond
+	desk := newShelf(t)
+	desk.set(nil, errors.New("the folder of the report is gone"))
+	s, _ := startServer(t, Config{Jobs: jobs, Conn: startBroker(t, jobs.Places()...), Desk: desk})
+	if err := s.Start(t.Context(), "j"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the run over", func() bool { return s.running() == 0 })
+	if why := s.Status().Runs[0].Why; !slices.Contains(why, "not reported: the folder of the report is gone") {
+		t.Errorf("why = %q", why)
+	}
+}
+
 // TestToldOnce: a broker that does not forget a run at once has nobody told of it
 // again.
 func TestToldOnce(t *testing.T) {

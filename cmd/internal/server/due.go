@@ -128,7 +128,7 @@ func (s *Server) missed(ctx context.Context, j *Job, why string) error {
 		}
 		return s.remember(ctx, j.Name, func(st *jobState) { st.Due = now })
 	}
-	due := j.after(st.Due)
+	due := j.Next(st.Due, st.Due)
 	if due.IsZero() || due.After(now) {
 		return nil
 	}
@@ -145,14 +145,6 @@ func (s *Server) missed(ctx context.Context, j *Job, why string) error {
 		return err
 	}
 	return nil
-}
-
-// after is when the job was due next after t.
-func (j *Job) after(t time.Time) time.Time {
-	if j.Every > 0 {
-		return t.Add(j.Every).In(j.Location)
-	}
-	return j.Next(t, t)
 }
 
 // fall does what is to be done when a job is due.

@@ -95,7 +95,7 @@ func (s *Server) hello(ctx context.Context, m *nats.Msg) {
 		err = fmt.Errorf("server: it speaks version %d of the messages and the agent %d: install the same dormant on both sides (server %s, agent %s)",
 			fleet.Version, h.Version, reports.Line(s.cfg.Program), reports.Line(h.Program[:min(len(h.Program), 64)]))
 	}
-	if err == nil && !repliesTo(m.Reply, o.Agent) {
+	if !repliesTo(m.Reply, o.Agent) {
 		// The server would publish there on behalf of whoever named it.
 		s.log.WarnContext(ctx, "a hello is passed over: its answer was to go elsewhere", "agent", o.Agent)
 		return
@@ -103,9 +103,6 @@ func (s *Server) hello(ctx context.Context, m *nats.Msg) {
 	if err != nil {
 		welcome.Refused = strings.TrimPrefix(err.Error(), "server: ")
 		s.log.WarnContext(ctx, "an agent is refused", "subject", reports.Line(m.Subject), "why", reports.Line(err.Error()))
-	}
-	if o.Agent == "" || !repliesTo(m.Reply, o.Agent) {
-		return
 	}
 	data, err := fleet.EncodeSmall(welcome)
 	if err == nil {

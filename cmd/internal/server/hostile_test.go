@@ -37,6 +37,9 @@ func TestHostileMessages(t *testing.T) {
 		{"a thousand steps", func(p *fleet.Part, _ *fleet.Done) {
 			p.Results[0].Evidence.Exchanges = make([]fingerprint.Exchange, 1000)
 		}, "1000 steps"},
+		{"a novel for a probe", func(p *fleet.Part, _ *fleet.Done) {
+			p.Results[0].Evidence.Exchanges[0].Probe = strings.Repeat("x", 1001)
+		}, "1,000 bytes"},
 		{"a shard that is none", func(p *fleet.Part, _ *fleet.Done) { p.Shard = 77 }, "1 to 4"},
 		{"another run", func(p *fleet.Part, _ *fleet.Done) { p.Run = "s_2" }, "run"},
 		{"another's name", func(_ *fleet.Part, d *fleet.Done) { d.Agent = "b" }, "agent"},

@@ -64,6 +64,21 @@ func TestAgentsNow(t *testing.T) {
 	}
 }
 
+// TestAtWork: who is at a shard of another run, or at the same at another place, is
+// not at this one.
+func TestAtWork(t *testing.T) {
+	now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	p := newPresence(fleet.Away)
+	for i, at := range []struct{ vantage, run string }{{"lan", "s_1"}, {"lan", "s_2"}, {"dmz", "s_1"}} {
+		o := fleet.Origin{Place: fleet.Place{Site: "hq", Vantage: at.vantage}, Agent: string(rune('a' + i))}
+		p.take(o, fleet.Beat{Run: at.run, Shard: i + 1}, now)
+	}
+	want := map[int]fleet.Beat{1: {Run: "s_1", Shard: 1}}
+	if d := cmp.Diff(want, p.atWork(hq(), "s_1", now)); d != "" {
+		t.Errorf("at work (-want +got):\n%s", d)
+	}
+}
+
 // TestCopiedAgent: two agents by one name are told from one that was started
 // anew, and that once; when one of them is gone nothing is said any more.
 func TestCopiedAgent(t *testing.T) {

@@ -263,32 +263,29 @@ func placesOf(key string, sites []Site) []fleet.Place {
 	return all
 }
 
-// ask reads the targets of one place; false when they are not sound.
+// ask reads the targets of one place, at least one; false when they are not sound.
 func (p *parser) ask(f *fileJob, place fleet.Place, targets, exclude texts) (Ask, bool) {
 	ask := Ask{Place: place}
-	at := f.Name.line
-	spec := scanner.RangeSpec{}
 	for _, list := range []struct {
-		from texts
-		to   *[]string
-		keep *[]string
-	}{{targets, &spec.Targets, &ask.Targets}, {exclude, &spec.Exclude, &ask.Excluded}} {
+		from      texts
+		to        *[]string
+		exclusion bool
+	}{{targets, &ask.Targets, false}, {exclude, &ask.Excluded, true}} {
 		for _, t := range list.from {
-			if _, err := scanner.ParseRanges(context.Background(), scanner.RangeSpec{Targets: []string{t.value}}); err != nil && !notHosts(t.value, list.to == &spec.Exclude) {
+			if _, err := scanner.ParseRanges(context.Background(), scanner.RangeSpec{Targets: []string{t.value}}); err != nil && !notHosts(t.value, list.exclusion) {
 				p.fault(t.line, "%s", strings.TrimPrefix(err.Error(), "scanner: "))
 				return ask, false
 			}
 			*list.to = append(*list.to, t.value)
-			*list.keep = append(*list.keep, t.value)
-			at = t.line
 		}
 	}
-	ranges, err := scanner.ParseRanges(context.Background(), spec)
+	line := targets[0].line
+	ranges, err := scanner.ParseRanges(context.Background(), scanner.RangeSpec{Targets: ask.Targets, Exclude: ask.Excluded})
 	if err != nil {
-		p.fault(targetLine(targets, at), "job %q at %s: %s", f.Name.value, place, strings.TrimPrefix(err.Error(), "scanner: "))
+		p.fault(line, "job %q at %s: %s", f.Name.value, place, strings.TrimPrefix(err.Error(), "scanner: "))
 		return ask, false
 	}
-	return p.bounded(f, ask, ranges, targetLine(targets, at))
+	return p.bounded(f, ask, ranges, line)
 }
 
 // notHosts passes over what is wrong with an exclusion only as a target: a block
@@ -296,13 +293,6 @@ func (p *parser) ask(f *fileJob, place fleet.Place, targets, exclude texts) (Ask
 func notHosts(value string, exclusion bool) bool {
 	_, err := scanner.ParseRanges(context.Background(), scanner.RangeSpec{Targets: []string{"192.168.0.1"}, Exclude: []string{value}})
 	return exclusion && err == nil
-}
-
-func targetLine(targets texts, otherwise int) int {
-	if len(targets) > 0 {
-		return targets[0].line
-	}
-	return otherwise
 }
 
 // bounded checks the size of what is asked from a place.

@@ -28,7 +28,7 @@ func (c *conductor) publish(w *work) {
 	st.Shards, st.Done, st.Failed, st.Open, st.Refused = len(w.fold.shards), 0, 0, w.fold.open, 0
 	c.dead = nil
 	for i, s := range w.fold.shards {
-		done := s.over && s.dead == "" || s.done() != nil
+		done := s.done() != nil
 		c.ended[i] = done || s.dead != ""
 		switch {
 		case done:

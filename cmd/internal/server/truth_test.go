@@ -174,6 +174,31 @@ func TestLiarIsNotBelieved(t *testing.T) {
 	}
 }
 
+// TestLiarForEver: a shard whose end is never believed, and of which the broker
+// knows nothing, is given up after as many tries as one that fails.
+func TestLiarForEver(t *testing.T) {
+	jobs := jobsOf(t, oneSite)
+	conn := startBroker(t, jobs.Places()...)
+	s, _ := startServer(t, Config{Jobs: jobs, Conn: conn, Desk: newShelf(t)})
+	a := &fakeAgent{t: t, conn: conn, place: hq(), id: "a1", do: func(a *fakeAgent, s fleet.Shard) bool {
+		a.carryOut(s, []scanner.Target{target("10.0.0.9", 1947)}, func(_ *fleet.Part, d *fleet.Done) {
+			if d.Shard == 2 {
+				d.Outcome.Scan.Targets = 3
+			}
+		})
+		return true
+	}}
+	a.start()
+	if err := s.Start(t.Context(), "j"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the run over", func() bool { return s.running() == 0 })
+	r := s.Status().Runs[0]
+	if why := strings.Join(r.Why, "; "); r.State != fleet.RunIncomplete || r.Done != 1 || r.Failed != 1 || !strings.Contains(why, "given out 5 times in vain, at last: a1: ") {
+		t.Errorf("state %s, %d done, %d dead, why %q", r.State, r.Done, r.Failed, why)
+	}
+}
+
 // TestHello: an agent gets the time; one of another version, or of a place that
 // nobody knows, is refused; an answer that would go elsewhere is not given.
 func TestHello(t *testing.T) {

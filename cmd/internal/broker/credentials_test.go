@@ -77,3 +77,49 @@ func TestCredentialsOfACluster(t *testing.T) {
 		}
 	}
 }
+
+// TestCredentialsOfAnOperator: a cluster that knows its users by what an operator
+// signed takes the file with it, and refuses who has none, or a seed alone. The
+// files in testdata were made for this test, and for nothing else.
+func TestCredentialsOfAnOperator(t *testing.T) {
+	operator, err := server.ReadOperatorJWT("testdata/operator.jwt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := os.ReadFile("testdata/account.jwt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts := &server.MemAccResolver{}
+	if err := accounts.Store("AAOZDACQOPFL4KZBKPWZDBQINJKJYLFXKM7GOC3XN3Q5CQTEK2QD735J", strings.TrimSpace(string(account))); err != nil {
+		t.Fatal(err)
+	}
+	o := &server.Options{Host: "localhost", Port: server.RANDOM_PORT, AccountResolver: accounts}
+	o.TrustedOperators = append(o.TrustedOperators, operator)
+	n := plain(t, o)
+	seed := filepath.Join(t.TempDir(), "seed")
+	if err := os.WriteFile(seed, []byte(testSeed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name    string
+		o       Options
+		refused bool
+	}{
+		{"the file", Options{Creds: "testdata/user.creds"}, false},
+		{"nothing", Options{}, true},
+		{"a seed alone", Options{NKey: seed}, true},
+	} {
+		tt.o.URLs, tt.o.Log = []string{n.ClientURL()}, quiet()
+		conn, err := Dial(t.Context(), tt.o)
+		if conn != nil {
+			conn.Close()
+		}
+		if tt.refused != (err != nil && Refused(err)) || !tt.refused && err != nil {
+			t.Errorf("%s: %v; want a refusal: %t", tt.name, err, tt.refused)
+		}
+	}
+	if _, err := Dial(t.Context(), Options{URLs: []string{n.ClientURL()}, Creds: "testdata/none.creds", Log: quiet()}); err == nil || !strings.Contains(err.Error(), "none.creds") {
+		t.Errorf("a file that is not there: %v; want its name", err)
+	}
+}

@@ -156,12 +156,13 @@ func (o *agentOptions) dial(ctx context.Context, a *app, who *agentIdentity) (*n
 		}
 		return nil, &exitError{exitPrivilege, err}
 	}
-	a.log.Warn("the server does not answer: waiting for it", "error", err)
 	options.Wait = true
-	if conn, err = broker.Dial(ctx, options); err != nil {
-		return nil, usageError("--server: %w", err) // with Wait only what was given can be wrong
+	waiting, wrong := broker.Dial(ctx, options)
+	if wrong != nil { // with Wait only what was given can be
+		return nil, usageError("%w", wrong)
 	}
-	return conn, nil
+	a.log.Warn("the server does not answer: waiting for it", "error", err)
+	return waiting, nil
 }
 
 // sameMoment is how far apart two signals may be and still be one: timeout(1)

@@ -207,19 +207,24 @@ func TestWindowCloses(t *testing.T) {
 // TestNextPassesOverBlackouts: what is shown as the next time is one at which
 // the job will run.
 func TestNextPassesOverBlackouts(t *testing.T) {
-	for _, tt := range []struct{ name, cron, blackout, want string }{
-		{"none", "* * * * *", "2026-12-25", "2026-11-22T12:01:00Z"},
-		{"today", "* * * * *", "2026-11-22", "2026-11-23T00:00:00Z"},
-		{"until January", "30 2 * * *", "2026-11-01..2027-01-02", "2027-01-03T02:30:00Z"},
-		{"its only day", "0 3 * * sun", "sun", "0001-01-01T00:00:00Z"},
+	for _, tt := range []struct {
+		name, cron     string
+		every          time.Duration
+		blackout, want string
+	}{
+		{"none", "* * * * *", 0, "2026-12-25", "2026-11-22T12:01:00Z"},
+		{"today", "* * * * *", 0, "2026-11-22", "2026-11-23T00:00:00Z"},
+		{"until January", "30 2 * * *", 0, "2026-11-01..2027-01-02", "2027-01-03T02:30:00Z"},
+		{"its only day", "0 3 * * sun", 0, "sun", "0001-01-01T00:00:00Z"},
+		{"an interval, for weeks", "", 7 * time.Minute, "2026-11-01..2027-01-02", "2027-01-03T00:05:00Z"},
 	} {
 		b, err := schedule.ParseBlackoutIn(tt.blackout, time.UTC)
 		if err != nil {
 			t.Fatal(err)
 		}
-		j := &Job{Cron: tt.cron, Blackouts: []schedule.Blackout{b}, Location: time.UTC}
+		j := &Job{Cron: tt.cron, Every: tt.every, Blackouts: []schedule.Blackout{b}, Location: time.UTC}
 		now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-		if got := (&Server{}).next(j, &jobState{}, now).Format(time.RFC3339); got != tt.want {
+		if got := (&Server{}).next(j, &jobState{Due: now.Add(-time.Minute)}, now).Format(time.RFC3339); got != tt.want {
 			t.Errorf("%s: next %s; want %s", tt.name, got, tt.want)
 		}
 	}

@@ -178,15 +178,14 @@ func (s *Server) next(j *Job, st *jobState, now time.Time) time.Time {
 		if next.IsZero() || tries == maxBlacked {
 			return time.Time{}
 		}
-		if j.Cron != "" {
-			// A blackout is whole days. Where clocks pass over a midnight, that is an
-			// hour earlier, and can lie behind.
-			year, month, day := next.In(j.Location).Date()
-			if end := time.Date(year, month, day+1, 0, 0, 0, 0, j.Location).Add(-time.Second); end.After(next) {
-				next = end
-			}
+		// A blackout is whole days. Where clocks pass over a midnight, that is an
+		// hour earlier, and can lie behind.
+		year, month, day := next.In(j.Location).Date()
+		from := next
+		if end := time.Date(year, month, day+1, 0, 0, 0, 0, j.Location).Add(-time.Second); end.After(next) {
+			from = end
 		}
-		next = j.Next(next, next)
+		next = j.Next(from, next)
 	}
 	return next
 }

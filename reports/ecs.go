@@ -11,6 +11,7 @@ import (
 
 // ECS writes one document of the Elastic Common Schema a line, ready for a bulk
 // import: what answers is event.kind "state", what the policy forbids "alert".
+// event.id is of one target of one run, labels.scan_id of the run.
 type ECS struct{ w io.Writer }
 
 var _ Sink = (*ECS)(nil)
@@ -113,12 +114,13 @@ func ecsOf(f *Finding) *ecsDocument {
 		ECS: ecsVersion{ecsSchema}, Message: sentence(f), Tags: escapeAll(f.Flags), Destination: host, Server: host,
 		Event: ecsEvent{
 			Kind: "state", Category: []string{"network"}, Type: []string{"info"}, Dataset: "dormant.service",
-			ID: escape(f.ScanID, maxText), Hash: f.EvidenceID, Reason: escape(f.Note, maxNote), Severity: ecsSeverity(f.Severity),
+			ID: escape(f.ScanID+" "+endpoint(f)+" "+f.Vantage, 2*maxText), Hash: escape(prefixed("sha256:", f.EvidenceID), maxText),
+			Reason: escape(f.Note, maxNote), Severity: ecsSeverity(f.Severity),
 		},
 		Network:  ecsNetwork{Transport: transport(f), Protocol: escape(f.Service, maxText)},
 		Observer: ecsObserver{Name: escape(f.Vantage, maxText), Vendor: "dormant", Product: "dormant", Type: "scanner"},
 		Labels: map[string]string{
-			"state": f.State.String(), "reason": f.Reason.String(), "confirmed": f.Confirmed, "verdict": f.Verdict.String(),
+			"scan_id": escape(f.ScanID, maxText), "state": f.State.String(), "reason": f.Reason.String(), "confirmed": f.Confirmed, "verdict": f.Verdict.String(),
 			"confidence": confidence(f), "evidence": escape(f.Evidence, maxEvidence), "iana_name": escape(f.IANAName, maxText),
 			"site": escape(f.Site, maxText), "ticket": escape(f.Ticket, maxText), "owner": escape(f.Owner, maxText),
 			"expected": escape(f.Expected, maxText),
@@ -142,7 +144,7 @@ func ecsOf(f *Finding) *ecsDocument {
 	if f.IP.Is6() {
 		d.Network.Type = "ipv6"
 	}
-	if f.Service != "" {
+	if f.Service+f.Product+f.Version != "" {
 		d.Service = &ecsService{
 			Name: escape(f.Product, maxText), Type: escape(f.Service, maxText), Version: escape(f.Version, maxText), State: f.State.String(),
 		}

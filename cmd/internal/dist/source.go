@@ -84,12 +84,12 @@ func (s *Source) time(ctx context.Context) error {
 }
 
 // ParseVersion takes 1.2.3, v1.2.3 or 1.2.3-rc.1 and returns it without the v;
-// "" stays "".
+// "" stays "". From 2 on Go wants the number in the path of the module, too.
 func ParseVersion(s string) (string, error) {
 	v := strings.TrimPrefix(s, "v")
 	number := `(0|[1-9][0-9]*)`
-	if s != "" && !regexp.MustCompile(`^`+number+`\.`+number+`\.`+number+`(-[0-9A-Za-z]+(\.[0-9A-Za-z]+)*)?$`).MatchString(v) {
-		return "", fmt.Errorf("dist: VERSION %q: want something like 1.2.3 or 1.2.3-rc.1", s)
+	if s != "" && !regexp.MustCompile(`^[01]\.`+number+`\.`+number+`(-[0-9A-Za-z]+(\.[0-9A-Za-z]+)*)?$`).MatchString(v) {
+		return "", fmt.Errorf("dist: VERSION %q: want something like 1.2.3 or 1.2.3-rc.1, below 2.0.0", s)
 	}
 	return v, nil
 }

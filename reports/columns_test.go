@@ -115,6 +115,8 @@ func TestEscape(t *testing.T) {
 		{name: "as long as it may be", in: "12345678", want: "12345678", limit: 8},
 		{name: "one too long", in: "123456789", want: "12345...", limit: 8},
 		{name: "an escape is not cut", in: "123\xff\xff", want: `123...`, limit: 8},
+		{name: "one that was there is not cut", in: `123\xff\xff`, want: `123...`, limit: 8},
+		{name: "nor behind its backslash", in: `1234\nabc`, want: `1234...`, limit: 8},
 		{name: "an escape just fits", in: "1234\xff", want: `1234\xff`, limit: 8},
 	} {
 		if got := escape(tt.in, tt.limit); got != tt.want {

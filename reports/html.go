@@ -191,13 +191,11 @@ func talk(ev *fingerprint.Evidence) []talkLine {
 			probe += " inside TLS"
 		}
 		lines = append(lines, talkLine{
-			Probe: escape(probe, maxText), Sent: excerptOf(x.Sent), Received: excerptOf(x.Received), End: escape(string(x.End), maxText),
+			Probe: escape(probe, maxText), Sent: onWire(x.Sent), Received: onWire(x.Received), End: escape(string(x.End), maxText),
 		})
 	}
 	return lines
 }
-
-func excerptOf(b []byte) string { return escape(string(b[:min(len(b), 2*maxEvidence)]), maxEvidence) }
 
 // document is what the template sees.
 type document struct {

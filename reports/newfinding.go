@@ -145,10 +145,16 @@ func excerpt(v *fingerprint.Verdict, ev *fingerprint.Evidence) string {
 	}
 	for _, x := range ev.Exchanges {
 		if len(x.Received) > 0 {
-			return escape(string(x.Received[:min(len(x.Received), 4*maxEvidence)]), maxEvidence)
+			return onWire(x.Received)
 		}
 	}
 	return ""
+}
+
+// onWire is the beginning of what went over the wire, in at most maxEvidence bytes
+// of printable ASCII, written as the excerpts of signs are.
+func onWire(b []byte) string {
+	return escape(fingerprint.Escape(b[:min(len(b), 2*maxEvidence)]), maxEvidence)
 }
 
 // note is what a person should know beside the columns: the code within the

@@ -74,8 +74,8 @@ func TestExcerpt(t *testing.T) {
 		want  string
 	}{
 		{name: "the sign that decided", signs: []fingerprint.Sign{lost, decided, decided}, want: "Server: HASP LM/18.00"},
-		{name: "two signs", signs: []fingerprint.Sign{decided, {Excerpt: "302\n", Decided: true}}, want: `Server: HASP LM/18.00; 302\x0a`},
-		{name: "no sign, first bytes", signs: []fingerprint.Sign{lost}, ev: heard, want: `\x00\xffhello\x0d\x0a` + strings.Repeat("z", 176) + "..."},
+		{name: "two signs", signs: []fingerprint.Sign{decided, {Excerpt: `302\n`, Decided: true}}, want: `Server: HASP LM/18.00; 302\n`},
+		{name: "no sign, first bytes", signs: []fingerprint.Sign{lost}, ev: heard, want: `\x00\xffhello\r\n` + strings.Repeat("z", 180) + "..."},
 		{name: "nothing", ev: &fingerprint.Evidence{}, want: ""},
 	} {
 		got := NewFinding(Meta{}, "", scanner.Observation{State: scanner.Open}, &fingerprint.Verdict{Signs: tt.signs}, tt.ev).Evidence

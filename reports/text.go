@@ -45,8 +45,15 @@ func escape(s string, limit int) string {
 	if b.Len() <= limit {
 		return b.String()
 	}
-	return b.String()[:fits] + cutMark
+	cut := b.String()[:fits]
+	if i := strings.LastIndexByte(cut, '\\'); i >= 0 && partOfEscape(cut[i+1:]) {
+		cut = cut[:i]
+	}
+	return cut + cutMark
 }
+
+// partOfEscape reports whether s, behind a backslash, is an escape that was cut.
+func partOfEscape(s string) bool { return s == "" || s[0] == 'x' && len(s) < len("xNN") }
 
 func printable(s string) bool {
 	for i := range len(s) {

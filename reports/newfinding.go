@@ -2,6 +2,7 @@ package reports
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"net"
@@ -79,7 +80,7 @@ func (f *Finding) judged(v *fingerprint.Verdict, ev *fingerprint.Evidence) {
 	f.TLSName, f.TLSCert, f.JARM = v.TLSName, v.TLSCert, v.JARM
 	f.Flags = slices.Clone(v.Flags)
 	f.Evidence = excerpt(v, ev)
-	f.Note = note(v)
+	f.Note = note(v, validity(f, ev))
 	if v.Severity != "" {
 		f.Severity = v.Severity
 	}
@@ -157,15 +158,43 @@ func onWire(b []byte) string {
 	return escape(fingerprint.Escape(b[:min(len(b), 2*maxEvidence)]), maxEvidence)
 }
 
+// validity says until when the certificate of tls_cert is valid, as seen then; ""
+// where there is none that can be read.
+func validity(f *Finding, ev *fingerprint.Evidence) string {
+	if ev == nil {
+		return ""
+	}
+	for _, x := range ev.Exchanges {
+		if x.TLS == nil || len(x.TLS.Chain) == 0 {
+			continue
+		}
+		cert, err := x509.ParseCertificate(x.TLS.Chain[0])
+		switch {
+		case err != nil:
+			continue
+		case cert.NotAfter.Before(f.ObservedAt):
+			return "certificate expired on " + cert.NotAfter.UTC().Format(time.DateOnly)
+		default:
+			left := uint64(cert.NotAfter.Sub(f.ObservedAt) / (24 * time.Hour))
+			return "certificate until " + cert.NotAfter.UTC().Format(time.DateOnly) + ", " + plural(left, "day") + " left"
+		}
+	}
+	return ""
+}
+
 // note is what a person should know beside the columns: the code within the
-// class, the hints, and what would settle an open question.
-func note(v *fingerprint.Verdict) string {
+// class, how long the certificate is valid, the hints, and what would settle an
+// open question.
+func note(v *fingerprint.Verdict, validity string) string {
 	var parts []string
 	if v.Family != "" {
 		parts = append(parts, "family "+v.Family)
 	}
 	if v.Reason != "" {
 		parts = append(parts, v.Reason)
+	}
+	if validity != "" {
+		parts = append(parts, validity)
 	}
 	parts = append(parts, v.Hints...)
 	if len(v.Settle) > 0 {

@@ -1,7 +1,10 @@
 package reports
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/json"
+	"math/big"
 	"net/netip"
 	"strings"
 	"testing"
@@ -81,6 +84,42 @@ func TestExcerpt(t *testing.T) {
 		got := NewFinding(Meta{}, "", scanner.Observation{State: scanner.Open}, &fingerprint.Verdict{Signs: tt.signs}, tt.ev).Evidence
 		if got != tt.want {
 			t.Errorf("%s: evidence = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestNoteSaysHowLongACertificateIsValid: an auditor finds what expired, and what
+// soon will, in the column note.
+func TestNoteSaysHowLongACertificateIsValid(t *testing.T) {
+	ends := time.Date(2027, 3, 31, 12, 0, 0, 0, time.UTC)
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	der, err := x509.CreateCertificate(nil, &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: ends}, &x509.Certificate{}, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev := &fingerprint.Evidence{Exchanges: []fingerprint.Exchange{
+		{}, {TLS: &fingerprint.TLSInfo{}}, {TLS: &fingerprint.TLSInfo{Chain: [][]byte{[]byte("no certificate")}}}, {TLS: &fingerprint.TLSInfo{Chain: [][]byte{der, {}}}},
+	}}
+	v := &fingerprint.Verdict{Reason: "generic_https", Hints: []string{"A hint."}}
+	for _, tt := range []struct {
+		at   time.Time
+		ev   *fingerprint.Evidence
+		want string
+	}{
+		{at: ends.Add(-49 * time.Hour), ev: ev, want: "generic_https; certificate until 2027-03-31, 2 days left; A hint."},
+		{at: ends.Add(-25 * time.Hour), ev: ev, want: "generic_https; certificate until 2027-03-31, 1 day left; A hint."},
+		{at: ends, ev: ev, want: "generic_https; certificate until 2027-03-31, 0 days left; A hint."},
+		{at: ends.Add(time.Second), ev: ev, want: "generic_https; certificate expired on 2027-03-31; A hint."},
+		{at: ends, ev: &fingerprint.Evidence{Exchanges: ev.Exchanges[:3]}, want: "generic_https; A hint."},
+		{at: ends, want: "generic_https; A hint."},
+	} {
+		f := NewFinding(Meta{}, "", scanner.Observation{State: scanner.Open, At: tt.at}, v, tt.ev)
+		if f.Note != tt.want {
+			t.Errorf("at %v: note = %q, want %q", tt.at, f.Note, tt.want)
+		}
+		f.Full = v
+		if own := ownNote(&f); own != strings.TrimSuffix(tt.want, "; A hint.") {
+			t.Errorf("at %v: on the page %q", tt.at, own)
 		}
 	}
 }

@@ -50,9 +50,8 @@ var errEnough = errors.New("web: enough changes")
 func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	p := &changesPage{base: s.base(r, "Changes"), Kind: q.Get("kind")}
-	skip, err := strconv.Atoi(q.Get("skip"))
-	if q.Get("skip") != "" && (err != nil || skip < 0) {
-		s.fail(w, r, http.StatusBadRequest, "The list cannot be read from there: begin at its first page.")
+	skip, ok := s.skip(w, r)
+	if !ok {
 		return
 	}
 	all, err := s.config.Store.RunsOf(r.Context(), history.RunFilter{Limit: 100})
@@ -104,6 +103,18 @@ func (s *Server) pair(w http.ResponseWriter, r *http.Request, p *changesPage, fr
 		p.Words = "There is no run before that of " + place(p.To.Site, p.To.Vantage) + ", " + moment(p.To.Started) + ", that it can be compared with."
 	}
 	return true
+}
+
+// skip reads how many rows of a list stand on the pages before; if it cannot, it
+// has answered, and ok is false.
+func (s *Server) skip(w http.ResponseWriter, r *http.Request) (n int, ok bool) {
+	text := r.URL.Query().Get("skip")
+	n, err := strconv.Atoi(text)
+	if text != "" && (err != nil || n < 0) {
+		s.fail(w, r, http.StatusBadRequest, "The list cannot be read from there: begin at its first page.")
+		return 0, false
+	}
+	return n, true
 }
 
 // compare counts all changes and keeps those of one page.

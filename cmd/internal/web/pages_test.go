@@ -39,7 +39,7 @@ func TestPages(t *testing.T) {
 		{name: "jobs", path: "/jobs", code: 200, want: []string{"monthly-hq", "running", "0 3 1 * *", "nightly-branch", "Start now", "in 17 h", "the run that was due at 2026-11-22 03:00:00 was missed: no server was running", "by-hand", "by hand –"}},
 		{name: "runs", path: "/runs", code: 200, want: []string{"hq/lan", "running", "26 of 64 done, 1 failed", "hq/dmz", "waiting", "Stored", "2026-11-22 03:00:00", "branch/lan", "nightly-branch", "monthly-hq"}},
 		{name: "runs of a site", path: "/runs?site=branch", code: 200, want: []string{"branch/lan", id(12), id(11)}, not: []string{id(9)}},
-		{name: "runs from a wrong place", path: "/runs?before=yesterday", code: 400, want: []string{"begin at its first page"}},
+		{name: "runs from a wrong place", path: "/runs?skip=-1", code: 400, want: []string{"begin at its first page"}},
 		{name: "run under way", path: "/runs/" + id(900), code: 200, want: []string{"hq/lan", "job monthly-hq", "Under way", "995,328 of 2,359,296 targets",
 			"What is missing so far", "shard 3 was refused by every agent", "10.0.12.0/24 10.0.13.0/24"}},
 		{name: "run that is stored", path: "/runs/" + id(9), code: 200, want: []string{"hq/lan", "ports open", "Look at these first", "What answers", "possible c2", "Reports", "CSV", "XLSX",
@@ -214,6 +214,45 @@ func TestPaging(t *testing.T) {
 	}
 	if pages != 3 || len(seen) != len(all) {
 		t.Errorf("%d pages with %d findings, want 3 with %d", pages, len(seen), len(all))
+	}
+}
+
+// TestPagingOfRuns walks through all runs, which begin several at a time, one at
+// each place of a job: none is left out and none comes twice. What is under way
+// stands on the first page alone.
+func TestPagingOfRuns(t *testing.T) {
+	w := newWorld(t, nil)
+	const all = 111
+	for i := range all {
+		w.record(t, id(i), fleet.Place{Site: string(rune('a' + i%4)), Vantage: "lan"}, "j", now().Add(time.Duration(i/4)*time.Hour), nil, nil)
+	}
+	c := w.login(t)
+	seen, pages := map[string]int{}, 0
+	for path := "/runs"; path != ""; pages++ {
+		page := w.get(t, c, path, nil).body
+		if under := strings.Contains(page, "Under way"); under != (pages == 0) {
+			t.Errorf("%s: what is under way is there: %t", path, under)
+		}
+		path = ""
+		for n := range parse(t, page).Descendants() {
+			if n.Type != html.ElementNode || n.Data != "a" {
+				continue
+			}
+			if run, ok := strings.CutPrefix(attr(n, "href"), "/findings?run="); ok {
+				seen[run]++
+			}
+			if attr(n, "rel") == "next" {
+				path = "/runs" + attr(n, "href")
+			}
+		}
+	}
+	for i := range all {
+		if seen[id(i)] != 1 {
+			t.Errorf("run %d is listed %d times", i, seen[id(i)])
+		}
+	}
+	if pages != 3 {
+		t.Errorf("%d pages, want 3", pages)
 	}
 }
 

@@ -3,7 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
-	"time"
+	"strconv"
 
 	"dormant/reports/history"
 )
@@ -23,28 +23,28 @@ type runsPage struct {
 func (s *Server) runs(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	p := &runsPage{base: s.base(r, "Runs"), Site: q.Get("site"), Vantage: q.Get("vantage")}
-	st := s.config.Fleet.Status()
-	p.Running, p.Over = split(&st)
-	f := history.RunFilter{Sites: named(p.Site), Vantages: named(p.Vantage), Limit: listedRuns + 1}
-	if before := q.Get("before"); before != "" {
-		t, err := time.Parse(time.RFC3339Nano, before)
-		if err != nil {
-			s.fail(w, r, http.StatusBadRequest, "The list cannot be read from there: begin at its first page.")
-			return
-		}
-		f.Until = t
-		p.First = "?" + url.Values{"site": {p.Site}, "vantage": {p.Vantage}}.Encode()
-		p.Running, p.Over = nil, nil
+	skip, ok := s.skip(w, r)
+	if !ok {
+		return
+	}
+	link := url.Values{"site": {p.Site}, "vantage": {p.Vantage}}
+	if skip > 0 {
+		p.First = "?" + link.Encode()
+	} else {
+		st := s.config.Fleet.Status()
+		p.Running, p.Over = split(&st)
 	}
 	var err error
-	if p.Runs, err = s.config.Store.RunsOf(r.Context(), f); err != nil {
+	if p.Runs, err = s.config.Store.RunsOf(r.Context(), history.RunFilter{
+		Sites: named(p.Site), Vantages: named(p.Vantage), Limit: listedRuns + 1, Offset: skip, // by number: the runs of one job begin at one time
+	}); err != nil {
 		s.broken(w, r, err)
 		return
 	}
 	if len(p.Runs) > listedRuns {
 		p.Runs = p.Runs[:listedRuns]
-		last := p.Runs[listedRuns-1].Started.Format(time.RFC3339Nano)
-		p.Next = "?" + url.Values{"site": {p.Site}, "vantage": {p.Vantage}, "before": {last}}.Encode()
+		link.Set("skip", strconv.Itoa(skip+listedRuns))
+		p.Next = "?" + link.Encode()
 	}
 	if p.Sites, p.Vantages, err = s.whereRuns(r.Context()); err != nil {
 		s.broken(w, r, err)

@@ -20,6 +20,7 @@ import (
 	"dormant/reports"
 	"dormant/reports/history"
 	"dormant/reports/sinktest"
+	"dormant/scanner"
 
 	"github.com/xuri/excelize/v2"
 	"golang.org/x/net/html"
@@ -232,6 +233,10 @@ func (b *broken) Findings(ctx context.Context, run history.Run, fn func(reports.
 	})
 }
 
+func (b *broken) Seen(context.Context, history.Run, scanner.Target) (first, last time.Time, err error) {
+	return first, last, errors.New("the disk is gone: secret-path")
+}
+
 func (b *broken) Places(context.Context) ([]history.Place, error) {
 	return nil, errors.New("the disk is gone: secret-path")
 }
@@ -271,6 +276,7 @@ func TestCutReport(t *testing.T) {
 // overview still shows the fleet.
 func TestBrokenStore(t *testing.T) {
 	w := newWorld(t, nil)
+	w.month(t)
 	conf := w.config
 	conf.Store = &broken{Store: w.store}
 	page, err := web.New(conf)
@@ -280,7 +286,7 @@ func TestBrokenStore(t *testing.T) {
 	page.SetClock(now)
 	w.serve(page)
 	c := w.login(t)
-	for path, code := range map[string]int{"/": 200, "/findings": 503, "/trends": 503, "/sites": 200} {
+	for path, code := range map[string]int{"/": 200, "/findings": 503, "/trends": 503, "/sites": 200, "/runs/" + id(9) + "/10.0.1.23/tcp/3712": 503} {
 		got := w.get(t, c, path, nil)
 		if got.code != code || strings.Contains(got.body, "secret-path") {
 			t.Errorf("%s: %d, want %d without the reason: %s", path, got.code, code, words(t, got.body))

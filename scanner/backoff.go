@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"dormant/registry"
 )
 
 const (
@@ -40,6 +42,14 @@ const (
 	hitSlowest  = 1.0 / 16
 )
 
+// Yield is what a run knows of the share of its sweep's SYNs that is answered.
+type Yield struct {
+	Aimed uint64 `json:"syns"` // of the sweep
+	Hits  uint64 `json:"hits"` // answers to Shots SYNs while all was well: the usual share
+	Shots uint64 `json:"shots"`
+	Fell  bool   `json:"fell,omitempty"` // below a quarter of the usual share, for a time
+}
+
 // governor lowers the rate while the way out drops, or while far fewer targets
 // answer than before, and raises it again. It belongs to the sender, except
 // answers.
@@ -56,9 +66,8 @@ type governor struct {
 	pace   rate.Limit // what was sent between the last two looks
 	local  float64    // part of the asked rate that the way out carries
 
+	Yield
 	answers         atomic.Uint64 // TCP targets that answered
-	aimed           uint64        // SYNs of the sweep
-	hits, shots     uint64        // the usual share: answers and SYNs
 	seconds         int64
 	lastHits, lastN uint64
 	path            float64 // part of the asked rate that the path carries
@@ -142,24 +151,35 @@ func (g *governor) heard(r Reason) {
 	}
 }
 
+// pass counts a target of the sweep that had answered before it was come to.
+func (g *governor) pass(port registry.Port, state State) {
+	if port.Proto != registry.TCP {
+		return
+	}
+	g.Aimed++
+	if state == Open || state == Closed {
+		g.answers.Add(1)
+	}
+}
+
 // lookAtHits judges the path to the targets.
 func (g *governor) lookAtHits(ctx context.Context, now int64) {
 	hits := g.answers.Load()
-	n, a := g.aimed-g.lastN, hits-g.lastHits
+	n, a := g.Aimed-g.lastN, hits-g.lastHits
 	usual, least := g.usual(), float64(hitLeast)
 	if g.collapsed > 0 {
 		least = hitAgain
 	}
-	if known := g.hits >= hitLeast; g.blind || known && usual*float64(n) < least {
+	if known := g.Hits >= hitLeast; g.blind || known && usual*float64(n) < least {
 		return
 	} else if !known {
 		usual = 0 // every share is a good one
 	}
-	g.seconds, g.lastN, g.lastHits = now, g.aimed, hits
+	g.seconds, g.lastN, g.lastHits = now, g.Aimed, hits
 	switch share := float64(a) / float64(max(1, n)); {
 	case share < usual/4:
 		if g.collapsed++; g.collapsed == 1 {
-			g.collapses++
+			g.collapses, g.Fell = g.collapses+1, true
 			g.log.WarnContext(ctx, "far fewer targets answer than before: backing off", "asked", n, "answered", a, "usual share", usual)
 		}
 		if g.collapsed > hitPatience {
@@ -175,20 +195,20 @@ func (g *governor) lookAtHits(ctx context.Context, now int64) {
 		g.collapsed, g.path = 0, min(1, g.path/lower)
 		g.apply()
 	default:
-		g.collapsed, g.hits, g.shots = 0, g.hits+a, g.shots+n
+		g.collapsed, g.Hits, g.Shots = 0, g.Hits+a, g.Shots+n
 	}
 }
 
 // usual returns the share of SYNs that is answered while all is well.
-func (g *governor) usual() float64 { return float64(g.hits) / float64(max(1, g.shots)) }
+func (g *governor) usual() float64 { return float64(g.Hits) / float64(max(1, g.Shots)) }
 
 // missing returns how many answers the run lacks because far fewer targets
 // answered for a time: 0 when they never did, when retries made it good, and when
 // it may be chance, within four standard deviations of what was due.
 func (g *governor) missing() float64 {
-	due := g.usual() * float64(g.aimed)
-	chance := 4 * math.Sqrt(due+due*due/float64(max(1, g.hits)))
-	if n := due - float64(g.answers.Load()); g.collapses > 0 && n > max(hitLeast, chance) {
+	due := g.usual() * float64(g.Aimed)
+	chance := 4 * math.Sqrt(due+due*due/float64(max(1, g.Hits)))
+	if n := due - float64(g.answers.Load()); g.Fell && n > max(hitLeast, chance) {
 		return n
 	}
 	return 0
@@ -196,7 +216,7 @@ func (g *governor) missing() float64 {
 
 // forget begins a new look after a time in which nothing was sent.
 func (g *governor) forget(now int64) {
-	g.seconds, g.lastN, g.lastHits = now, g.aimed, g.answers.Load()
+	g.seconds, g.lastN, g.lastHits = now, g.Aimed, g.answers.Load()
 }
 
 // apply sets the limiter, whose bucket must be large enough for its rate.

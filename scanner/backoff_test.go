@@ -322,3 +322,50 @@ func TestVanishedInterfaceIsResumed(t *testing.T) {
 		}
 	})
 }
+
+// TestBlockedInAnEarlierPart: what a resumed run lacks because it was blocked is
+// missing, whether that was noticed before the interrupt or could only be after it.
+func TestBlockedInAnEarlierPart(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		kill time.Duration
+		lift bool // the block, between the parts
+		why  int
+	}{
+		{"right after the block", 11 * time.Second, false, 1},
+		{"in the sweep", 20 * time.Second, false, 1},
+		{"in the retries", 40 * time.Second, false, 1},
+		{"and free again, which the retries make good", 20 * time.Second, true, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun, blocked := time.Now(), true
+				truth := func(x scanner.Target) scanner.State {
+					if blocked && time.Since(begun) > 10*time.Second || x.Addr.As4()[3]%8 != 1 {
+						return 0
+					}
+					return scanner.Open
+				}
+				network := func() *fakenet.Network {
+					n := fakenet.New(nil, 5*time.Millisecond)
+					n.Forget, n.Truth = true, truth
+					return n
+				}
+				p, cfg := plan(t, tcpOnly(), "10.0.0.0/20"), scanner.Config{Rate: 1000, Retries: 2}
+				var l ledger
+				if _, s, err := l.part(t, network(), cfg, p, tt.kill); err == nil || s.Complete {
+					t.Fatalf("Run = %+v, %v; want a part", s, err)
+				}
+				blocked = !tt.lift
+				time.Sleep(time.Hour)
+				_, s, err := l.part(t, network(), cfg, p, time.Hour)
+				if err != nil || len(s.Why) != tt.why || s.Complete != tt.lift {
+					t.Fatalf("Run = %+v, %v; want complete %t", s, err, tt.lift)
+				}
+				if !tt.lift && !near(t, s.Why[0], 512*6-s.Open) {
+					t.Errorf("%q with %d open, want about %d missing", s.Why, s.Open, 512*6-s.Open)
+				}
+			})
+		})
+	}
+}

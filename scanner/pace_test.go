@@ -372,8 +372,8 @@ func TestMarkIsBeforeTheDeferred(t *testing.T) {
 		}
 		r.queue.push(deferred{due: 1, target: 0, place: 3})
 		r.mark(&tt.walk)
-		if _, newest, _ := r.marks.before(0); newest.next != tt.want {
-			t.Errorf("%s: next = %d, want %d", tt.name, newest.next, tt.want)
+		if _, newest := r.marks.before(0); newest.Next != tt.want {
+			t.Errorf("%s: next = %d, want %d", tt.name, newest.Next, tt.want)
 		}
 	}
 }

@@ -32,6 +32,8 @@ type Spent struct {
 	MostBytes   uint64        `json:"most_bytes_to_host"`
 	Parts       int           `json:"parts"` // how often the run was begun or resumed
 	Counters    Counters      `json:"counters"`
+	// Yield is that of the sweep before the position.
+	Yield Yield `json:"yield,omitzero"`
 	// Uncounted is for Summary.Uncounted.
 	Uncounted bool `json:"uncounted,omitempty"`
 	// HalfOpen is what paths may still hold of it. It is all that a run takes from
@@ -72,13 +74,10 @@ type marks struct {
 	recent []mark // the oldest first
 }
 
+// mark is a position, and the books at that moment in what it has Spent.
 type mark struct {
-	at    int64
-	round int
-	dark  bool
-	next  uint64
-	// The books at that moment.
-	retries, largest, most, bytes uint64
+	at int64
+	Position
 }
 
 // push adds m and forgets all but one of those older than keep.
@@ -96,20 +95,17 @@ func (ms *marks) push(m mark, keep time.Duration) {
 }
 
 // before returns the last mark that is at least that old at a moment of the
-// run, and the newest one.
-func (ms *marks) before(moment int64) (m, newest mark, ok bool) {
+// run, and the newest one. The first mark is older than any moment.
+func (ms *marks) before(moment int64) (m, newest mark) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	for _, x := range ms.recent {
 		if x.at > moment {
 			break
 		}
-		m, ok = x, true
+		m = x
 	}
-	if n := len(ms.recent); n > 0 {
-		newest = ms.recent[n-1]
-	}
-	return m, newest, ok
+	return m, ms.recent[len(ms.recent)-1]
 }
 
 // Position returns how far the run is, for Config.From of a later run: every
@@ -125,19 +121,15 @@ func (e *Engine) Position() Position {
 }
 
 func (r *run) position() Position {
-	now := r.now()
-	m, newest, ok := r.marks.before(now - int64(r.settle()))
-	p := r.cfg.From
-	if ok {
-		p.Round, p.Dark, p.Next = m.round, m.dark, m.next
-	}
-	p.Spent = Spent{
-		Started: r.begin(), Elapsed: r.cfg.From.Spent.Elapsed + time.Duration(now), Probes: r.probes.Load(),
-		Retries: newest.retries, MaxHalfOpen: newest.largest, MostToHost: newest.most, MostBytes: newest.bytes,
-		Parts: r.cfg.From.Spent.Parts + 1, Counters: r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
-		Uncounted: r.cfg.From.Spent.Uncounted,
-		HalfOpen:  HalfOpen{At: r.started.Add(time.Duration(r.noted.Load())), Number: r.halfOpen.Load()},
-	}
+	now, from := r.now(), &r.cfg.From.Spent
+	m, newest := r.marks.before(now - int64(r.settle()))
+	p := m.Position
+	p.Spent = newest.Spent
+	p.Spent.Yield = m.Spent.Yield
+	p.Spent.Started, p.Spent.Elapsed = r.begin(), from.Elapsed+time.Duration(now)
+	p.Spent.Probes, p.Spent.Parts = r.probes.Load(), from.Parts+1
+	p.Spent.Counters = from.Counters.Add(r.backend.Counters())
+	p.Spent.HalfOpen = HalfOpen{At: r.started.Add(time.Duration(r.noted.Load())), Number: r.halfOpen.Load()}
 	return p
 }
 
@@ -162,19 +154,21 @@ func (r *run) mark(w *walk) {
 		return
 	}
 	r.marked = now
-	m := mark{at: now, round: int(w.attempt), dark: w.dark, next: min(w.i, r.plan.Len()),
-		retries: r.retries, largest: r.window.largest, most: r.cfg.From.Spent.MostToHost + r.meter.most}
-	m.bytes = r.cfg.From.Spent.MostBytes + r.bytesAtMost()
+	m := mark{now, Position{Round: int(w.attempt), Dark: w.dark, Next: min(w.i, r.plan.Len()), Spent: r.cfg.From.Spent}}
+	m.Spent.Retries, m.Spent.MaxHalfOpen = r.retries, r.window.largest
+	m.Spent.MostToHost += r.meter.most
+	m.Spent.MostBytes += r.bytesAtMost()
+	m.Spent.Yield = r.governor.Yield
 	for _, d := range r.queue.items {
-		if w.attempt == 0 || w.dark && !r.live.get(r.addr(d.target)) {
-			m.next = min(m.next, d.place)
+		if w.attempt == 0 || !r.live.get(r.addr(d.target)) {
+			m.Next = min(m.Next, d.place)
 		}
 	}
 	switch {
-	case w.done && len(r.queue.items) == 0:
-		m.next, m.dark = r.plan.Len(), w.attempt > 0
 	case w.attempt > 0 && !w.dark: // the first half of a retry is short: it is done again
-		m.next = 0
+		m.Next = 0
+	case w.attempt == 0: // what is behind the place will be counted when it is passed again
+		m.Spent.Yield.Aimed = uint64(float64(m.Spent.Yield.Aimed) * float64(m.Next) / float64(max(1, w.i)))
 	}
 	r.marks.push(m, max(r.cfg.Cooldown, r.cfg.MaxCooldown))
 }
@@ -183,23 +177,21 @@ func (r *run) mark(w *walk) {
 // receiver.
 func (r *run) learn(o Observation) {
 	j, ok := r.plan.Index(o.Target)
-	if !ok || !r.inShard(j) || !answers(o.State) {
+	if !ok || !answers(o.State) {
 		return
 	}
-	before := State(r.states.get(j))
-	if rank(o.State) <= rank(before) {
-		return
-	}
+	first := !answers(State(r.states.get(j)))
 	r.meet(j, o)
 	r.states.set(j, uint8(o.State))
 	if o.State == Open {
 		r.open.Add(1)
 	}
-	if !answers(before) {
+	if first {
 		r.count(o)
-	}
-	if !answers(before) && (r.cfg.From.Round > 0 || r.plan.order.invert(j) < r.cfg.From.Next) {
-		r.answered.Add(1) // those behind the position are not asked again, and not waited for
+		if r.cfg.From.Round > 0 || r.plan.order.invert(j) < r.cfg.From.Next {
+			r.answered.Add(1) // those behind the position are not asked again, and not waited for
+			r.governor.heard(o.Reason)
+		}
 	}
 	r.emit(o)
 }
@@ -232,10 +224,11 @@ func (r *run) resume() {
 		}
 	}
 	r.asked.Store(asked)
-	if r.cfg.Known == nil {
-		return
+	r.governor.Yield = from.Spent.Yield
+	if r.cfg.Known != nil {
+		for o := range r.cfg.Known {
+			r.learn(o)
+		}
 	}
-	for o := range r.cfg.Known {
-		r.learn(o)
-	}
+	r.governor.forget(0)
 }

@@ -108,6 +108,7 @@ func newRun(b Backend, cfg Config, plan *Plan, emit func(Observation)) *run {
 	if cfg.Subnets {
 		r.subnetTries = map[netip.Prefix]*tries{}
 	}
+	r.marks.recent = []mark{{-1 << 62, cfg.From}}
 	r.governor = newGovernor(r.limiter, size, cfg.Log)
 	r.resolver, _ = b.(Resolver)
 	r.phase.Store(PhaseIdle)
@@ -310,7 +311,7 @@ func (r *run) note(now int64) {
 	if attempt > 0 {
 		return
 	}
-	r.governor.aimed += syns
+	r.governor.Aimed += syns
 	r.trips.record(r.targets, now)
 	r.asked.Add(uint64(len(r.targets)))
 }

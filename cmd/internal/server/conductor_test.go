@@ -210,6 +210,27 @@ func (bare) GetMsg(context.Context, uint64, ...jetstream.GetMsgOpt) (*jetstream.
 
 func (bare) Purge(context.Context, ...jetstream.StreamPurgeOpt) error { return nil }
 
+// TestManyRunsAtOnce: a server that runs once still knows at its end how every run
+// went, however many there were; one that stays shows the last of them.
+func TestManyRunsAtOnce(t *testing.T) {
+	jobs := jobsOf(t, oneSite)
+	for _, tt := range []struct {
+		once []string
+		want int
+	}{{[]string{"j"}, maxPast + 9}, {nil, maxPast}} {
+		s, err := New(Config{Jobs: jobs, Conn: &nats.Conn{}, Desk: newShelf(t), Seed: func() uint64 { return 1 }, Once: tt.once, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range maxPast + 9 {
+			s.retire(t.Context(), newConductor(s, newRun(jobs.Jobs[0], &jobs.Jobs[0].Asks[0], time.Now(), 1)))
+		}
+		if got := len(s.Status().Runs); got != tt.want {
+			t.Errorf("once %v: %d runs are known, want %d", tt.once, got, tt.want)
+		}
+	}
+}
+
 // TestReportGivenUp: a run whose reports cannot be written for long is over all the
 // same, and says so.
 func TestReportGivenUp(t *testing.T) {

@@ -269,7 +269,9 @@ func (s *Server) retire(ctx context.Context, c *conductor) {
 	s.mu.Lock()
 	delete(s.runs, c.run.ID)
 	s.past = slices.Insert(s.past, 0, st)
-	s.past = s.past[:min(len(s.past), maxPast)]
+	if len(s.cfg.Once) == 0 { // else the end tells of every one
+		s.past = s.past[:min(len(s.past), maxPast)]
+	}
 	s.bury(c.run, dead)
 	s.mu.Unlock()
 	log := s.log.With("run", c.run.ID, "job", c.run.Job, "place", c.run.Place, "state", st.State, "open", st.Open)

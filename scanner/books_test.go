@@ -73,3 +73,85 @@ func engineOf(t *testing.T, b scanner.Backend, cfg scanner.Config) *scanner.Engi
 	}
 	return engine
 }
+
+// TestKnownAnswersAreCountedOnce: a target that is known by two answers is one, and
+// one behind the position is not among those that were asked: either would end a
+// resumed run before the silent were asked again.
+func TestKnownAnswersAreCountedOnce(t *testing.T) {
+	p := plan(t, dozen()[:1], "10.0.0.0/30")
+	at := func(place uint64, state scanner.State, reason scanner.Reason) scanner.Observation {
+		return scanner.Observation{Target: p.At(place), From: p.At(place).Addr, State: state, Reason: reason}
+	}
+	for _, tt := range []struct {
+		name  string
+		from  scanner.Position
+		known []scanner.Observation
+		open  uint64
+		took  time.Duration // until all have answered, and nothing is waited for
+		most  int           // probes
+	}{
+		{"first filtered, then open", scanner.Position{Next: 4}, []scanner.Observation{
+			at(0, scanner.Filtered, scanner.ICMPAdminProhibited), at(0, scanner.Open, scanner.SynAck), at(2, scanner.Closed, scanner.Rst), at(3, scanner.Closed, scanner.Rst),
+		}, 2, time.Second, 1},
+		{"behind the position", scanner.Position{Next: 2}, []scanner.Observation{
+			at(0, scanner.Open, scanner.SynAck), at(2, scanner.Closed, scanner.Rst), at(3, scanner.Closed, scanner.Rst),
+		}, 2, time.Second, 1},
+		{"all", scanner.Position{Next: 4}, []scanner.Observation{
+			at(0, scanner.Open, scanner.SynAck), at(1, scanner.Open, scanner.SynAck), at(2, scanner.Closed, scanner.Rst), at(3, scanner.Closed, scanner.Rst),
+		}, 2, 0, 0},
+		{"in a retry", scanner.Position{Round: 1, Dark: true}, []scanner.Observation{
+			at(0, scanner.Open, scanner.SynAck), at(2, scanner.Closed, scanner.Rst), at(3, scanner.Closed, scanner.Rst),
+		}, 2, time.Second, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := fakenet.New(nil, time.Millisecond)
+				n.Truth = func(scanner.Target) scanner.State { return scanner.Open }
+				tt.from.Spent = scanner.Spent{Parts: 1}
+				got, s, err := run(t, t.Context(), n, scanner.Config{Rate: 100, Retries: 1, From: tt.from, Known: slices.Values(tt.known)}, p)
+				if err != nil || !s.Complete || s.Open != tt.open || n.Total() != tt.most || len(got) != len(tt.known)+tt.most {
+					t.Errorf("Run = %+v, %v, %d probes, %d answers; want %d open after %d probes", s, err, n.Total(), len(got), tt.open, tt.most)
+				}
+				if took := s.Finished.Sub(s.Started); took > tt.took {
+					t.Errorf("took %v, want at most %v", took, tt.took)
+				}
+			})
+		})
+	}
+}
+
+// TestBudgetHoldsSYNsOnly: a datagram leaves nothing half-open, and an interrupt is
+// heard while the budget is used up.
+func TestBudgetHoldsSYNsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := scanner.Spent{HalfOpen: scanner.HalfOpen{Number: 50, At: time.Now()}}
+		cfg := scanner.Config{Rate: 1000, StateBudget: 40, Cooldown: time.Second, From: scanner.Position{Spent: left}}
+		_, s, err := run(t, t.Context(), fakenet.New(nil, time.Millisecond), cfg, plan(t, dozen()[1:2], "10.0.0.0/28"))
+		if took := s.Finished.Sub(s.Started); err != nil || s.Probes != 16 || took > 3*time.Second {
+			t.Errorf("Run = %+v, %v in %v; want 16 datagrams at once", s, err, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, s, err = run(t, ctx, fakenet.New(nil, time.Millisecond), cfg, plan(t, dozen()[:1], "10.0.0.0/28"))
+		if took := s.Finished.Sub(s.Started); err == nil || s.Probes != 0 || took > 11*time.Second {
+			t.Errorf("Run = %+v, %v in %v; want an end without a probe after 10 s", s, err, took)
+		}
+	})
+}
+
+// TestMoreShardsThanTargets: those without a target are complete, and say so.
+func TestMoreShardsThanTargets(t *testing.T) {
+	targets, probes := uint64(0), uint64(0)
+	for shard := range uint64(8) {
+		synctest.Test(t, func(t *testing.T) {
+			_, s, err := run(t, t.Context(), fakenet.New(nil, time.Millisecond), scanner.Config{Rate: 1000, Shard: shard, Shards: 8}, plan(t, dozen()[:3], "10.0.0.0/32"))
+			if err != nil || !s.Complete || s.Targets > 1 {
+				t.Errorf("shard %d: Run = %+v, %v; want complete, with a target or none", shard, s, err)
+			}
+			targets, probes = targets+s.Targets, probes+s.Probes
+		})
+	}
+	if targets != 3 || probes != 3 {
+		t.Errorf("%d targets, %d probes; want 3", targets, probes)
+	}
+}

@@ -220,6 +220,8 @@ func TestStateBudgetOfParts(t *testing.T) {
 		{"resumed at once", 1, false, false, 40, scanner.StateTimeout},
 		{"resumed later", 122, false, false, 32, 0},
 		{"killed and resumed at once", 1, true, false, 40, scanner.StateTimeout},
+		{"killed and resumed while what it made later may be held", 122, true, false, 40, scanner.StateTimeout},
+		{"killed and resumed much later", 242, true, false, 32, 0},
 		{"a second pass", 0, false, true, 40, scanner.StateTimeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -376,13 +378,17 @@ func TestSubnetsAddUp(t *testing.T) {
 // addresses of the plan are the larger, all others the sum.
 func TestCountersAdd(t *testing.T) {
 	a := scanner.Counters{Frames: 1, Invalid: 2, Duplicate: 3, Foreign: 4, RingDrops: 5, SendErrors: 6, LinkDrops: 7, SendRetry: 8, ARPSent: 9, ARPAnswer: 10, SharedMAC: 11, Neighbours: 12}
+	b := a
+	b.SharedMAC, b.Neighbours = 21, 22
 	for i := range reflect.ValueOf(a).NumField() {
 		if reflect.ValueOf(a).Field(i).Uint() == 0 {
 			t.Errorf("counter %d is not in this test", i)
 		}
 	}
-	want := scanner.Counters{Frames: 2, Invalid: 4, Duplicate: 6, Foreign: 8, RingDrops: 10, SendErrors: 12, LinkDrops: 14, SendRetry: 16, ARPSent: 18, ARPAnswer: 20, SharedMAC: 11, Neighbours: 12}
-	if d := cmp.Diff(want, a.Add(a)); d != "" {
-		t.Errorf("twice the same (-want +got):\n%s", d)
+	want := scanner.Counters{Frames: 2, Invalid: 4, Duplicate: 6, Foreign: 8, RingDrops: 10, SendErrors: 12, LinkDrops: 14, SendRetry: 16, ARPSent: 18, ARPAnswer: 20, SharedMAC: 21, Neighbours: 22}
+	for _, got := range []scanner.Counters{a.Add(b), b.Add(a)} {
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("two parts (-want +got):\n%s", d)
+		}
 	}
 }

@@ -17,12 +17,7 @@ import (
 // away when they are full, and need to know the protocol of a frame, which
 // AF_XDP does not tell them.
 func suited(spec wire.LinkSpec) error {
-	nl, err := netlink.NewHandle()
-	if err != nil {
-		return fmt.Errorf("afxdp: open netlink: %w", err)
-	}
-	defer nl.Close()
-	link, err := nl.LinkByIndex(spec.Index)
+	link, err := netlink.LinkByIndex(spec.Index)
 	if err != nil {
 		return fmt.Errorf("afxdp: find interface %s: %w", spec.Name, err)
 	}

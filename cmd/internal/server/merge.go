@@ -21,7 +21,6 @@ func (f *fold) outcome(why string) pipeline.Outcome {
 	m := merger{run: f.run, subnets: map[netip.Prefix]*scanner.Subnet{}, halfOpen: map[string]uint64{}}
 	m.out.Scan.Complete = true
 	m.out.Scan.Parts = 1
-	var missing netipx.IPSetBuilder
 	for _, s := range f.shards {
 		for _, a := range s.sorted() {
 			m.spent(a)
@@ -31,12 +30,9 @@ func (f *fold) outcome(why string) pipeline.Outcome {
 			continue
 		}
 		m.undone(s)
-		for _, p := range s.prefixes {
-			missing.AddPrefix(p)
-		}
 		m.reason(cmp.Or(s.dead, why))
 	}
-	out := m.finish(missing)
+	out := m.finish(f.missing())
 	out.Scan.Exclude(f.run.excluded(), len(f.run.Ports))
 	out.Scan.Exclude(f.spared(), len(f.run.Ports))
 	return out
@@ -55,34 +51,35 @@ func (s *shard) sorted() []*attempt {
 
 // missing returns the subnets of the shards that are not done.
 func (f *fold) missing() []netip.Prefix {
-	var b netipx.IPSetBuilder
+	var all []netip.Prefix
 	for _, s := range f.shards {
 		if s.done() == nil {
-			for _, p := range s.prefixes {
-				b.AddPrefix(p)
-			}
+			all = append(all, s.prefixes...)
 		}
 	}
-	set, err := b.IPSet()
-	if err != nil {
-		return nil // cannot be: prefixes are valid
-	}
-	return set.Prefixes()
+	return union(all)
 }
 
 // spared returns what the sites' never-scan lists took out of the run.
 func (f *fold) spared() []netip.Prefix {
-	var b netipx.IPSetBuilder
+	var all []netip.Prefix
 	for _, s := range f.shards {
 		if a := s.done(); a != nil {
-			for _, p := range a.done.Spared {
-				b.AddPrefix(p)
-			}
+			all = append(all, a.done.Spared...)
 		}
+	}
+	return union(all)
+}
+
+// union returns what the prefixes add up to, disjoint and sorted.
+func union(all []netip.Prefix) []netip.Prefix {
+	var b netipx.IPSetBuilder
+	for _, p := range all {
+		b.AddPrefix(p)
 	}
 	set, err := b.IPSet()
 	if err != nil {
-		return nil // cannot be: the ends of attempts were checked
+		return nil // cannot be: they were checked
 	}
 	return set.Prefixes()
 }
@@ -291,7 +288,7 @@ func (m *merger) note(text string) {
 }
 
 // finish puts the rest in order.
-func (m *merger) finish(missing netipx.IPSetBuilder) pipeline.Outcome {
+func (m *merger) finish(missing []netip.Prefix) pipeline.Outcome {
 	s := &m.out.Scan
 	if d := s.Finished.Sub(s.Started); d > 0 {
 		s.Rate = float64(s.Probes) / d.Seconds()
@@ -302,12 +299,12 @@ func (m *merger) finish(missing netipx.IPSetBuilder) pipeline.Outcome {
 	for _, p := range slices.SortedFunc(maps.Keys(m.subnets), netip.Prefix.Compare) {
 		s.Subnets = append(s.Subnets, *m.subnets[p])
 	}
-	if set, err := missing.IPSet(); err == nil && m.undoneN > 0 {
+	if m.undoneN > 0 {
 		shards := "1 shard was not done"
 		if m.undoneN > 1 {
 			shards = fmt.Sprintf("%d shards were not done", m.undoneN)
 		}
-		s.Why = append(s.Why, shards+": "+listed(set.Prefixes()))
+		s.Why = append(s.Why, shards+": "+listed(missing))
 	}
 	s.Why = append(s.Why, m.reasons...)
 	return m.out

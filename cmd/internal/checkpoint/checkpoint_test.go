@@ -279,3 +279,45 @@ func BenchmarkObserved(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(appendAnswer(nil, o))+disk.FrameLen), "bytes/answer")
 }
+
+// TestFullDiskEndsTheCheckpoints: answers that could not be written are promised by
+// no position, also when there is room again, and what was saved before is kept.
+func TestFullDiskEndsTheCheckpoints(t *testing.T) {
+	root := t.TempDir()
+	fill(t, root)
+	r, err := Open(root, "s_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, before := len(slices.Collect(r.Known())), r.Position
+	full, err := os.Open(filepath.Join(r.dir, "journal")) // nothing can be written to it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	file := r.journal.file
+	r.Observed(samples()[0])
+	r.journal.file = full
+	if err := r.Save(scanner.Position{Next: 98}); err == nil {
+		t.Error("Save succeeded on a full disk")
+	}
+	r.journal.file = file
+	r.Observed(samples()[1])
+	if len(r.journal.waiting) > 0 {
+		t.Error("what comes later waits in memory for ever")
+	}
+	if err := r.SaveLast(scanner.Position{Next: 97}); err == nil {
+		t.Error("SaveLast succeeded without the answers before")
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err = Open(root, "s_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if n := len(slices.Collect(r.Known())); n != answers || r.Position.Next != before.Next {
+		t.Errorf("%d answers, position %+v; want %d and %+v as saved", n, r.Position, answers, before)
+	}
+}

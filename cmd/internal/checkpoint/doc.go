@@ -32,5 +32,6 @@
 //
 // [Run.Observed] and [Run.Identified] only append to memory, so the receiver
 // never waits for a disk. A disk that fails ends the checkpoints, with a line in
-// the log, and not the scan.
+// the log, and not the scan. They do not begin again when there is room again: what
+// could not be written is gone, and a later position would promise it.
 package checkpoint

@@ -28,6 +28,7 @@ type journal struct {
 	mu      sync.Mutex // guards what follows
 	waiting []byte
 	spare   []byte
+	failed  error         // of the first flush that failed: what it had is not on disk, and the file may be torn
 	full    chan struct{} // holds a token when much is waiting
 }
 
@@ -94,8 +95,24 @@ func (j *journal) scan(fn func(body []byte) error) (end int64, err error) {
 
 // answer adds o. It never waits for the disk.
 func (j *journal) answer(o scanner.Observation) {
+	j.add(func(b []byte) []byte { return appendAnswer(b, o) })
+}
+
+// dialogue adds ev. It never waits for the disk.
+func (j *journal) dialogue(ev *fingerprint.Evidence) error {
+	body, err := appendDialogue(nil, ev)
+	if err == nil {
+		j.add(func(b []byte) []byte { return append(b, body...) })
+	}
+	return err
+}
+
+// add adds a record, unless the disk has failed.
+func (j *journal) add(record func(b []byte) []byte) {
 	j.mu.Lock()
-	j.waiting = disk.AppendFrame(j.waiting, func(b []byte) []byte { return appendAnswer(b, o) })
+	if j.failed == nil {
+		j.waiting = disk.AppendFrame(j.waiting, record)
+	}
 	full := len(j.waiting) > fullBytes
 	j.mu.Unlock()
 	if full {
@@ -106,37 +123,26 @@ func (j *journal) answer(o scanner.Observation) {
 	}
 }
 
-// dialogue adds ev. It never waits for the disk.
-func (j *journal) dialogue(ev *fingerprint.Evidence) error {
-	body, err := appendDialogue(nil, ev)
-	if err != nil {
-		return err
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.waiting = disk.AppendFrame(j.waiting, func(b []byte) []byte { return append(b, body...) })
-	return nil
-}
-
 // flush writes what waits and brings it to the disk. One goroutine at a time
-// may call it.
+// may call it. After it has failed once it fails for ever.
 func (j *journal) flush() error {
 	j.mu.Lock()
-	out := j.waiting
+	out, err := j.waiting, j.failed
 	j.waiting, j.spare = j.spare[:0], nil
 	j.mu.Unlock()
-	if len(out) > 0 {
-		n, err := j.file.Write(out)
+	if err == nil && len(out) > 0 {
+		var n int
+		n, err = j.file.Write(out)
 		j.size += int64(n)
 		if err == nil {
 			err = j.file.Sync()
 		}
-		if err != nil {
-			return fmt.Errorf("checkpoint: journal: %w", err)
-		}
 	}
 	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failed = err; err != nil {
+		return fmt.Errorf("checkpoint: journal: %w", err)
+	}
 	j.spare = out[:0]
-	j.mu.Unlock()
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,8 +21,18 @@ type Manifest struct {
 	Why      []string       `json:"why,omitempty"` // when not complete
 	Coverage string         `json:"coverage"`
 	Run      Run            `json:"run"`
+	By       Origin         `json:"by,omitzero"`
 	Settings Settings       `json:"settings,omitzero"`
 	Files    []ManifestFile `json:"files"`
+}
+
+// Origin says who scanned, and from where. The zero value is that it is not known.
+type Origin struct {
+	User string `json:"user,omitempty"`
+	Host string `json:"host,omitempty"`
+	// Sources are the addresses that the kernel selects towards the targets, or the
+	// one that was asked for. They are not known where only an interface was.
+	Sources []netip.Addr `json:"sources,omitempty"`
 }
 
 // Settings are the bounds within which a run was made. The zero value is that

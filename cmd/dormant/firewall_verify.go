@@ -111,7 +111,7 @@ func runVerify(ctx context.Context, a *app, o *verifyOptions) error {
 	if vantage == "" {
 		vantage, _ = os.Hostname() // a host without a name is a vantage without one
 	}
-	v := firewall.Verify(m, vantage, time.Now(), o.sourceFor, seen)
+	v := firewall.Verify(m, vantage, time.Now(), o.scan.sourceFor, seen)
 	return o.report(a, v, bundle)
 }
 
@@ -143,9 +143,9 @@ func (o *verifyOptions) report(a *app, v *firewall.Verification, bundle *bundle)
 
 // sourceFor is the address from which a target is asked. Connecting a UDP socket
 // asks the routing table and sends nothing.
-func (o *verifyOptions) sourceFor(t scanner.Target) netip.Addr {
-	if o.scan.source.IsValid() {
-		return o.scan.source
+func (o *scanOptions) sourceFor(t scanner.Target) netip.Addr {
+	if o.source.IsValid() {
+		return o.source
 	}
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(t.Addr, t.Port.Number)))
 	if err != nil {

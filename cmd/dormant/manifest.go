@@ -1,10 +1,14 @@
 package main
 
 import (
+	"os"
+	"os/user"
 	"slices"
 
 	"dormant/fingerprint"
+	"dormant/registry"
 	"dormant/reports"
+	"dormant/scanner"
 )
 
 // checkManifest finds out before the first probe whether the manifest can be
@@ -26,7 +30,7 @@ func (s *scan) writeManifest() error {
 	if err != nil || path == "" {
 		return err
 	}
-	return writeManifestFile(path, &s.o.outputOptions, s.run, s.settings())
+	return writeManifestFile(path, &s.o.outputOptions, reports.Manifest{Run: s.run, By: s.origin(), Settings: s.settings()})
 }
 
 // manifestPath is --manifest, else the companion of the outputs, else "".
@@ -41,19 +45,42 @@ func (s *scan) manifestPath() (string, error) {
 	return stem + ".manifest.json", nil
 }
 
-// writeManifestFile writes the manifest with the digests of all outputs.
-func writeManifestFile(path string, o *outputOptions, run reports.Run, settings reports.Settings) error {
+// writeManifestFile writes what known says of the run, with the digests of all
+// outputs.
+func writeManifestFile(path string, o *outputOptions, known reports.Manifest) error {
 	paths, err := o.paths()
 	if err != nil {
 		return err
 	}
 	files := slices.DeleteFunc(slices.Clone(paths), func(o string) bool { return o == "-" })
-	m, err := reports.NewManifest(run, files...)
+	m, err := reports.NewManifest(known.Run, files...)
 	if err != nil {
 		return err
 	}
-	m.Settings = settings
+	m.By, m.Settings = known.By, known.Settings
 	return m.WriteFile(path)
+}
+
+// maxWays bounds how many prefixes of a plan are asked for the source towards them.
+const maxWays = 256
+
+// origin is who made the run, and from where.
+func (s *scan) origin() (by reports.Origin) {
+	by.Host, _ = os.Hostname() // a host without a name has none
+	if u, err := user.Current(); err == nil {
+		by.User = u.Username
+	}
+	if s.o.iface != "" && !s.o.source.IsValid() {
+		return by // the kernel would tell what it selects without the interface
+	}
+	prefixes := s.plan.Prefixes()
+	for _, p := range prefixes[:min(len(prefixes), maxWays)] {
+		source := s.o.sourceFor(scanner.Target{Addr: p.Addr(), Port: registry.Port{Number: 9}})
+		if source.IsValid() && !slices.Contains(by.Sources, source) {
+			by.Sources = append(by.Sources, source)
+		}
+	}
+	return by
 }
 
 // settings is what bounded the run.

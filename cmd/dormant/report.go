@@ -67,12 +67,12 @@ against the run before it. A policy is applied as it is today.`,
 	return cmd
 }
 
-// writeCompanion writes the manifest of a run that is rendered again. The
-// bounds that it was made within are not known any more.
+// writeCompanion writes the manifest of a run that is rendered again. Who made it,
+// and the bounds that it was made within, are not known any more.
 func writeCompanion(o *outputOptions, facts reports.Run) error {
 	stem, err := o.stem()
 	if err != nil || stem == "" {
 		return err
 	}
-	return writeManifestFile(stem+".manifest.json", o, facts, reports.Settings{})
+	return writeManifestFile(stem+".manifest.json", o, reports.Manifest{Run: facts})
 }

@@ -2,7 +2,9 @@ package checkpoint
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -189,19 +191,62 @@ func replaceState(r *Run, journal int64) error {
 	return writeJSON(filepath.Join(r.dir, "position.json"), state{Schema: Schema, Journal: journal})
 }
 
+// TestDamageInTheMiddleIsRefused: what a position promises is not cut off as a torn
+// end, whether it was saved by the part that began the run or by a later one.
 func TestDamageInTheMiddleIsRefused(t *testing.T) {
+	for _, parts := range []int{1, 2} {
+		for _, at := range []int{0, len(magic) + disk.FrameLen + 3, -1} {
+			root := t.TempDir()
+			path := fill(t, root)
+			if parts > 1 {
+				r, err := Open(root, "s_1")
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Observed(samples()[0])
+				if err := errors.Join(r.Save(r.Position), r.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[(at+len(b))%len(b)] ^= 1
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(root, "s_1"); err == nil || !strings.Contains(err.Error(), "damaged") {
+				t.Errorf("%d parts, byte %d: Open = %v, want that it is damaged", parts, at, err)
+			}
+		}
+	}
+}
+
+// TestMuchIsWrittenEarly: what waits in memory is bounded, however long it is until
+// the next position.
+func TestMuchIsWrittenEarly(t *testing.T) {
 	root := t.TempDir()
-	path := fill(t, root)
-	b, err := os.ReadFile(path)
+	r, err := Create(root, header("s_1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b[len(magic)+disk.FrameLen+3] ^= 1
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	o := samples()[0]
+	o.Payload = make([]byte, 1<<16)
+	for range fullBytes>>16 + 1 {
+		r.Observed(o)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r.Keep(ctx, time.Hour, func() scanner.Position { cancel(); return scanner.Position{Next: 7} }, slog.New(slog.DiscardHandler))
+	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(root, "s_1"); err == nil || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("Open = %v, want that it is damaged", err)
+	if r, err = Open(root, "s_1"); err != nil || r.Position.Next != 7 {
+		t.Fatalf("Open = %+v, %v; want position 7", r, err)
+	}
+	defer r.Close()
+	if n := len(slices.Collect(r.Known())); n != fullBytes>>16+1 {
+		t.Errorf("%d answers on disk, want all %d", n, fullBytes>>16+1)
 	}
 }
 

@@ -54,11 +54,11 @@ func Prune(root string, limits Limits, now time.Time) (gone []Pruned, err error)
 		if !e.IsDir() || !strings.HasPrefix(id, "s_") {
 			continue
 		}
-		last, err := touched(filepath.Join(root, id))
+		st, err := e.Info()
 		if err != nil {
 			continue // another process was quicker
 		}
-		why := ""
+		why, last := "", st.ModTime() // every position that is saved takes its name in the folder
 		switch age := now.Sub(last); {
 		case age < idle:
 		case !slices.Contains(runs, id):
@@ -81,42 +81,15 @@ func Prune(root string, limits Limits, now time.Time) (gone []Pruned, err error)
 	return gone, errors.Join(faults...)
 }
 
-// touched is when a file in dir was written last.
-func touched(dir string) (last time.Time, err error) {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return last, err
-	}
-	st, err := os.Stat(dir)
-	if err != nil {
-		return last, err
-	}
-	last = st.ModTime()
-	for _, f := range files {
-		if st, err := f.Info(); err == nil && st.ModTime().After(last) {
-			last = st.ModTime()
-		}
-	}
-	return last, nil
-}
-
 // remove removes the run in dir unless somebody holds its lock.
 func remove(dir string) (removed bool, err error) {
-	lock, err := disk.Lock(filepath.Join(dir, "lock"))
+	r := &Run{dir: dir}
+	r.lock, err = disk.Lock(filepath.Join(dir, "lock"))
 	if errors.Is(err, disk.ErrLocked) {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("checkpoint: %w", err)
-	}
-	// First run.json: what is left of a run whose removal was cut short is no run.
-	err = os.Remove(filepath.Join(dir, "run.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	err = errors.Join(err, lock.Close())
 	if err == nil {
-		err = os.RemoveAll(dir)
+		err = r.Remove()
 	}
 	if err != nil {
 		return false, fmt.Errorf("checkpoint: remove %s: %w", filepath.Base(dir), err)

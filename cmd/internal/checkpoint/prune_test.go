@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,21 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// age makes everything in a run's folder so old.
+// age makes a run's folder so old.
 func age(t *testing.T, root, id string, by time.Duration) {
 	t.Helper()
-	dir := filepath.Join(root, id)
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	then := time.Now().Add(-by)
-	for _, f := range files {
-		if err := os.Chtimes(filepath.Join(dir, f.Name()), then, then); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chtimes(dir, then, then); err != nil {
+	if err := os.Chtimes(filepath.Join(root, id), then, then); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -50,7 +41,10 @@ func TestPrune(t *testing.T) {
 	closed("s_04 one too many and fresh", time.Minute)
 	closed("s_05", 29*day)
 	closed("s_06", 2*day)
-	closed("s_07", 0)
+	if err := os.WriteFile(filepath.Join(root, "s_00 a file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	resumed(t, root, "s_07", 31*day)
 	for name, old := range map[string]time.Duration{"s_08 cut short": 2 * time.Hour, "s_09 being made": 0, "of somebody else": 99 * day} {
 		if err := os.Mkdir(filepath.Join(root, name), 0o700); err != nil {
 			t.Fatal(err)
@@ -77,7 +71,7 @@ func TestPrune(t *testing.T) {
 	for _, e := range entries {
 		left = append(left, e.Name())
 	}
-	wantLeft := []string{"of somebody else", "s_02 old and worked on", "s_04 one too many and fresh", "s_05", "s_06", "s_07", "s_09 being made"}
+	wantLeft := []string{"of somebody else", "s_00 a file", "s_02 old and worked on", "s_04 one too many and fresh", "s_05", "s_06", "s_07", "s_09 being made"}
 	if d := cmp.Diff(wantLeft, left); d != "" {
 		t.Errorf("left (-want +got):\n%s", d)
 	}
@@ -86,5 +80,18 @@ func TestPrune(t *testing.T) {
 	}
 	if gone, err := Prune(filepath.Join(root, "nowhere"), Limits{}, time.Now()); err != nil || gone != nil {
 		t.Errorf("Prune of no folder = %v, %v; want nothing", gone, err)
+	}
+}
+
+// resumed makes a run that was left long ago and is worked on again.
+func resumed(t *testing.T, root, id string, old time.Duration) {
+	t.Helper()
+	r, err := Create(root, header(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	age(t, root, id, old)
+	if err := errors.Join(r.Save(r.Position), r.Close()); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -246,5 +246,8 @@ func (r *Run) Close() error {
 func (r *Run) Remove() error {
 	// First run.json: what is left of a run whose removal was cut short is no run.
 	err := os.Remove(filepath.Join(r.dir, "run.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
 	return errors.Join(err, r.Close(), os.RemoveAll(r.dir))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dormant/registry"
 	"dormant/scanner"
 	"dormant/scanner/fakenet"
 )
@@ -17,7 +18,7 @@ import (
 // it did, and the last position of a run tells what its summary tells.
 func TestPositionKeepsTheBooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, cfg := plan(t, dozen(), "10.0.0.0/26", "fd00::/122"), scanner.Config{Rate: 500, Retries: 2}
+		p, cfg := plan(t, dozen(), "10.0.0.0/26", "fd00::/122"), scanner.Config{Rate: 400, Retries: 2} // whole batches: the last one is not the end of the round
 		if at := engineOf(t, fakenet.New(nil, 0), cfg).Position(); at != (scanner.Position{}) {
 			t.Errorf("before the run: %+v, want the beginning", at)
 		}
@@ -154,4 +155,45 @@ func TestMoreShardsThanTargets(t *testing.T) {
 	if targets != 3 || probes != 3 {
 		t.Errorf("%d targets, %d probes; want 3", targets, probes)
 	}
+}
+
+// TestAnswerToARetry: it says how many probes there were, and not how long it took
+// where the backend does not tell: nobody knows which one was answered.
+func TestAnswerToARetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, asked := fakenet.New(nil, 10*time.Millisecond), 0
+		n.HideRTT = true
+		n.Truth = func(scanner.Target) scanner.State {
+			if asked++; asked == 1 {
+				return 0
+			}
+			return scanner.Open
+		}
+		got, s, err := run(t, t.Context(), n, scanner.Config{Rate: 100, Retries: 2}, plan(t, dozen()[:1], "10.0.0.0/31"))
+		if err != nil || len(got) != 2 || s.Retries != 1 {
+			t.Fatalf("Run = %+v, %v; want two answers, one to a retry", s, err)
+		}
+		if first, again := got[0], got[1]; first.Sent != 1 || first.RTT != 10*time.Millisecond || again.Sent != 2 || again.RTT != 0 {
+			t.Errorf("%d probes and %v, then %d and %v; want 1 and 10ms, then 2 and 0s", first.Sent, first.RTT, again.Sent, again.RTT)
+		}
+	})
+}
+
+// TestWhatDoesNotCloseASYN: neither a datagram's answer nor the second copy of one
+// makes the half-open connections fewer than the silent targets left.
+func TestWhatDoesNotCloseASYN(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := fakenet.New(nil, time.Millisecond)
+		n.Duplicate = 1
+		n.Truth = func(x scanner.Target) scanner.State {
+			if x.Port.Proto == registry.TCP && x.Addr.As4()[3]%2 == 0 {
+				return 0
+			}
+			return scanner.Closed
+		}
+		_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 1000}, plan(t, dozen()[:2], "10.0.0.0/26"))
+		if err != nil || s.Filtered != 32 || s.MaxHalfOpen < 32 || s.MaxHalfOpen > 40 {
+			t.Errorf("Run = %+v, %v; want about 32 half-open, and no fewer", s, err)
+		}
+	})
 }

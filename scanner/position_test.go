@@ -110,8 +110,13 @@ func killedRuns(t *testing.T, cfg scanner.Config, kills []time.Duration) {
 	var l ledger
 	var got []scanner.Observation
 	var s scanner.Summary
+	sent := map[scanner.Target]int{}
 	for _, kill := range kills {
-		got, s, err = l.part(t, fakenet.New(truth, 150*time.Millisecond), cfg, p, kill)
+		n := fakenet.New(truth, 150*time.Millisecond)
+		got, s, err = l.part(t, n, cfg, p, kill)
+		for i := range p.Len() {
+			sent[p.At(i)] += len(n.Sent(p.At(i)))
+		}
 		if err == nil {
 			break
 		}
@@ -134,6 +139,19 @@ func killedRuns(t *testing.T, cfg scanner.Config, kills []time.Duration) {
 	}
 	if len(got) != len(want) || s.Open == 0 {
 		t.Errorf("%d answers, %d open; want %d answers", len(got), s.Open, len(want))
+	}
+	silent := uint64(0)
+	for x, probes := range sent {
+		if probes == 0 || seen[x] > 0 { // of another shard, or answered
+			continue
+		}
+		silent++
+		if probes <= cfg.Retries || probes > cfg.Retries+len(kills) {
+			t.Errorf("%v was silent and got %d probes, want one in each of %d rounds and at most one more for each kill", x, probes, cfg.Retries+1)
+		}
+	}
+	if silent != s.Filtered+s.OpenFiltered {
+		t.Errorf("%d targets asked in vain, want %d", silent, s.Filtered+s.OpenFiltered)
 	}
 	hosts := map[netip.Addr]bool{}
 	for _, o := range want {
@@ -187,23 +205,26 @@ func TestEveryPositionCanBeResumed(t *testing.T) {
 	}
 }
 
-// TestResumeAsksNoMoreThanItMust counts the probes of a resumed sweep.
+// TestResumeAsksNoMoreThanItMust counts the probes of a resumed sweep, and of a
+// resumed retry.
 func TestResumeAsksNoMoreThanItMust(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := plan(t, dozen(), "10.0.0.0/24")
-		var l ledger
-		n := fakenet.New(nil, time.Millisecond)
-		cfg := scanner.Config{Rate: 500, Retries: 0}
-		_, _, err := l.part(t, n, cfg, p, 4*time.Second)
-		if !errors.Is(err, context.DeadlineExceeded) || l.from.Next < 500 || l.from.Spent.Probes < l.from.Next {
-			t.Fatalf("position %+v, %v; want at least 500 behind", l.from, err)
-		}
-		m := fakenet.New(nil, time.Millisecond)
-		_, s, err := l.part(t, m, cfg, p, time.Hour)
-		if want := int(p.Len() - l.from.Next); err == nil && m.Total() > want || s.Parts != 2 || s.Targets != p.Len() || s.Filtered+s.OpenFiltered != p.Len() {
-			t.Errorf("Run = %+v, %v after %d probes; want %d of them and all targets", s, err, m.Total(), want)
-		}
-	})
+	for retries, killed := range []time.Duration{4 * time.Second, 11 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			p := plan(t, dozen(), "10.0.0.0/24")
+			var l ledger
+			n := fakenet.New(nil, time.Millisecond)
+			cfg := scanner.Config{Rate: 500, Retries: retries}
+			_, _, err := l.part(t, n, cfg, p, killed)
+			if !errors.Is(err, context.DeadlineExceeded) || l.from.Round != retries || l.from.Next < 500 || l.from.Spent.Probes < l.from.Next {
+				t.Fatalf("position %+v, %v; want at least 500 behind", l.from, err)
+			}
+			m := fakenet.New(nil, time.Millisecond)
+			_, s, err := l.part(t, m, cfg, p, time.Hour)
+			if want := int(p.Len() - l.from.Next); err != nil || m.Total() > want || s.Parts != 2 || s.Targets != p.Len() || s.Filtered+s.OpenFiltered != p.Len() {
+				t.Errorf("Run = %+v, %v after %d probes; want %d of them and all targets", s, err, m.Total(), want)
+			}
+		})
+	}
 }
 
 // TestStateBudgetOfParts: what an earlier part or pass has left half-open counts,

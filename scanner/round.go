@@ -55,7 +55,6 @@ func (r *run) round(ctx context.Context, attempt uint8) error {
 		}
 		if r.icmp.slots == nil {
 			r.icmp = newHostPacer(r.plan.NumAddrs(), 1, r.cfg.Rate)
-			r.icmp.slack = 0
 		}
 	}
 	for {

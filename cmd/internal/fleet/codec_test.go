@@ -2,11 +2,13 @@ package fleet
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -209,11 +211,15 @@ func TestForeignMessages(t *testing.T) {
 		{"the end of an attempt that is guessed", end(func(d *Done) { d.Attempt = "1" })},
 		{"the end with a long fault", end(func(d *Done) { d.Fault = strings.Repeat("x", 1<<10+1) })},
 		{"shard -1", bad(func(m *Message) { m.Part.Shard = -1 })},
+		{"the end of shard 0", end(func(d *Done) { d.Shard = 0 })},
+		{"the end of a shard beyond any", end(func(d *Done) { d.Shard = 1<<20 + 1 })},
 		{"no results", bad(func(m *Message) { m.Part.Results = nil })},
 		{"no address", bad(func(m *Message) { m.Part.Results[1].Addr = netip.Addr{} })},
 		{"an address with a zone", bad(func(m *Message) { m.Part.Results[1].Addr = netip.MustParseAddr("fe80::1%eth0") })},
 		{"a mapped address", bad(func(m *Message) { m.Part.Results[1].Addr = netip.MustParseAddr("::ffff:10.0.0.1") })},
 		{"no state", []byte(strings.Replace(string(bad(func(*Message) {})), `"State":"open_filtered"`, `"State":""`, 1))},
+		{"no reason", []byte(strings.Replace(string(bad(func(*Message) {})), `"Reason":"no-response",`, ``, 1))},
+		{"port 0", bad(func(m *Message) { m.Part.Results[1].Port.Number = 0 })},
 		{"a dialogue with another", bad(func(m *Message) { m.Part.Results[0].Evidence.Target.Port.Number = 22 })},
 		{"a reply beyond any", bad(func(m *Message) { m.Part.Results[0].Payload = make([]byte, scanner.MaxPayload+1) })},
 		{"cut", pack(bad(func(*Message) {}))[:200]},
@@ -225,6 +231,25 @@ func TestForeignMessages(t *testing.T) {
 		if m, err := Decode(tt.in); !errors.Is(err, ErrForeign) || m.Part != nil || m.Done != nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: Decode = %+v, %v; want ErrForeign alone, in one line", tt.name, m, err)
 		}
+	}
+}
+
+// TestWhatIsClaimedCostsNothing: a few bytes that say of themselves that they are a
+// gigabyte are refused before there is room made for it; what is small is not
+// packed, so that people can read it, and what is too long is not sent.
+func TestWhatIsClaimedCostsNothing(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := Decode(binary.AppendUvarint([]byte{packed}, 1<<30))
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, ErrForeign) || n > 1<<20 {
+		t.Errorf("Decode took %d bytes, %v; want less than 1 MiB, and ErrForeign", n, err)
+	}
+	if data, err := EncodeSmall(Beat{Fault: strings.Repeat("x", packFrom/2)}); err != nil || data[0] != '{' {
+		t.Errorf("a small beat is %.20q, %v; want plain JSON", data, err)
+	}
+	if _, err := EncodeSmall(Beat{Fault: strings.Repeat("x", maxSmall)}); err == nil {
+		t.Error("a beat that nobody reads is encoded")
 	}
 }
 

@@ -143,7 +143,11 @@ func columnWidth(c *column) float64 {
 }
 
 func (x *XLSX) newSheet(name string, header []string, widths []float64) (*sheet, error) {
-	if _, err := x.book.NewSheet(name); err != nil {
+	all := 0.0
+	for _, n := range widths {
+		all += n
+	}
+	if err := x.onPages(name, all); err != nil {
 		return nil, err
 	}
 	w, err := x.book.NewStreamWriter(name)

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"math"
 	"slices"
 	"sort"
 	"strconv"
@@ -15,9 +16,6 @@ import (
 // attention writes what a person should look at, the gravest first.
 func (x *XLSX) attention() error {
 	header := []string{"target", "reason", "what it is", "evidence", "what else it could be", "what to do", "owner", "ticket", "note"}
-	if err := x.onPages("Attention"); err != nil {
-		return err
-	}
 	s, err := x.newSheet("Attention", header, []float64{24, 24, 36, 36, 30, 60, 16, 16, 80})
 	if err != nil {
 		return err
@@ -37,34 +35,39 @@ func (x *XLSX) attention() error {
 	return s.finish()
 }
 
-// onPages lets a sheet that people read be printed in the width of a page. The
-// sheets of findings have too many columns for that.
-func (x *XLSX) onPages(name string) error {
+// onPages makes a sheet that is so many characters wide, and prints as wide as it
+// can be read: one page for what people read, some for the columns of findings.
+func (x *XLSX) onPages(name string, width float64) error {
 	if _, err := x.book.NewSheet(name); err != nil { // it may be there already
 		return err
 	}
-	landscape, fit, one, many := "landscape", true, 1, 0
+	const page = 330 // characters, at half the size
+	landscape, fit, across, down := "landscape", true, int(math.Ceil(width/page)), 0
 	if err := x.book.SetSheetProps(name, &excelize.SheetPropsOptions{FitToPage: &fit}); err != nil {
 		return err
 	}
-	return x.book.SetPageLayout(name, &excelize.PageLayoutOptions{Orientation: &landscape, FitToWidth: &one, FitToHeight: &many})
+	return x.book.SetPageLayout(name, &excelize.PageLayoutOptions{Orientation: &landscape, FitToWidth: &across, FitToHeight: &down})
 }
 
 // order brings the sheets in the order of the questions: what was found, by
 // verdict, what was covered, what changed. The last one was begun with the
 // findings. The library's own MoveSheet is not for streams: it reads all sheets
-// into memory, and panics on one that waits in a file.
+// into memory, and panics on one that waits in a file. Names for a sheet hold its
+// place, so the head that each printed page repeats is named here.
 func (x *XLSX) order() error {
 	sheets := x.book.WorkBook.Sheets.Sheet
 	sort.SliceStable(sheets, func(i, k int) bool { return sheets[i].Name != changesName && sheets[k].Name == changesName })
+	for _, s := range sheets[1:] { // the summary has no head
+		head := &excelize.DefinedName{Name: "_xlnm.Print_Titles", RefersTo: "'" + s.Name + "'!$1:$1", Scope: s.Name}
+		if err := x.book.SetDefinedName(head); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // verdicts writes the sheet that counts by verdict.
 func (x *XLSX) verdicts() error {
-	if err := x.onPages("By verdict"); err != nil {
-		return err
-	}
 	s, err := x.newSheet("By verdict", []string{"verdict", "open ports", "what it means"}, []float64{20, 12, 100})
 	if err != nil {
 		return err
@@ -94,9 +97,6 @@ func (x *XLSX) coverage() error {
 	header := []string{"port", "transport", "registered for"}
 	for _, s := range states {
 		header = append(header, s.state.String())
-	}
-	if err := x.onPages("Coverage"); err != nil {
-		return err
 	}
 	s, err := x.newSheet("Coverage", header, []float64{10, 12, 36, 14, 14, 14, 14, 14, 14})
 	if err != nil {
@@ -157,7 +157,7 @@ func (x *XLSX) summary() error {
 			return err
 		}
 	}
-	if err := x.onPages("Summary"); err != nil {
+	if err := x.onPages("Summary", width); err != nil {
 		return err
 	}
 	if err := x.book.SetColWidth("Summary", "A", "A", 14); err != nil {

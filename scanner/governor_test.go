@@ -2,6 +2,7 @@ package scanner
 
 import (
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,5 +53,38 @@ func TestNoLimitComesBack(t *testing.T) {
 				t.Errorf("notes %q, want %q", notes, tt.want)
 			}
 		})
+	}
+}
+
+// TestWhatLowersTheRate: a few frames, or a small share of them, are no reason; a
+// full queue is one only where it is not how the highest rate is found.
+func TestWhatLowersTheRate(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		limit rate.Limit
+		sent  uint64 // since the last look
+		seen  Counters
+		want  string // the beginning of the note
+	}{
+		{"eight are lost", 1000, 250, Counters{SendErrors: 8}, "backed off once because the local queue dropped"},
+		{"seven are lost", 1000, 250, Counters{SendErrors: 7}, ""},
+		{"one in a hundred is lost", 40_000, 10_000, Counters{LinkDrops: 100}, ""},
+		{"more than one in a hundred is lost", 40_000, 10_000, Counters{LinkDrops: 101}, "backed off once because the local queue dropped"},
+		{"on the way in as many as on the way out", 1000, 250, Counters{SendErrors: 8, RingDrops: 8}, "backed off once because the local queue dropped"},
+		{"most on the way in", 1000, 250, Counters{SendErrors: 8, RingDrops: 9}, "backed off once because answers came in faster"},
+		{"the queue is full for more than half", 1000, 250, Counters{SendRetry: 126}, "backed off once because the local queue dropped"},
+		{"the queue is full for half", 1000, 250, Counters{SendRetry: 125}, ""},
+		{"the queue is full for a few", 40, 10, Counters{SendRetry: 7}, ""},
+		{"the queue is full for eight", 40, 10, Counters{SendRetry: 8}, "backed off once because the local queue dropped"},
+		{"the queue is full at the highest rate", rate.Inf, 250, Counters{SendRetry: 250}, ""},
+	} {
+		l := rate.NewLimiter(tt.limit, 512)
+		g := newGovernor(l, 256, slog.New(slog.DiscardHandler))
+		g.look(t.Context(), lookEvery-1, tt.sent, func() Counters { t.Errorf("%s: looked too early", tt.name); return Counters{} }, 1)
+		g.look(t.Context(), lookEvery, tt.sent, func() Counters { return tt.seen }, 1)
+		g.look(t.Context(), 2*lookEvery-1, tt.sent, func() Counters { t.Errorf("%s: looked again too early", tt.name); return Counters{} }, 1)
+		if note := strings.Join(g.notes(), ";"); !strings.HasPrefix(note, tt.want) || (note == "") != (tt.want == "") || (l.Limit() == tt.limit) != (tt.want == "") {
+			t.Errorf("%s: limit %v, note %q; want %q", tt.name, l.Limit(), note, tt.want)
+		}
 	}
 }

@@ -233,7 +233,10 @@ func TestFragileHostIsNotTalkedTo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out.Identify.Fragile != 1 || out.Identify.Ports != 1 || out.Identify.MostConnections != 1 {
+		if over, due := p.Source.(*Local).Held(); over != 1 || due != 1 {
+			t.Errorf("%d of %d dialogues are over, want 1 of 1", over, due)
+		}
+		if len(got.got) != 2 || out.Identify.Fragile != 1 || out.Identify.Ports != 1 || out.Identify.MostConnections != 1 {
 			t.Errorf("identification %+v, want one fragile port and one dialogue", out.Identify)
 		}
 		for _, f := range got.got {
@@ -246,4 +249,74 @@ func TestFragileHostIsNotTalkedTo(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFindingOfADialogue: the user's name for a host stands in for one that it does
+// not tell, and a dialogue that was cut short has a verdict only where it named
+// something.
+func TestFindingOfADialogue(t *testing.T) {
+	p := newPipeline(t, fakenet.New(nil, 0), nil, nil)
+	addr := netip.MustParseAddr("10.0.0.9")
+	p.Names = map[netip.Addr][]string{addr: {"lic1.example", "lic2.example"}}
+	o := scanner.Observation{Target: scanner.Target{Addr: addr, Port: registry.Port{Number: 1947, Proto: registry.TCP}}, From: addr, State: scanner.Open, Reason: scanner.SynAck}
+	const hasp = "HTTP/1.0 403 Forbidden\r\nServer: HASP LM/25.02\r\n\r\n"
+	for _, tt := range []struct {
+		name, answer string
+		status       fingerprint.Status
+		want         fingerprint.Class
+		cut          bool
+	}{
+		{"whole and named", hasp, fingerprint.StatusDone, fingerprint.LicenseManager, false},
+		{"whole and nothing known", "?\r\n", fingerprint.StatusDone, fingerprint.Unidentified, false},
+		{"cut and named", hasp, fingerprint.StatusCancelled, fingerprint.LicenseManager, false},
+		{"cut before anything was known", "?\r\n", fingerprint.StatusCancelled, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ev := fingerprint.Evidence{Target: o.Target, Status: tt.status, Connections: 1, Exchanges: []fingerprint.Exchange{
+				{Conn: 1, Probe: fingerprint.ProbeGet10, Sent: []byte("GET / HTTP/1.0\r\n\r\n"), Received: []byte(tt.answer), End: fingerprint.EndFin},
+			}}
+			f := p.finding(Result{Observation: o, Evidence: &ev})
+			if f.Verdict != tt.want || strings.Contains(f.Note, "cut short") != tt.cut || f.Hostname != "lic1.example" || time.Since(f.ObservedAt) > time.Minute {
+				t.Errorf("verdict %v, note %q, host %q at %v; want %v, cut short %t, lic1.example, now", f.Verdict, f.Note, f.Hostname, f.ObservedAt, tt.want, tt.cut)
+			}
+		})
+	}
+}
+
+// TestTally: the books of dialogues say what hosts got, each host's canaries once.
+func TestTally(t *testing.T) {
+	sum := &tally{hosts: map[netip.Addr]cost{}}
+	port := func(host byte, n uint16) scanner.Target {
+		return scanner.Target{Addr: netip.AddrFrom4([4]byte{10, 0, 0, host}), Port: registry.Port{Number: n, Proto: registry.TCP}}
+	}
+	for _, d := range []struct {
+		target scanner.Target
+		status fingerprint.Status
+		asked  int
+		err    error
+	}{
+		{port(1, 1947), fingerprint.StatusDone, 2, nil},
+		{port(1, 475), fingerprint.StatusRefused, 2, nil},
+		{port(1, 3588), fingerprint.StatusNoConnect, 2, nil},
+		{port(2, 1947), fingerprint.StatusBudget, 0, nil},
+		{port(2, 475), fingerprint.StatusCancelled, 0, nil},
+		{port(2, 3588), fingerprint.StatusLocalError, 0, nil},
+		{port(3, 1947), fingerprint.StatusDone, 0, errors.New("no descriptor")},
+		{port(3, 475), fingerprint.StatusLocalError, 0, errors.New("no buffer")},
+	} {
+		sum.add(fingerprint.Evidence{
+			Target: d.target, Status: d.status, Connections: 2, BytesSent: 10, BytesReceived: 100, Elapsed: time.Second,
+			Host: fingerprint.HostContext{CanariesAsked: d.asked},
+		}, d.err)
+	}
+	sum.unheld()
+	sum.spared()
+	want := reports.Identification{
+		Ports: 9, Done: 1, Refused: 1, NoConnect: 1, Budget: 1, Cancelled: 2, LocalErrors: 3, Fault: "10.0.0.3:1947/tcp: no descriptor",
+		Connections: 16, Canaries: 2, BytesSent: 80, BytesReceived: 800, Fragile: 1,
+		MostConnections: 3*2 + 2, MostBytesSent: 30, Talked: 8 * time.Second,
+	}
+	if d := cmp.Diff(want, sum.count); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
 }

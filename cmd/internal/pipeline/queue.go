@@ -92,11 +92,9 @@ func (q *queue) drain(fn func(scanner.Observation)) {
 		for _, o := range all {
 			fn(o)
 		}
-		if !more && len(all) == 0 {
+		if !more {
 			return
 		}
-		if more {
-			<-q.wake
-		}
+		<-q.wake
 	}
 }

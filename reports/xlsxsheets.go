@@ -35,14 +35,16 @@ func (x *XLSX) attention() error {
 	return s.finish()
 }
 
-// onPages makes a sheet that is so many characters wide, and prints as wide as it
-// can be read: one page for what people read, some for the columns of findings.
+// onPages makes a sheet that is so many characters wide, and prints in the width of
+// a page. The sheets of findings have too many columns for that, and take some.
 func (x *XLSX) onPages(name string, width float64) error {
 	if _, err := x.book.NewSheet(name); err != nil { // it may be there already
 		return err
 	}
-	const page = 330 // characters, at half the size
-	landscape, fit, across, down := "landscape", true, int(math.Ceil(width/page)), 0
+	landscape, fit, across, down := "landscape", true, 1, 0
+	if width > 330 { // less than half of the size on one page
+		across = int(math.Ceil(width / 190))
+	}
 	if err := x.book.SetSheetProps(name, &excelize.SheetPropsOptions{FitToPage: &fit}); err != nil {
 		return err
 	}

@@ -69,6 +69,8 @@ func TestCoverageLine(t *testing.T) {
 	part := quiet
 	part.Shard = "1/2"
 	begun := reports.Run{ScanID: "s_1", Why: []string{"the run has no end"}}
+	four := full
+	four.Targets = []string{"10.0.1.0/24", "host.example.net", "more-targets.txt"}
 	cut := full
 	cut.Interrupted, cut.Lost, cut.Identify.Cancelled = true, 2, 1
 	for _, tt := range []struct {
@@ -77,10 +79,12 @@ func TestCoverageLine(t *testing.T) {
 		want string
 		ok   bool
 	}{
-		{name: "complete", run: full, ok: true, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered, 10 ports open, " +
+		{name: "complete", run: full, ok: true, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered (a machine with IPv4 and IPv6 is two), 10 ports open, " +
+			"2 closed, 3,550 filtered, 1 open or filtered, 13 unreachable, 1 not measured. Complete."},
+		{name: "one family", run: four, ok: true, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered, 10 ports open, " +
 			"2 closed, 3,550 filtered, 1 open or filtered, 13 unreachable, 1 not measured. Complete."},
 		{name: "nobody", run: quiet, ok: true, want: "6 targets (1 address) from this host: nobody answered, 6 filtered. Complete."},
-		{name: "cut short", run: cut, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered, 10 ports open, " +
+		{name: "cut short", run: cut, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered (a machine with IPv4 and IPv6 is two), 10 ports open, " +
 			"2 closed, 3,550 filtered, 1 open or filtered, 13 unreachable, 1 not measured. " +
 			"INCOMPLETE: interrupted; 2 findings lost; 1 dialogue cut short."},
 		{name: "a shard", run: part, ok: true, want: "Shard 1/2: 6 targets (1 address) from this host: nobody answered, 6 filtered. Complete."},

@@ -124,7 +124,7 @@ func (r *Run) Coverage() string {
 	if s.HostsAlive == 0 {
 		b.WriteString(": nobody answered")
 	} else {
-		fmt.Fprintf(&b, ": %s answered, %s open", plural(s.HostsAlive, "host"), plural(s.Open, "port"))
+		fmt.Fprintf(&b, ": %s answered%s, %s open", plural(s.HostsAlive, "host"), r.twice(), plural(s.Open, "port"))
 	}
 	for _, c := range []struct {
 		n    uint64
@@ -148,6 +148,17 @@ func (r *Run) Coverage() string {
 		}
 	}
 	return b.String()
+}
+
+// twice says beside the number of hosts that each address is one, where both
+// families were asked, else "".
+func (r *Run) twice() string {
+	six := func(target string) bool { return strings.Count(target, ":") > 1 }
+	four := func(target string) bool { return !six(target) && strings.Count(target, ".") > 2 }
+	if slices.ContainsFunc(r.Targets, six) && slices.ContainsFunc(r.Targets, four) {
+		return " (a machine with IPv4 and IPv6 is two)"
+	}
+	return ""
 }
 
 // lost says what got lost on the way and what asking again has made good, ""

@@ -44,11 +44,14 @@ const (
 
 // Yield is what a run knows of the share of its sweep's SYNs that is answered.
 type Yield struct {
-	Aimed uint64 `json:"syns"` // of the sweep
 	Hits  uint64 `json:"hits"` // answers to Shots SYNs while all was well: the usual share
 	Shots uint64 `json:"shots"`
 	Fell  bool   `json:"fell,omitempty"` // below a quarter of the usual share, for a time
+	Upto  uint64 `json:"upto"`           // the place in scan order that the sweep had come to
 }
+
+// usual returns the share of SYNs that is answered while all is well.
+func (y Yield) usual() float64 { return float64(y.Hits) / float64(max(1, y.Shots)) }
 
 // governor lowers the rate while the way out drops, or while far fewer targets
 // answer than before, and raises it again. It belongs to the sender, except
@@ -66,8 +69,9 @@ type governor struct {
 	pace   rate.Limit // what was sent between the last two looks
 	local  float64    // part of the asked rate that the way out carries
 
-	Yield
 	answers         atomic.Uint64 // TCP targets that answered
+	aimed           uint64        // SYNs of the sweep
+	yield           Yield         // without Upto
 	seconds         int64
 	lastHits, lastN uint64
 	path            float64 // part of the asked rate that the path carries
@@ -151,35 +155,24 @@ func (g *governor) heard(r Reason) {
 	}
 }
 
-// pass counts a target of the sweep that had answered before it was come to.
-func (g *governor) pass(port registry.Port, state State) {
-	if port.Proto != registry.TCP {
-		return
-	}
-	g.Aimed++
-	if state == Open || state == Closed {
-		g.answers.Add(1)
-	}
-}
-
 // lookAtHits judges the path to the targets.
 func (g *governor) lookAtHits(ctx context.Context, now int64) {
 	hits := g.answers.Load()
-	n, a := g.Aimed-g.lastN, hits-g.lastHits
-	usual, least := g.usual(), float64(hitLeast)
+	n, a := g.aimed-g.lastN, hits-g.lastHits
+	usual, least := g.yield.usual(), float64(hitLeast)
 	if g.collapsed > 0 {
 		least = hitAgain
 	}
-	if known := g.Hits >= hitLeast; g.blind || known && usual*float64(n) < least {
+	if known := g.yield.Hits >= hitLeast; g.blind || known && usual*float64(n) < least {
 		return
 	} else if !known {
 		usual = 0 // every share is a good one
 	}
-	g.seconds, g.lastN, g.lastHits = now, g.Aimed, hits
+	g.seconds, g.lastN, g.lastHits = now, g.aimed, hits
 	switch share := float64(a) / float64(max(1, n)); {
 	case share < usual/4:
 		if g.collapsed++; g.collapsed == 1 {
-			g.collapses, g.Fell = g.collapses+1, true
+			g.collapses, g.yield.Fell = g.collapses+1, true
 			g.log.WarnContext(ctx, "far fewer targets answer than before: backing off", "asked", n, "answered", a, "usual share", usual)
 		}
 		if g.collapsed > hitPatience {
@@ -195,28 +188,62 @@ func (g *governor) lookAtHits(ctx context.Context, now int64) {
 		g.collapsed, g.path = 0, min(1, g.path/lower)
 		g.apply()
 	default:
-		g.collapsed, g.Hits, g.Shots = 0, g.Hits+a, g.Shots+n
+		g.collapsed, g.yield.Hits, g.yield.Shots = 0, g.yield.Hits+a, g.yield.Shots+n
 	}
 }
 
-// usual returns the share of SYNs that is answered while all is well.
-func (g *governor) usual() float64 { return float64(g.Hits) / float64(max(1, g.Shots)) }
-
 // missing returns how many answers the run lacks because far fewer targets
 // answered for a time: 0 when they never did, when retries made it good, and when
-// it may be chance, within four standard deviations of what was due.
-func (g *governor) missing() float64 {
-	due := g.usual() * float64(g.Aimed)
-	chance := 4 * math.Sqrt(due+due*due/float64(max(1, g.Hits)))
-	if n := due - float64(g.answers.Load()); g.Fell && n > max(hitLeast, chance) {
+// it may be chance, within four standard deviations of what was due. The run has
+// come to its end.
+func (r *run) missing() float64 {
+	y, aimed, answered := r.yield(), r.governor.aimed, r.governor.answers.Load()
+	if upto := r.cfg.From.Spent.Yield.Upto; upto > 0 {
+		before, heardBefore := r.sweptTCP(0, upto)
+		later, heardLater := r.sweptTCP(upto, r.plan.Len())
+		aimed, answered = before+later, heardBefore+heardLater
+		least := y.usual() * float64(later)
+		y.Fell = y.Fell || least >= hitLeast && float64(heardLater) < least/4
+	}
+	due := y.usual() * float64(aimed)
+	chance := 4 * math.Sqrt(due+due*due/float64(max(1, y.Hits)))
+	if n := due - float64(answered); y.Fell && n > max(hitLeast, chance) {
 		return n
 	}
 	return 0
 }
 
+// yield is what all parts of the run know: the first one that knows the usual share
+// is believed, for a later one may have been blocked from its start.
+func (r *run) yield() Yield {
+	y, before := r.governor.yield, r.cfg.From.Spent.Yield
+	if before.Hits >= hitLeast {
+		y.Hits, y.Shots = before.Hits, before.Shots
+	}
+	y.Fell = y.Fell || before.Fell
+	return y
+}
+
+// sweptTCP counts the TCP targets of this shard in a stretch of the scan order, but
+// for those that nobody has, and how many of them answered themselves.
+func (r *run) sweptTCP(from, to uint64) (aimed, answered uint64) {
+	for place := from; place < to; place++ {
+		j := r.plan.position(place)
+		k, port := r.plan.width.split(j)
+		if r.plan.ports[port].Proto != registry.TCP || !r.inShard(j) || r.skip != nil && r.skip.get(k) {
+			continue
+		}
+		aimed++
+		if state := State(r.states.get(j)); state == Open || state == Closed {
+			answered++
+		}
+	}
+	return aimed, answered
+}
+
 // forget begins a new look after a time in which nothing was sent.
 func (g *governor) forget(now int64) {
-	g.seconds, g.lastN, g.lastHits = now, g.Aimed, g.answers.Load()
+	g.seconds, g.lastN, g.lastHits = now, g.aimed, g.answers.Load()
 }
 
 // apply sets the limiter, whose bucket must be large enough for its rate.

@@ -36,7 +36,7 @@ func TestPositionKeepsTheBooks(t *testing.T) {
 		}
 		var known []scanner.Observation
 		first, _ := part(cfg, &known, 6*time.Second)
-		if first.Spent.Retries == 0 || first.Spent.Yield.Aimed != p.Len()/2 {
+		if first.Spent.Retries == 0 || first.Spent.Yield.Upto != p.Len() {
 			t.Fatalf("position %+v, want one in the retries", first)
 		}
 		shut := cfg
@@ -194,6 +194,30 @@ func TestWhatDoesNotCloseASYN(t *testing.T) {
 		_, s, err := run(t, t.Context(), n, scanner.Config{Rate: 1000}, plan(t, dozen()[:2], "10.0.0.0/26"))
 		if err != nil || s.Filtered != 32 || s.MaxHalfOpen < 32 || s.MaxHalfOpen > 40 {
 			t.Errorf("Run = %+v, %v; want about 32 half-open, and no fewer", s, err)
+		}
+	})
+}
+
+// TestResumedBehindManyAnswers: what waits for its host's token holds the position
+// back; that of the targets behind it only the silent are asked again does not mean
+// that answers are missing.
+func TestResumedBehindManyAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		truth := func(x scanner.Target) scanner.State {
+			return []scanner.State{scanner.Closed, scanner.Open, 0, 0}[x.Addr.As4()[3]/2%4]
+		}
+		p, cfg := plan(t, tcpOnly(), "10.0.0.0/22"), scanner.Config{Rate: 1000, HostRate: 1}
+		var l ledger
+		for _, kill := range []time.Duration{5 * time.Second, time.Hour} {
+			n := fakenet.New(nil, time.Millisecond)
+			n.Truth = truth
+			if kill == time.Hour && (l.from.Next > p.Len()/3 || len(l.known) < 2000) {
+				t.Fatalf("position %+v with %d answers, want most of them behind it", l.from, len(l.known))
+			}
+			_, s, err := l.part(t, n, cfg, p, kill)
+			if kill == time.Hour && (err != nil || !s.Complete) {
+				t.Errorf("Run = %+v, %v; want complete", s, err)
+			}
 		}
 	})
 }

@@ -31,10 +31,12 @@ func (r *run) finish(err error) Summary {
 	s.Counters.Invalid += r.invalid
 	r.countStates(&s, err == nil)
 	s.Why = reasons(s, err)
-	if n := r.governor.missing(); err == nil && n > 0 { // and what is not asked is no loss
-		s.Why = append(s.Why, fmt.Sprintf("far fewer targets answered than before, for a time or for good: about %.0f answers are missing", n))
-	} else if err == nil {
-		r.countLoss(&s)
+	if err == nil {
+		if n := r.missing(); n > 0 { // and what is not asked is no loss
+			s.Why = append(s.Why, fmt.Sprintf("far fewer targets answered than before, for a time or for good: about %.0f answers are missing", n))
+		} else {
+			r.countLoss(&s)
+		}
 	}
 	if w, ok := r.backend.(Witness); ok {
 		s.Why = append(s.Why, w.Faults()...)

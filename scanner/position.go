@@ -32,8 +32,7 @@ type Spent struct {
 	MostBytes   uint64        `json:"most_bytes_to_host"`
 	Parts       int           `json:"parts"` // how often the run was begun or resumed
 	Counters    Counters      `json:"counters"`
-	// Yield is that of the sweep before the position.
-	Yield Yield `json:"yield,omitzero"`
+	Yield       Yield         `json:"yield,omitzero"`
 	// Uncounted is for Summary.Uncounted.
 	Uncounted bool `json:"uncounted,omitempty"`
 	// HalfOpen is what paths may still hold of it. It is all that a run takes from
@@ -125,7 +124,6 @@ func (r *run) position() Position {
 	m, newest := r.marks.before(now - int64(r.settle()))
 	p := m.Position
 	p.Spent = newest.Spent
-	p.Spent.Yield = m.Spent.Yield
 	p.Spent.Started, p.Spent.Elapsed = r.begin(), from.Elapsed+time.Duration(now)
 	p.Spent.Probes, p.Spent.Parts = r.probes.Load(), from.Parts+1
 	p.Spent.Counters = from.Counters.Add(r.backend.Counters())
@@ -158,17 +156,18 @@ func (r *run) mark(w *walk) {
 	m.Spent.Retries, m.Spent.MaxHalfOpen = r.retries, r.window.largest
 	m.Spent.MostToHost += r.meter.most
 	m.Spent.MostBytes += r.bytesAtMost()
-	m.Spent.Yield = r.governor.Yield
+	m.Spent.Yield = r.yield()
+	m.Spent.Yield.Upto = r.plan.Len()
+	if w.attempt == 0 {
+		m.Spent.Yield.Upto = m.Next
+	}
 	for _, d := range r.queue.items {
 		if w.attempt == 0 || !r.live.get(r.addr(d.target)) {
 			m.Next = min(m.Next, d.place)
 		}
 	}
-	switch {
-	case w.attempt > 0 && !w.dark: // the first half of a retry is short: it is done again
+	if w.attempt > 0 && !w.dark { // the first half of a retry is short: it is done again
 		m.Next = 0
-	case w.attempt == 0: // what is behind the place will be counted when it is passed again
-		m.Spent.Yield.Aimed = uint64(float64(m.Spent.Yield.Aimed) * float64(m.Next) / float64(max(1, w.i)))
 	}
 	r.marks.push(m, max(r.cfg.Cooldown, r.cfg.MaxCooldown))
 }
@@ -190,7 +189,6 @@ func (r *run) learn(o Observation) {
 		r.count(o)
 		if r.cfg.From.Round > 0 || r.plan.order.invert(j) < r.cfg.From.Next {
 			r.answered.Add(1) // those behind the position are not asked again, and not waited for
-			r.governor.heard(o.Reason)
 		}
 	}
 	r.emit(o)
@@ -224,11 +222,10 @@ func (r *run) resume() {
 		}
 	}
 	r.asked.Store(asked)
-	r.governor.Yield = from.Spent.Yield
-	if r.cfg.Known != nil {
-		for o := range r.cfg.Known {
-			r.learn(o)
-		}
+	if r.cfg.Known == nil {
+		return
 	}
-	r.governor.forget(0)
+	for o := range r.cfg.Known {
+		r.learn(o)
+	}
 }

@@ -311,7 +311,7 @@ func (r *run) note(now int64) {
 	if attempt > 0 {
 		return
 	}
-	r.governor.Aimed += syns
+	r.governor.aimed += syns
 	r.trips.record(r.targets, now)
 	r.asked.Add(uint64(len(r.targets)))
 }

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,10 +16,12 @@ import (
 )
 
 const (
-	// neighbourPatience is how long a try may wait for the kernel to find the
-	// neighbour: it asks three times in three seconds before it gives up
-	// (net.ipv4.neigh.default.mcast_solicit, retrans_time_ms).
-	neighbourPatience = 3200 * time.Millisecond
+	// askedInVain is how long the kernel asks for a neighbour before it gives up:
+	// three times, a second each (net.ipv4.neigh.default.mcast_solicit,
+	// retrans_time_ms). Where it is set to more, or has much to do, it is not waited for.
+	askedInVain = 3 * time.Second
+	// neighbourPatience is how long a try may wait for that.
+	neighbourPatience = askedInVain + 200*time.Millisecond
 	// neighboursFresh is how old the picture of the neighbour table may be. An
 	// old one costs a try some patience, never its answer.
 	neighboursFresh = 50 * time.Millisecond
@@ -46,8 +49,12 @@ func (n *neighbours) awaits(addr netip.Addr) bool {
 	return n.of(addr) == netlink.NUD_INCOMPLETE
 }
 
-// lacks reports whether the kernel has asked for addr or its gateway in vain.
-func (n *neighbours) lacks(addr netip.Addr) bool { return n.of(addr) == netlink.NUD_FAILED }
+// lacks reports whether the kernel has asked for addr or its gateway in vain, in the
+// time for which it was waited.
+func (n *neighbours) lacks(addr netip.Addr, waited time.Duration) bool {
+	state := n.of(addr)
+	return state == netlink.NUD_FAILED || state == netlink.NUD_INCOMPLETE && waited > askedInVain
+}
 
 // beyond reports whether addr is behind a gateway, or a tunnel.
 func (n *neighbours) beyond(addr netip.Addr) bool {
@@ -80,10 +87,14 @@ func (n *neighbours) of(addr netip.Addr) int {
 }
 
 // absent is what it means that the kernel found no neighbour for addr: nobody has
-// it, or when it was the gateway that was looked for, a fault of this side.
+// it, or when it was the gateway that was looked for, or the peer of a tunnel, a
+// fault of this side.
 func (n *neighbours) absent(addr netip.Addr) (answer, error) {
 	if to, err := n.route(addr); err == nil && to.Gateway.IsValid() {
 		return answer{}, fmt.Errorf("the gateway %v does not answer", to.Gateway)
+	}
+	if n.beyond(addr) {
+		return answer{}, errors.New("the tunnel has no peer for it")
 	}
 	return answer{reason: scanner.ARPNoReply, at: time.Now()}, nil
 }

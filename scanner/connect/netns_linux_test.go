@@ -216,6 +216,8 @@ func TestInside(t *testing.T) {
 		}
 	}
 	t.Run("neighbour", testNeighbour)
+	t.Run("slow neighbour", testSlowNeighbour)
+	t.Run("tunnel", testTunnel)
 	t.Run("gateway", testGateway)
 	t.Run("interface", func(t *testing.T) { testInterface(t, w) })
 	t.Run("self", testSelf)

@@ -96,7 +96,7 @@ func (s *sockets) hearNeighbour(ctx context.Context, t *try, f *os.File, hear fu
 		if ctx.Err() != nil {
 			return answer{}, nil
 		}
-		if a, err = hear(); a.reason == 0 && err == nil && s.neighbours.lacks(t.probe.Addr) {
+		if a, err = hear(); a.reason == 0 && err == nil && s.neighbours.lacks(t.probe.Addr, time.Since(t.started)) {
 			return s.neighbours.absent(t.probe.Addr)
 		}
 	}

@@ -15,8 +15,9 @@ var ErrNoRoute = errors.New("no route")
 
 // Route asks for the way to addr as connect(2) finds it. source and index, if not
 // zero, bind it to a source address and to an interface; one of the other family
-// does not count, nor does a zone. An address that this host does not send to gives
-// an error that is ErrNoRoute.
+// does not count, nor does a zone. What this process is run in, such as "ip vrf exec",
+// can bind it, too. An address that this host does not send to gives an error that is
+// ErrNoRoute.
 func Route(nl *netlink.Handle, addr, source netip.Addr, index int) (Way, error) {
 	source = source.WithZone("")
 	if source.Is4() != addr.Is4() {
@@ -27,8 +28,11 @@ func Route(nl *netlink.Handle, addr, source netip.Addr, index int) (Way, error) 
 		if local, err := get(nl, addr, options); err == nil && local.Type == unix.RTN_LOCAL {
 			return wayOf(local, source, addr)
 		}
-		options.OifIndex = index
+	} else if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err == nil {
+		index = boundTo(fd)
+		unix.Close(fd)
 	}
+	options.OifIndex = index
 	r, err := get(nl, addr, options)
 	if errors.Is(err, ErrNoRoute) && addr.Is6() && !source.IsValid() && index == 0 {
 		// There may be a route for some sources only, to which connect(2) comes by a
@@ -67,6 +71,13 @@ func Route(nl *netlink.Handle, addr, source netip.Addr, index int) (Way, error) 
 		return Way{}, err
 	}
 	return w, nil
+}
+
+// boundTo returns the interface that a socket is bound to, 0 for none. A program of
+// its control group can have done that, from which connect(2) has its VRF.
+func boundTo(fd int) int {
+	index, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX) // Linux 5.0
+	return index
 }
 
 // selected returns the address that the kernel selects to ask addr from, the zero

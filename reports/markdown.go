@@ -124,7 +124,7 @@ func (m *Markdown) table(b *strings.Builder, open []Finding) {
 			confidence(f), plain(name(f)), plain(f.Version), code(f.Evidence))
 	}
 	if more := m.open.more; more > 0 {
-		fmt.Fprintf(b, "\n%s more open ports are not shown here; the CSV of the run has all of them.\n", number(more))
+		fmt.Fprintf(b, "\nand %s more; the CSV of the run has all of them.\n", plural(more, "open port"))
 	}
 }
 
@@ -133,7 +133,7 @@ func plain(s string) string {
 	s = escape(s, maxNote)
 	var b strings.Builder
 	for i := range len(s) {
-		link := s[i] == ':' && i+1 < len(s) && s[i+1] != ' '
+		link := s[i] == ':' && i+1 < len(s) && s[i+1] != ' ' || s[i] == '.' && i >= 3 && strings.EqualFold(s[i-3:i], "www")
 		if link || strings.IndexByte("\\`*_{}[]<>#+!|~&@", s[i]) >= 0 {
 			b.WriteByte('\\')
 		}

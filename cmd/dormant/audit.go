@@ -67,24 +67,26 @@ type audit struct {
 
 var _ reports.Sink = (*audit)(nil)
 
-// openAudit opens the history, before anything is sent. It returns usage
-// errors.
-func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.Run) (*audit, error) {
-	t := &audit{a: a, run: run, auditor: policy.Auditor{Now: time.Now()}, every: o.dueEvery}
-	var err error
-	if t.auditor.Policy, t.failOn, err = loadPolicy(o.policy, o.failOn); err != nil {
-		return nil, err
-	}
+// newAudit reads the policy, and opens nothing. It returns usage errors.
+func newAudit(a *app, o *auditOptions, run func() reports.Run) (t *audit, err error) {
+	t = &audit{a: a, run: run, auditor: policy.Auditor{Now: time.Now()}, every: o.dueEvery}
+	t.auditor.Policy, t.failOn, err = loadPolicy(o.policy, o.failOn)
 	t.found.failOn = t.failOn
-	if t.teller, err = newTeller(a, &o.tell); err != nil {
-		return nil, err
+	return t, err
+}
+
+// open opens the history and what is told, before anything is sent. It returns
+// usage errors.
+func (t *audit) open(ctx context.Context, o *auditOptions) (err error) {
+	if t.teller, err = newTeller(t.a, &o.tell); err != nil {
+		return err
 	}
 	compares := t.failOn.Change || o.tell.url != "" && t.auditor.Policy == nil
 	if o.noHistory {
 		if compares {
-			return nil, usageError("--no-history: without it nothing is known of changes, which --fail-on change and --notify want")
+			return usageError("--no-history: without it nothing is known of changes, which --fail-on change and --notify want")
 		}
-		return t, nil
+		return nil
 	}
 	path, err := historyPath(o.db)
 	homeless := err != nil
@@ -92,13 +94,13 @@ func openAudit(ctx context.Context, a *app, o *auditOptions, run func() reports.
 		t.store, err = history.Open(ctx, path)
 	}
 	if err == nil {
-		return t, nil
+		return nil
 	}
 	if _, damaged := errors.AsType[*history.DamagedError](err); o.db == "" && !compares && !damaged && (homeless || unwritable(err)) {
-		a.log.Warn("this run is not stored", "why", err) // nobody asked for it
-		return t, nil
+		t.a.log.Warn("this run is not stored", "why", err) // nobody asked for it
+		return nil
 	}
-	return nil, usageError("%w", err)
+	return usageError("%w", err)
 }
 
 // begin says and stores that the run begins, before the first packet.

@@ -50,3 +50,26 @@ func TestDryRunCountsAndTimes(t *testing.T) {
 		}
 	}
 }
+
+// A dry run that is well is no promise of a scan that ends at once with exit 2.
+func TestDryRunRefusesWhatTheScanRefuses(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	for args, want := range map[string]string{
+		"-o foo.pdf":                             "foo.pdf: the extension names no format",
+		"-o -":                                   "--output -: say in which format",
+		"--policy none.yaml":                     "--policy: ",
+		"--fail-on xx":                           "--fail-on ",
+		"--fail-on breach":                       "want --policy FILE, too",
+		"--fail-on open_shell --no-identify":     "with --no-identify nothing is told apart",
+		"-o a.csv --csv-columns ip,nosuchcolumn": "nosuchcolumn",
+	} {
+		for _, mode := range []string{"--dry-run", "--no-history --backend connect"} {
+			var out, log bytes.Buffer
+			words := strings.Fields("scan 127.0.0.1 " + args + " " + mode)
+			if code := run(t.Context(), words, strings.NewReader(""), &out, &log); code != exitUsage || !strings.Contains(log.String(), want) || out.Len() > 0 {
+				t.Errorf("%v: exit %d, %q, %q; want %d, %q and no output", words, code, &log, &out, exitUsage, want)
+			}
+		}
+	}
+}

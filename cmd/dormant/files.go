@@ -88,9 +88,12 @@ func (s *scan) read() []named {
 		namedBy("--fragile", s.o.talk.fragileFiles...), namedBy("--policy", s.o.audit.policy))
 }
 
-// checkFiles refuses that a file is written twice, or over what the scan reads.
-// It returns usage errors.
+// checkFiles refuses an output without a format, and that a file is written twice,
+// or over what the scan reads. It returns usage errors.
 func (s *scan) checkFiles() error {
+	if err := s.o.checkFormats(); err != nil {
+		return err
+	}
 	ours, err := s.written()
 	if err != nil {
 		return err

@@ -90,11 +90,17 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 	if err := s.sameRun(); err != nil {
 		return err
 	}
+	audit, err := newAudit(a, &o.audit, s.facts)
+	if err != nil {
+		return err
+	}
+	if err := s.checkFailOn(audit.failOn); err != nil {
+		return err
+	}
 	if o.dryRun {
 		return outputFault(s.describePlan(a.stdout))
 	}
-	audit, err := openAudit(ctx, a, &o.audit, s.facts)
-	if err != nil {
+	if err := audit.open(ctx, &o.audit); err != nil {
 		return err
 	}
 	defer audit.release()
@@ -108,9 +114,6 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 // open opens everything that the run writes to and sends by, and says that it
 // begins. Nothing is left behind on an error.
 func (s *scan) open(ctx context.Context, audit *audit) (err error) {
-	if err := s.checkFailOn(audit.failOn); err != nil {
-		return err
-	}
 	if audit.store == nil {
 		if err := s.o.withoutHistory(); err != nil {
 			return err

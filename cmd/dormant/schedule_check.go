@@ -59,7 +59,7 @@ func checkScheduled(ctx context.Context, j *schedule.Job) error {
 	}
 	s := &scan{o: &o}
 	for _, check := range []func() error{
-		o.check, func() error { return s.checkIdle(cmd.Flags()) }, s.checkFiles, o.checkFormats,
+		o.check, func() error { return s.checkIdle(cmd.Flags()) }, s.checkFiles,
 		func() error { return checkTargets(ctx, &o, cmd.Flags().Args()) },
 		func() error { return checkReach(j, cmd.Flag("config").Value.String(), s) },
 		func() error {

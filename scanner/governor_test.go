@@ -2,11 +2,14 @@ package scanner
 
 import (
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"dormant/registry"
 )
 
 // TestNoLimitComesBack: what drops once in a run without a limit lowers the rate,
@@ -85,6 +88,58 @@ func TestWhatLowersTheRate(t *testing.T) {
 		g.look(t.Context(), 2*lookEvery-1, tt.sent, func() Counters { t.Errorf("%s: looked again too early", tt.name); return Counters{} }, 1)
 		if note := strings.Join(g.notes(), ";"); !strings.HasPrefix(note, tt.want) || (note == "") != (tt.want == "") || (l.Limit() == tt.limit) != (tt.want == "") {
 			t.Errorf("%s: limit %v, note %q; want %q", tt.name, l.Limit(), note, tt.want)
+		}
+	}
+}
+
+// TestMissingOfAResumedRun: what an earlier part knew is held against the TCP targets
+// of this shard that somebody has, and against those that were not yet asked then.
+func TestMissingOfAResumedRun(t *testing.T) {
+	p := mustPlan(t, 1, twelve(), "10.0.0.0/22") // 6144 TCP targets
+	half := p.Len() / 2
+	for _, tt := range []struct {
+		name          string
+		upto          uint64
+		before, later uint64 // one in so many answers, 0 for none
+		fell          bool
+		shards        uint64
+		nobody        bool // at the addresses that do not answer
+		want          float64
+	}{
+		{"as before", half, 4, 4, false, 1, false, 0},
+		{"nobody later", half, 4, 0, false, 1, false, 768},
+		{"nobody later, in a shard", half, 4, 0, false, 2, false, 384},
+		{"fewer later, but more than a quarter", half, 4, 12, false, 1, false, 0},
+		{"nobody later, where few were left", p.Len() - 180, 4, 0, false, 1, false, 0},
+		{"it fell, and the retries made it good", half, 4, 4, true, 1, false, 0},
+		{"it fell, for good", half, 4, 12, true, 1, false, 512},
+		{"it fell by what may be chance", half, 4, 5, true, 1, false, 0},
+		{"nobody was there", half, 4, 0, false, 1, true, 0},
+	} {
+		from := Position{Next: tt.upto, Spent: Spent{Parts: 1, Yield: Yield{Hits: 250, Shots: 1000, Fell: tt.fell, Upto: tt.upto}}}
+		r := newRun(&sink{}, Config{Rate: rate.Inf, Shards: tt.shards, From: from}, p, func(Observation) {})
+		if tt.nobody {
+			r.skip = newBitset(p.NumAddrs())
+		}
+		tcp := [2]uint64{}
+		for place := range p.Len() {
+			j, part, every := p.position(place), 0, tt.before
+			if place >= tt.upto {
+				part, every = 1, tt.later
+			}
+			switch {
+			case p.natural(j).Port.Proto == registry.UDP || !r.inShard(j):
+				r.states.set(j, uint8(Closed)) // tells nothing
+			case tt.nobody && part == 1:
+				r.skip.set(r.addr(j))
+			default:
+				if tcp[part]++; every > 0 && tcp[part]%every == 0 {
+					r.states.set(j, uint8(Open))
+				}
+			}
+		}
+		if got := r.missing(); math.Abs(got-tt.want) > 0.1*tt.want {
+			t.Errorf("%s: %.0f are missing, want %.0f", tt.name, got, tt.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package scanner
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,5 +51,29 @@ func TestGuardFoldersOfKilledProcesses(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(tmp, "elsewhere", "db")); err != nil {
 		t.Errorf("behind a link: %v", err)
+	}
+}
+
+// TestGuardFolderElsewhere: without a temporary folder the user's cache will do, and
+// nothing is left in it.
+func TestGuardFolderElsewhere(t *testing.T) {
+	cache := filepath.Join(t.TempDir(), "cache")
+	t.Setenv("TMPDIR", filepath.Join(cache, "nowhere"))
+	t.Setenv("XDG_CACHE_HOME", cache)
+	if dir, err := os.UserCacheDir(); err != nil || dir != cache {
+		t.Skipf("the cache is %q (%v) here", dir, err)
+	}
+	folder, err := newGuardFolder()
+	if err != nil || filepath.Dir(folder) != cache {
+		t.Fatalf("newGuardFolder = %q, %v; want one in %s", folder, err, cache)
+	}
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	if !newGuard(t, "10.0.1.0/30").Contains(netip.MustParseAddr("10.0.1.3")) {
+		t.Error("the guard does not hold its prefix")
+	}
+	if left, err := os.ReadDir(cache); err != nil || len(left) > 0 {
+		t.Errorf("left in the cache: %v, %v", left, err)
 	}
 }

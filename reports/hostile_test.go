@@ -70,7 +70,9 @@ func TestCoverageLine(t *testing.T) {
 	part.Shard = "1/2"
 	begun := reports.Run{ScanID: "s_1", Why: []string{"the run has no end"}}
 	four := full
-	four.Targets = []string{"10.0.1.0/24", "host.example.net", "more-targets.txt"}
+	four.Targets = []string{"10.0.1.0/24", "host.example.net", `C:\targets.txt`}
+	six := four
+	six.Targets = []string{"2001:db8::/120", "host.example.net"}
 	cut := full
 	cut.Interrupted, cut.Lost, cut.Identify.Cancelled = true, 2, 1
 	for _, tt := range []struct {
@@ -82,6 +84,8 @@ func TestCoverageLine(t *testing.T) {
 		{name: "complete", run: full, ok: true, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered (a machine with IPv4 and IPv6 is two), 10 ports open, " +
 			"2 closed, 3,550 filtered, 1 open or filtered, 13 unreachable, 1 not measured. Complete."},
 		{name: "one family", run: four, ok: true, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered, 10 ports open, " +
+			"2 closed, 3,550 filtered, 1 open or filtered, 13 unreachable, 1 not measured. Complete."},
+		{name: "the other", run: six, ok: true, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered, 10 ports open, " +
 			"2 closed, 3,550 filtered, 1 open or filtered, 13 unreachable, 1 not measured. Complete."},
 		{name: "nobody", run: quiet, ok: true, want: "6 targets (1 address) from this host: nobody answered, 6 filtered. Complete."},
 		{name: "cut short", run: cut, want: "3,577 targets (511 addresses) from probe-dmz1 at site hq in 1m35s: 9 hosts answered (a machine with IPv4 and IPv6 is two), 10 ports open, " +

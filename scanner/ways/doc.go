@@ -18,5 +18,6 @@
 // interface or an address it sends none, so one would have to look all the same.
 //
 // Frames that an interface threw away are a counter, for which one sends slower;
-// not while the carrier is missing, where that would be in vain.
+// not while the carrier is missing, where that would be in vain. Those that it could
+// not send, as a tunnel that carries no IPv6, are told at the end: slower is no help.
 package ways

@@ -24,6 +24,7 @@ type link struct {
 	carrier bool   // also where the interface does not know
 	lost    uint32 // how often it lost its carrier since it was made
 	dropped uint64 // frames that were to be sent
+	failed  uint64 // frames that could not be sent, as by a tunnel without a way to its other end
 }
 
 // fault says in words what has happened to an interface, "" when nothing has or
@@ -42,6 +43,8 @@ func (l link) fault(now link) string {
 		return fmt.Sprintf("interface %s has lost its carrier", l.name)
 	case now.lost != l.lost:
 		return fmt.Sprintf("interface %s had lost its carrier for a while", l.name)
+	case now.failed > l.failed: // by whatever program
+		return fmt.Sprintf("interface %s could not send %d frames", l.name, now.failed-l.failed)
 	default:
 		return ""
 	}
@@ -85,7 +88,7 @@ func parseLink(message []byte) (index int, l link, err error) {
 	a := described.Attrs()
 	l = link{name: a.Name, mac: string(a.HardwareAddr), up: a.Flags&net.FlagUp != 0, carrier: true}
 	if a.Statistics != nil {
-		l.dropped = a.Statistics.TxDropped
+		l.dropped, l.failed = a.Statistics.TxDropped, a.Statistics.TxErrors
 	}
 	for _, attribute := range attributes {
 		switch v := attribute.Value; {

@@ -88,6 +88,7 @@ func TestLinkFault(t *testing.T) {
 		{"unplugged", up, unplugged, "interface eth0 has lost its carrier"},
 		{"unplugged for a while", up, with(func(l *link) { l.lost = 4 }), "interface eth0 had lost its carrier for a while"},
 		{"unplugged before", unplugged, unplugged, ""},
+		{"frames that could not be sent", up, with(func(l *link) { l.failed = 2 }), "interface eth0 could not send 2 frames"},
 		{"plugged in", unplugged, with(func(l *link) { l.lost = 4 }), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

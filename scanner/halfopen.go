@@ -40,7 +40,6 @@ func (w *synWindow) add(moment int64, n uint64) (held uint64) {
 // advance empties the seconds that are new.
 func (w *synWindow) advance(moment int64) {
 	second := moment / int64(time.Second)
-	w.newest = max(w.newest, second-windowSlots) // all before is too old
 	for w.newest < second {
 		w.newest++
 		w.sent[w.newest%windowSlots] = 0

@@ -257,6 +257,19 @@ func TestSynWindow(t *testing.T) {
 			t.Errorf("%s: largest = %d, want %d", tt.name, w.largest, tt.want)
 		}
 	}
+	var w synWindow // a slot that comes round again has no answers yet
+	for round := range int64(3) {
+		at := round * windowSlots * s
+		if held := w.add(at, 10); held != 10 {
+			t.Errorf("round %d: %d held, want 10", round, held)
+		}
+		for range 10 {
+			w.answered(at)
+		}
+		if held := w.held(at); held != 0 {
+			t.Errorf("round %d: %d held after as many answers, want none", round, held)
+		}
+	}
 }
 
 // sink is a backend that takes everything and hears nothing.

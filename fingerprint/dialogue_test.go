@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -455,6 +456,40 @@ func TestConfirm(t *testing.T) {
 				}
 				network.wg.Wait()
 			})
+		})
+	}
+}
+
+// TestConfirmRedis: whether a Redis asks for a password is in the verdict. Its
+// answer to the GET is the same with and without one.
+func TestConfirmRedis(t *testing.T) {
+	rules := defaults(t)
+	for ping, want := range map[string]string{
+		"+PONG\r\n":                            "no_authentication",
+		"-NOAUTH Authentication required.\r\n": "authentication",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			network := newFakeNet(t, only(6379, func(c net.Conn) {
+				buf := make([]byte, 2048)
+				n, err := c.Read(buf)
+				if err != nil {
+					return
+				}
+				answer := "-ERR wrong number of arguments for 'get' command\r\n"
+				if bytes.HasPrefix(buf[:n], []byte("PING")) {
+					answer = ping
+				}
+				_, _ = io.WriteString(c, answer)
+			}))
+			o := openPort("10.0.0.1", 6379)
+			ev, err := NewIdentifier(rules, Config{Dialer: network}).Identify(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := rules.Judge(registry.Entry{}, o, ev); v.Product != "Redis" || !slices.Contains(v.Flags, want) {
+				t.Errorf("%q: verdict %s with flags %v, want Redis with %s", ping, v.Product, v.Flags, want)
+			}
+			network.wg.Wait()
 		})
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-
-	"github.com/vishvananda/netlink"
 )
 
 // maxEars bounds on how many interfaces beside those that are sent by answers
@@ -30,7 +28,8 @@ func (b *Backend) openEars(open func(LinkSpec) (Link, error)) error {
 	for _, l := range links {
 		a := l.Attrs()
 		used := slices.ContainsFunc(b.ifaces, func(f *iface) bool { return f.index == a.Index })
-		if used || partOf(links, a.MasterIndex) || a.Flags&net.FlagUp == 0 || a.Flags&net.FlagLoopback != 0 {
+		part := a.MasterIndex != 0 && !isVRF(links, a.MasterIndex) // of a bond or a bridge, which hears for it
+		if used || part || a.Flags&net.FlagUp == 0 || a.Flags&net.FlagLoopback != 0 {
 			continue
 		}
 		var own []netip.Addr
@@ -59,12 +58,6 @@ func (b *Backend) openEars(open func(LinkSpec) (Link, error)) error {
 		b.ears = append(b.ears, f)
 	}
 	return nil
-}
-
-// partOf reports whether the master of an interface, 0 for none, receives what comes
-// in on it: a bond or a bridge. A VRF is only a routing table.
-func partOf(links []netlink.Link, master int) bool {
-	return slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Attrs().Index == master && l.Type() != "vrf" })
 }
 
 // all returns every interface that is listened on.

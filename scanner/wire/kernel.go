@@ -29,9 +29,23 @@ func openKernel() (*kernel, error) {
 
 func (k *kernel) close() { k.nl.Close() }
 
-// way asks for the way to addr, see ways.Route.
+// way asks for the way to addr, see ways.Route. What this host itself answers in a
+// VRF does not come by the loopback interface.
 func (k *kernel) way(addr, source netip.Addr, index int) (ways.Way, error) {
-	return ways.Route(k.nl, addr, source, index)
+	w, err := ways.Route(k.nl, addr, source, index)
+	if err != nil || !w.Local {
+		return w, err
+	}
+	links, err := k.links()
+	if err == nil && isVRF(links, w.Index) {
+		w, err = ways.Way{}, fmt.Errorf("an address of this host in a VRF, which --backend connect under ip vrf exec can ask: %w", ways.ErrNoRoute)
+	}
+	return w, err
+}
+
+// isVRF reports whether the interface of an index is a VRF.
+func isVRF(links []netlink.Link, index int) bool {
+	return slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Attrs().Index == index && l.Type() == "vrf" })
 }
 
 func family(v6 bool) int {

@@ -335,3 +335,18 @@ func ipNetOf(prefix string) *net.IPNet {
 	}
 	return n
 }
+
+// A VRF is only a routing table: its interfaces hear for themselves, and what this
+// host answers in it comes by none of them.
+func TestIsVRF(t *testing.T) {
+	links := []netlink.Link{
+		&netlink.Bond{LinkAttrs: netlink.LinkAttrs{Index: 2}},
+		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Index: 3}},
+		&netlink.Vrf{LinkAttrs: netlink.LinkAttrs{Index: 4}},
+	}
+	for index, want := range []bool{4: true, 5: false} {
+		if got := isVRF(links, index); got != want {
+			t.Errorf("interface %d is a VRF: %v, want %v", index, got, want)
+		}
+	}
+}

@@ -119,6 +119,7 @@ func newRoot(a *app) *cobra.Command {
 3047 and their living relatives 1947, 5093, 475), speaks with what answers, and
 tells license managers, dev servers, other services and possible backdoors
 apart, with evidence.`,
+		Version:       version(), // --version is what people type first
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -138,6 +139,7 @@ apart, with evidence.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.DisableFlagsInUseLine = true
 	root.SetHelpCommand(newHelp())
+	root.SetVersionTemplate("dormant {{.Version}}\n")
 	root.SetFlagErrorFunc(flagFault)
 	root.SetIn(a.stdin)
 	root.SetErr(a.stderr)

@@ -47,7 +47,7 @@ func TestLoadFaults(t *testing.T) {
 		{name: "good", text: goodRule},
 		{name: "empty", text: "", want: []string{"fingerprint: rules/a.yaml: empty file"}},
 		{name: "unknown key", text: goodRule + "colour: red\n", want: []string{"fingerprint: rules/a.yaml:11: unknown key \"colour\": want id, service, product, version, cpe, verdict, reason, family, evidence, ports, on, inside, match, tell, flags, confirm, severity, hint, settle, note, sources, examples, not"}},
-		{name: "list for text", text: replace("product: P", "product: [P]"), want: []string{`fingerprint: rules/a.yaml:3: value "": want a text`}},
+		{name: "list for text", text: replace("product: P", "product: [P]"), want: []string{`fingerprint: rules/a.yaml:3: a list: want a text`}},
 		{name: "word for number", text: replace("points: 70", "points: many"), want: []string{`fingerprint: rules/a.yaml:5: value "many": want a whole number`}},
 		{name: "broken YAML", text: "id: [", want: []string{"fingerprint: rules/a.yaml:1: did not find expected node content"}},
 		{name: "two documents", text: goodRule + "---\nid: b\n", want: []string{`fingerprint: rules/a.yaml:11: a second document: want one, without a line "---" inside`}},

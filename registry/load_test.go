@@ -36,7 +36,7 @@ func TestLoadFaults(t *testing.T) {
 			"registry: own.yaml:6: summary \"\": want a text\n" +
 				"registry: own.yaml:7: system \"\": want a text\n" +
 				"registry: own.yaml:7: confidence \"sure\": want one of high, medium, low"},
-		{"list for text", "title: Own tool", "title: [a, b]", `registry: own.yaml:4: value "": want a text`},
+		{"list for text", "title: Own tool", "title: [a, b]", `registry: own.yaml:4: a list: want a text`},
 		{"broken YAML", "status: current", "status: [current", `registry: own.yaml:5: did not find expected ',' or ']'`},
 		{"no ports", goodStanza, "sources: {wiki: our wiki}\nports: []\n", `registry: own.yaml:2: ports "": want at least one port`},
 		{"told twice", goodStanza, goodStanza + goodStanza[strings.Index(goodStanza, "  - port"):],

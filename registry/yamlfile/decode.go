@@ -60,7 +60,32 @@ func Decode(text []byte, out any) error {
 		more := Fault{Line: max(second.Line, 1), Text: "a second document: want one, without a line \"---\" inside"}
 		return &Faults{List: []Fault{more}, Broken: true}
 	}
+	if line := emptyEntry(text); line > 0 {
+		return &Faults{List: []Fault{{Line: line, Text: "an empty entry: want a value behind the dash"}}, Broken: true}
+	}
 	return nil
+}
+
+// emptyEntry returns the line of the first entry of a list that holds nothing, 0
+// when there is none. The decoder passes over such an entry, and then counts those
+// behind it one too low.
+func emptyEntry(text []byte) int {
+	if !regexp.MustCompile(`(?m)^[-\s]*-\s*(#.*)?$`).Match(text) { // but what stands below may belong to it
+		return 0
+	}
+	var find func(n *yaml.Node) int
+	find = func(n *yaml.Node) int {
+		for _, below := range n.Content {
+			if n.Kind == yaml.SequenceNode && below.Tag == "!!null" {
+				return below.Line
+			}
+			if line := find(below); line > 0 {
+				return line
+			}
+		}
+		return 0
+	}
+	return find(NewLines(text).root)
 }
 
 // faultOf gives what the decoder says the form of ours.
@@ -69,7 +94,7 @@ func faultOf(text []byte, said string, out any) Fault {
 	// The decoder counts the lines of its parser's faults from 0, of all others from 1.
 	fromZero := regexp.MustCompile(`^did not find expected (',' or|key|'-' indicator|node content|<)`)
 	unknown := regexp.MustCompile(`(?s)^field (.*) not found in type (.*)$`)
-	wrong := regexp.MustCompile("(?s)^cannot unmarshal [^`]*(?:`(.*)`)? into (.*)$") // a tag may hold anything, as %09 is a tabulator
+	wrong := regexp.MustCompile("(?s)^cannot unmarshal (!!seq|!!map)?[^`]*(?:`(.*)`)? into (.*)$") // a tag may hold anything, as %09 is a tabulator
 	line := 1
 	if m := position.FindStringSubmatch(said); m != nil {
 		line, _ = strconv.Atoi(m[1]) // digits, as the pattern says
@@ -86,7 +111,13 @@ func faultOf(text []byte, said string, out any) Fault {
 			said += fmt.Sprintf("; did you mean %q?", meant)
 		}
 	} else if m := wrong.FindStringSubmatch(said); m != nil {
-		said = fmt.Sprintf("value %q: want %s", Clip(m[1]), wordsFor(out, m[2]))
+		value := map[string]string{"!!seq": "a list", "!!map": "keys with values"}[m[1]]
+		if value == "" {
+			value = fmt.Sprintf("value %q", Clip(m[2]))
+		}
+		said = value + ": want " + wordsFor(out, m[3])
+	} else if said == "did not find expected alphabetic or numeric character" { // of an anchor
+		said = "a value that begins with * or &: want quotes around it"
 	}
 	return Fault{Line: line, Text: strings.ReplaceAll(said, "\n", " ")}
 }

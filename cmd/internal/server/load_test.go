@@ -112,7 +112,7 @@ func TestFaultsOfAFile(t *testing.T) {
 		{"empty targets", head + "  - name: j\n    targets:\n      hq: []", "f:6: targets of \"hq\": none: want an address"},
 		{"not text", "\x00", "f:1: control characters are not allowed"},
 		{"a bracket that is open", head + "  - {name: j, targets: [}", "f:4: did not find expected node content"},
-		{"a list for sites", "version: 1\nsites: [hq]", `f:2: value "": want keys with values`},
+		{"a list for sites", "version: 1\nsites: [hq]", `f:2: a list: want keys with values`},
 		{"a word for jobs", "version: 1\nsites: {hq: {vantages: [lan]}}\njobs: nightly", `f:3: value "nightly": want a list`},
 		{"a key twice", job("rate: 5\n    rate: 6"), `f:7: mapping key "rate" already defined at line 6`},
 		{"unknown key of a site", "version: 1\nsites: {hq: {vantage: lan}}", `f:2: unknown key "vantage": want vantages, exclude`},

@@ -89,7 +89,6 @@ func (a *Auditor) Hold(f *reports.Finding) (breach bool) {
 func (a *Auditor) Again(f *reports.Finding, ticket string) (breach bool) {
 	switch {
 	case a.Policy != nil:
-		UndoExposure(f)
 		Undo(f, ticket)
 		return a.Hold(f)
 	case !marked(f):
@@ -170,19 +169,6 @@ func marked(f *reports.Finding) bool { return slices.ContainsFunc(f.Flags, isExp
 
 func isExposure(flag string) bool {
 	return slices.Contains([]string{reports.FlagPublic, reports.FlagOutside, reports.FlagExposureWaived}, flag)
-}
-
-// UndoExposure takes an earlier mark back from a stored finding.
-func UndoExposure(f *reports.Finding) {
-	if !marked(f) {
-		return
-	}
-	_, f.Note = cutExposure(f.Note)
-	f.Flags = slices.DeleteFunc(slices.Clone(f.Flags), isExposure)
-	f.Exposure = nil
-	if !slices.Contains(f.Flags, FlagBreach) {
-		f.Severity = ownSeverity(f)
-	}
 }
 
 // carryExposure gives to the mark of from, if it is still a license manager.

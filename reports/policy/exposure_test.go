@@ -121,6 +121,9 @@ func TestExposure(t *testing.T) {
 		if got := fmt.Sprintln(f.Severity, f.Flags, strings.TrimSuffix(strings.TrimSuffix(f.Note, "rest"), "; ")); got != tt.want+"\n" {
 			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
 		}
+		if a.Hold(&tt.f); tt.name == "waived" && tt.f.Owner != "R. Meyer" {
+			t.Errorf("waived: owner %q, want that of the waiver", tt.f.Owner)
+		}
 		if reports.Exposed(&f) != (f.Exposure != nil) {
 			t.Errorf("%s: exposed %t, and Exposure is %v", tt.name, reports.Exposed(&f), f.Exposure)
 		}
@@ -151,7 +154,9 @@ func TestExposureAgain(t *testing.T) {
 			a := policy.Auditor{Policy: first, Dossier: dossiers, Now: now}
 			a.Hold(&got)
 			a.Policy = then
-			a.Hold(&want)
+			if breach := a.Hold(&want); breach != (then == strict) {
+				t.Errorf("Hold = %t, want what the policy says", breach)
+			}
 			a.Again(&got, "")
 			if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); d != "" {
 				t.Errorf("held again (-want +got):\n%s", d)

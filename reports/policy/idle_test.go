@@ -22,6 +22,8 @@ func TestIdle(t *testing.T) {
 			want: []string{"4: rule b never decides: rule a comes first and matches all that it does"}},
 		{name: "a wider one first", rules: "{address: 10.0.0.0/8, expected: no}\n{address: [10.1.0.0/16, 10.2.0.9], port: 1, verdict: tarpit, expected: yes}",
 			want: []string{"4: the rule of line 4 never decides: the rule of line 3 comes first and matches all that it does"}},
+		{name: "the same network", rules: "{address: 10.0.0.0/8, expected: no}\n{address: 10.0.0.0/8, expected: yes}",
+			want: []string{"4: the rule of line 4 never decides: the rule of line 3 comes first and matches all that it does"}},
 		{name: "half of it", rules: "{address: 10.0.0.0/8, expected: no}\n{address: [10.1.0.0/16, 11.0.0.9], expected: yes}"},
 		{name: "another family", rules: "{address: 0.0.0.0/0, expected: no}\n{address: '::/0', expected: yes}"},
 		{name: "a narrower one first", rules: "{verdict: tarpit, vantage: dmz, expected: no}\n{verdict: tarpit, expected: yes}"},

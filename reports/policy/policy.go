@@ -131,18 +131,19 @@ func (p *Policy) Apply(f *reports.Finding, now time.Time) (breach bool) {
 	return true
 }
 
-// Undo takes an earlier Apply back from a stored finding, so that a policy of
-// another day can be applied. ticket is that of the scan. It does nothing to a
-// finding that no policy was applied to.
+// Undo takes back from a stored finding what an earlier policy and exposure put on
+// it, so that it can be held again. ticket is that of the scan. It does nothing to a
+// finding that was not held.
 func Undo(f *reports.Finding, ticket string) {
-	if f.Expected == "" {
-		return
+	if f.Expected != "" {
+		f.Expected, f.Owner, f.Ticket = "", "", ticket
 	}
-	f.Expected, f.Owner, f.Ticket = "", "", ticket
-	if slices.Contains(f.Flags, FlagBreach) {
+	if slices.Contains(f.Flags, FlagBreach) || reports.Exposed(f) {
 		f.Severity = ownSeverity(f)
 	}
-	f.Flags = slices.DeleteFunc(slices.Clone(f.Flags), isOurs)
+	f.Flags = slices.DeleteFunc(slices.Clone(f.Flags), func(flag string) bool { return isOurs(flag) || isExposure(flag) })
+	f.Exposure = nil
+	_, f.Note = cutExposure(f.Note) // it stands before the policy's
 	if strings.HasPrefix(f.Note, noteForbidden) || strings.HasPrefix(f.Note, noteWaived) {
 		_, f.Note, _ = strings.Cut(f.Note, noteEnd)
 	}

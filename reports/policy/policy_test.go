@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,10 @@ func TestParseFaults(t *testing.T) {
 		{"severity", "version: 1\nrules:\n  - {port: 1947, expected: no, severity: dire}", []string{`severity "dire": want info, low`}},
 		{"name twice", "version: 1\nrules:\n  - {name: a, port: 1, expected: no}\n  - {name: a, port: 2, expected: no}", []string{`p.yaml:4: name "a" stands in line 3, too`}},
 		{"waiver", "version: 1\nwaivers:\n  - {port: 1947, expires: tomorrow}", []string{`p.yaml:3: expires "tomorrow"`, "without reason or owner"}},
+		{"waiver without owner", "version: 1\nwaivers:\n  - {port: 1947, reason: r, expires: 2027-03-31}", []string{"p.yaml:3: a waiver without reason or owner"}},
+		{"waiver without reason", "version: 1\nwaivers:\n  - {port: 1947, owner: A, expires: 2027-03-31}", []string{"p.yaml:3: a waiver without reason or owner"}},
+		{"an empty rule", "version: 1\nrules:\n  -\n  - {port: 1947, expected: no}", []string{"p.yaml:3: an empty entry"}},
+		{"half of the mapped block", "version: 1\nrules:\n  - {address: '::ffff:0:0/95', expected: no}", []string{`p.yaml:3: address "::ffff:0:0/95"`}},
 		{"two documents", "version: 1\n---\nversion: 1\n", []string{"a second document"}},
 		{"nested list", "version: 1\nrules:\n  - {port: [[1]], expected: no}", []string{"p.yaml:3: want plain values"}},
 	} {
@@ -269,7 +274,16 @@ func TestFailOn(t *testing.T) {
 			t.Errorf("%q: fails on dev %t, on breach %t, %v; want %t, %t", tt.words, o.Fails(&dev), o.Fails(&breach), err, tt.dev, tt.breach)
 		}
 	}
-	for _, word := range policy.FailWords() {
+	closed := breach
+	closed.State = scanner.Closed
+	if o, err := policy.ParseFailOn("breach,dev_server,low"); err != nil || o.Fails(&closed) {
+		t.Errorf("fails on a closed port, %v", err)
+	}
+	words := policy.FailWords()
+	if !slices.Contains(words, "license_manager") || !slices.Contains(words, "unidentified") {
+		t.Errorf("FailWords = %q, want every verdict", words)
+	}
+	for _, word := range words {
 		if o, err := policy.ParseFailOn(word); err != nil || cmp.Equal(o, policy.FailOn{}) {
 			t.Errorf("ParseFailOn(%q) = %+v, %v; want it to be taken", word, o, err)
 		}

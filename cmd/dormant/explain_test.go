@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"dormant/reports"
 	"dormant/reports/history"
@@ -20,6 +23,35 @@ func TestExplainHostile(t *testing.T) {
 			t.Fatal(err)
 		}
 		sinktest.CheckText(t, out.Bytes())
+	}
+}
+
+// TestExplainText holds the whole text of one finding of each kind that reads
+// otherwise: with a host name, hints, what lost, nothing that decided, no dialogue.
+func TestExplainText(t *testing.T) {
+	findings := sinktest.Findings()
+	swept := findings[0]
+	swept.Full, swept.Hostname = nil, ""
+	run := history.Run{ID: "s_1", Started: findings[0].Dialogue.Started, Facts: reports.Run{Vantage: "lan"}}
+	var out bytes.Buffer
+	for _, f := range []reports.Finding{findings[0], findings[1], findings[2], findings[5], swept} {
+		if err := writeExplanation(&out, run, &f, "text", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/explain.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), out.String()); d != "" {
+		t.Errorf("explanations differ from testdata/explain.txt (-want +got):\n%s", d)
+	}
+	for _, transcript := range []bool{true, false} {
+		out.Reset()
+		err := writeExplanation(&out, run, &findings[0], "text", transcript)
+		if said := strings.Contains(out.String(), "connection 1\n"); err != nil || said != transcript {
+			t.Errorf("transcript %t: in the text %t, %v", transcript, said, err)
+		}
 	}
 }
 

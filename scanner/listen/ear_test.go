@@ -1,7 +1,9 @@
 package listen
 
 import (
+	"encoding/binary"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -303,6 +305,44 @@ func TestDecodeLinks(t *testing.T) {
 	}
 	if p, ok := decode(9, frame); ok || !p.unread {
 		t.Errorf("decode of an unknown link type = %+v, %t, want unread", p, ok)
+	}
+}
+
+// TestDecodeExtensions: behind the extension headers of IPv6 stands the same
+// datagram; only the first fragment has its ports, and eight headers are enough.
+func TestDecodeExtensions(t *testing.T) {
+	raw := said{from: "fd00::5", to: "fd00::9", sport: 40000, dport: 1947, udp: true, payload: "q"}.frame(t)[14:]
+	header := func(kind byte, b ...byte) []byte { return append([]byte{kind}, b...) } // kind, and the header but for its first byte
+	options := []byte{0, 1, 4, 0, 0, 0, 0}
+	for _, tt := range []struct {
+		name    string
+		headers [][]byte
+		want    bool
+	}{
+		{"none", nil, true},
+		{"hop-by-hop and destination options", [][]byte{header(0, options...), header(60, options...)}, true},
+		{"routing", [][]byte{header(43, append([]byte{2, 4}, make([]byte, 21)...)...)}, true},
+		{"authentication", [][]byte{header(51, append([]byte{4}, make([]byte, 22)...)...)}, true},
+		{"the first fragment", [][]byte{header(44, 0, 0, 1, 0, 0, 0, 9)}, true},
+		{"a later fragment", [][]byte{header(44, 0, 0, 9, 0, 0, 0, 9)}, false},
+		{"seven", slices.Repeat([][]byte{header(60, options...)}, 7), true},
+		{"eight", slices.Repeat([][]byte{header(60, options...)}, 8), false},
+	} {
+		frame, at := slices.Clone(raw[:40]), 6 // where the kind of the next header stands
+		for _, h := range tt.headers {
+			frame[at], at = h[0], len(frame)
+			frame = append(append(frame, 0), h[1:]...)
+		}
+		frame[at] = 17
+		frame = append(frame, raw[40:]...)
+		binary.BigEndian.PutUint16(frame[4:], uint16(len(frame)-40))
+		p, ok := decode(LinkRaw, frame)
+		if ok != tt.want || ok && (p.sport != 40000 || p.dport != 1947 || string(p.payload) != "q" || p.size != 1) {
+			t.Errorf("%s: decode = %+v, %t, want %t", tt.name, p, ok, tt.want)
+		}
+		if p, ok := decode(LinkRaw, frame[:len(frame)-10]); tt.want && (ok || !p.unread) {
+			t.Errorf("%s, cut: decode = %+v, %t, want unread", tt.name, p, ok)
+		}
 	}
 }
 

@@ -194,17 +194,19 @@ func (p *packet) ipv6(b []byte) (proto uint8, body []byte, size int, ok bool) {
 	for range 8 {
 		n := 0
 		switch proto {
-		case 0, 43, 60: // hop-by-hop, routing, destination options
+		case 0, 43, 51, 60: // hop-by-hop, routing, authentication, destination options
 			if len(body) < 2 {
 				p.unread = size >= 2
 				return 0, nil, 0, false
 			}
 			n = 8 + int(body[1])*8
+			if proto == 51 {
+				n = 8 + int(body[1])*4 // RFC 4302 section 2.2
+			}
 		case 44: // fragment: only the first holds the ports
-			if len(body) < 8 || binary.BigEndian.Uint16(body[2:])&0xfff8 != 0 {
+			if n = 8; len(body) >= n && binary.BigEndian.Uint16(body[2:])&0xfff8 != 0 {
 				return 0, nil, 0, false
 			}
-			n = 8
 		default:
 			return proto, body, size, true
 		}

@@ -460,36 +460,58 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
-// TestConfirmRedis: whether a Redis asks for a password is in the verdict. Its
-// answer to the GET is the same with and without one.
-func TestConfirmRedis(t *testing.T) {
+// TestConfirmPassword: whether a service asks for a password is in the verdict
+// where its first answer is the same with and without one.
+func TestConfirmPassword(t *testing.T) {
+	const redisGet, rfb = "-ERR wrong number of arguments for 'get' command\r\n", "RFB 003.008\n"
 	rules := defaults(t)
-	for ping, want := range map[string]string{
-		"+PONG\r\n":                            "no_authentication",
-		"-NOAUTH Authentication required.\r\n": "authentication",
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			network := newFakeNet(t, only(6379, func(c net.Conn) {
-				buf := make([]byte, 2048)
-				n, err := c.Read(buf)
+	tests := map[string]struct {
+		product       string
+		banner        string // said before anything is asked
+		first, opener string // the answer to any text, and what asks for more
+		second        string // the answer to the opener, behind the banner
+		want          string
+	}{
+		"redis open":        {"Redis", "", redisGet, "PING", "+PONG\r\n", "no_authentication"},
+		"redis closed":      {"Redis", "", redisGet, "PING", "-NOAUTH Authentication required.\r\n", "authentication"},
+		"vnc open":          {"VNC server", rfb, "", "RFB", "\x01\x01", "no_authentication"},
+		"vnc open at last":  {"VNC server", rfb, "", "RFB", "\x03\x13\x02\x01", "no_authentication"},
+		"vnc with password": {"VNC server", rfb, "", "RFB", "\x01\x02", "authentication"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := newFakeNet(t, only(6379, func(c net.Conn) {
+					said := make(chan struct{})
+					go func() { // the peer may ask before it reads
+						defer close(said)
+						if test.banner != "" {
+							_, _ = io.WriteString(c, test.banner)
+						}
+					}()
+					defer func() { <-said }()
+					buf := make([]byte, 2048)
+					n, err := c.Read(buf)
+					if err != nil {
+						return
+					}
+					answer := test.first
+					if bytes.HasPrefix(buf[:n], []byte(test.opener)) {
+						answer = test.second
+					}
+					<-said
+					_, _ = io.WriteString(c, answer)
+				}))
+				o := openPort("10.0.0.1", 6379)
+				ev, err := NewIdentifier(rules, Config{Dialer: network}).Identify(t.Context(), o)
 				if err != nil {
-					return
+					t.Fatal(err)
 				}
-				answer := "-ERR wrong number of arguments for 'get' command\r\n"
-				if bytes.HasPrefix(buf[:n], []byte("PING")) {
-					answer = ping
+				if v := rules.Judge(registry.Entry{}, o, ev); v.Product != test.product || !slices.Contains(v.Flags, test.want) {
+					t.Errorf("verdict %s with flags %v, want %s with %s", v.Product, v.Flags, test.product, test.want)
 				}
-				_, _ = io.WriteString(c, answer)
-			}))
-			o := openPort("10.0.0.1", 6379)
-			ev, err := NewIdentifier(rules, Config{Dialer: network}).Identify(t.Context(), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if v := rules.Judge(registry.Entry{}, o, ev); v.Product != "Redis" || !slices.Contains(v.Flags, want) {
-				t.Errorf("%q: verdict %s with flags %v, want Redis with %s", ping, v.Product, v.Flags, want)
-			}
-			network.wg.Wait()
+				network.wg.Wait()
+			})
 		})
 	}
 }

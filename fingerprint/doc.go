@@ -107,7 +107,8 @@
 //	           left, and a second one on a port that has not said a byte; a TLS server without a
 //	           cipher suite in common is sent a hello of older ones
 //	confirm    one opener more where the best rule wants it: a license manager without a
-//	           version, or on a port that is not its own; a Redis, whether it asks for a password
+//	           version, or on a port that is not its own; a Redis or a VNC server, whether it asks for a
+//	           password
 //	deep       on request, ten hellos of a JARM, where TLS has no name or shows a sign of
 //	           command and control
 //	again      a minute later, only after a sign of command and control

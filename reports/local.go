@@ -70,7 +70,7 @@ func Holder(l listeners.Listener) string {
 		add("container %s", p.Group)
 	}
 	if l.Shared > 0 {
-		parts = append(parts, fmt.Sprintf("shared with %d more processes", l.Shared))
+		parts = append(parts, "shared with "+plural(uint64(l.Shared), "more process"))
 	}
 	add("namespace %s", l.Namespace)
 	return strings.Join(parts, ", ")

@@ -38,8 +38,26 @@ func TestNewLocalFinding(t *testing.T) {
 	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
 		t.Errorf("finding (-want +got):\n%s", d)
 	}
-	if s := Holder(listeners.Listener{User: "root"}); !strings.Contains(s, "not visible") {
-		t.Errorf("Holder of nobody = %q", s)
+	if f := localRow("10.0.0.1", 475, fingerprint.DevServer); len(f.Flags) != 0 {
+		t.Errorf("port 475 on the network: flags %v, want none", f.Flags)
+	}
+}
+
+func TestHolder(t *testing.T) {
+	node := listeners.Process{PID: 7, Name: "node", Path: "/usr/bin/node", Packed: true}
+	packed, unknown, deleted := node, node, node
+	packed.Package, unknown.Packed, deleted.Path = "nodejs", false, ""
+	for want, l := range map[string]listeners.Listener{
+		"process not visible (needs root), user root":                             {User: "root"},
+		"node (pid 7), /usr/bin/node, of no package":                              {Process: &node},
+		"node (pid 7), /usr/bin/node, package nodejs":                             {Process: &packed},
+		"node (pid 7), /usr/bin/node":                                             {Process: &unknown},
+		"node (pid 7)":                                                            {Process: &deleted},
+		"node (pid 7), /usr/bin/node, package nodejs, shared with 1 more process": {Process: &packed, Shared: 1},
+	} {
+		if got := Holder(l); got != want {
+			t.Errorf("Holder = %q, want %q", got, want)
+		}
 	}
 }
 

@@ -26,8 +26,11 @@ func TestCoverageOfFindings(t *testing.T) {
 	var findings []reports.Finding
 	for i, state := range []scanner.State{scanner.Open, scanner.Filtered, scanner.Unknown, scanner.Unreachable} {
 		f := reports.Finding{Site: "hq", Vantage: "here", IP: netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}), Transport: registry.TCP, Port: 1947, State: state, ProbesSent: 1}
-		if state == scanner.Open {
+		switch state {
+		case scanner.Open:
 			f.ProbesAnswered = 1
+		case scanner.Unreachable:
+			f.ProbesSent = 0 // a neighbour that answered no ARP
 		}
 		findings = append(findings, f)
 	}
@@ -39,9 +42,9 @@ func TestCoverageOfFindings(t *testing.T) {
 		want     string
 	}{
 		{"the run is known", func() reports.Run { return facts }, findings, "hq,here,10.0.0.0/24,,,0,0,3072,0,0,0,,yes\r\n" +
-			"hq,here,10.0.1.0/24,1947,tcp,4,4,2,1,1,1,0.0400,no\r\n" +
+			"hq,here,10.0.1.0/24,1947,tcp,4,3,2,1,1,1,0.0400,no\r\n" +
 			"hq,here,10.0.8.0/21,,,0,0,24576,0,0,0,,yes\r\n"},
-		{"it is not", nil, findings, "hq,here,10.0.1.0/24,1947,tcp,4,4,,1,1,1,,no\r\n"},
+		{"it is not", nil, findings, "hq,here,10.0.1.0/24,1947,tcp,4,3,,1,1,1,,no\r\n"},
 		{"no finding", func() reports.Run { return facts }, nil, "hq,here,10.0.0.0/24,,,0,0,3072,0,0,0,,yes\r\n" +
 			"hq,here,10.0.8.0/21,,,0,0,24576,0,0,0,,yes\r\n"},
 	} {

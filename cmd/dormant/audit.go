@@ -63,30 +63,35 @@ type audit struct {
 	found   outcome
 	teller  *teller
 	every   time.Duration // 0: the run belongs to no schedule
+
+	compares bool // who is told wants to know what changed
 }
 
 var _ reports.Sink = (*audit)(nil)
 
-// newAudit reads the policy, and opens nothing. It returns usage errors.
+// newAudit reads the policy and who is told, and opens nothing. It returns usage
+// errors.
 func newAudit(a *app, o *auditOptions, run func() reports.Run) (t *audit, err error) {
 	t = &audit{a: a, run: run, auditor: policy.Auditor{Now: time.Now()}, every: o.dueEvery}
-	t.auditor.Policy, t.failOn, err = loadPolicy(o.policy, o.failOn)
+	if t.auditor.Policy, t.failOn, err = loadPolicy(o.policy, o.failOn); err != nil {
+		return nil, err
+	}
+	if t.teller, err = newTeller(a, &o.tell); err != nil {
+		return nil, err
+	}
 	t.found.failOn = t.failOn
-	return t, err
+	t.compares = t.failOn.Change || o.tell.url != "" && t.auditor.Policy == nil
+	if o.noHistory && t.compares {
+		return nil, usageError("--no-history: without it nothing is known of changes, which --fail-on change and --notify want")
+	}
+	return t, nil
 }
 
 // open opens the history and what is told, before anything is sent. It returns
 // usage errors.
-func (t *audit) open(ctx context.Context, o *auditOptions) (err error) {
-	if t.teller, err = newTeller(t.a, &o.tell); err != nil {
+func (t *audit) open(ctx context.Context, o *auditOptions) error {
+	if err := t.teller.open(); err != nil || o.noHistory {
 		return err
-	}
-	compares := t.failOn.Change || o.tell.url != "" && t.auditor.Policy == nil
-	if o.noHistory {
-		if compares {
-			return usageError("--no-history: without it nothing is known of changes, which --fail-on change and --notify want")
-		}
-		return nil
 	}
 	path, err := historyPath(o.db)
 	homeless := err != nil
@@ -96,7 +101,7 @@ func (t *audit) open(ctx context.Context, o *auditOptions) (err error) {
 	if err == nil {
 		return nil
 	}
-	if _, damaged := errors.AsType[*history.DamagedError](err); o.db == "" && !compares && !damaged && (homeless || unwritable(err)) {
+	if _, damaged := errors.AsType[*history.DamagedError](err); o.db == "" && !t.compares && !damaged && (homeless || unwritable(err)) {
 		t.a.log.Warn("this run is not stored", "why", err) // nobody asked for it
 		return nil
 	}

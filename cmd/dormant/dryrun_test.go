@@ -63,6 +63,12 @@ func TestDryRunRefusesWhatTheScanRefuses(t *testing.T) {
 		"--fail-on breach":                       "want --policy FILE, too",
 		"--fail-on open_shell --no-identify":     "with --no-identify nothing is told apart",
 		"-o a.csv --csv-columns ip,nosuchcolumn": "nosuchcolumn",
+		"-o nowhere/a.csv":                       "the folder nowhere does not exist",
+		"--manifest nowhere/m.json":              "the folder nowhere does not exist",
+		"--event-log nowhere/log":                "the folder nowhere does not exist",
+		"--notify http://":                       "a http URL without a host",
+		"--fail-on change --no-history":          "without it nothing is known of changes",
+		"--canary 127.0.0.2:1947":                "is not among the targets",
 	} {
 		for _, mode := range []string{"--dry-run", "--no-history --backend connect"} {
 			var out, log bytes.Buffer
@@ -70,6 +76,21 @@ func TestDryRunRefusesWhatTheScanRefuses(t *testing.T) {
 			if code := run(t.Context(), words, strings.NewReader(""), &out, &log); code != exitUsage || !strings.Contains(log.String(), want) || out.Len() > 0 {
 				t.Errorf("%v: exit %d, %q, %q; want %d, %q and no output", words, code, &log, &out, exitUsage, want)
 			}
+		}
+	}
+}
+
+func TestDryRunRefusesInterfacesThatThisHostHasNot(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	for _, args := range []string{"127.0.0.1 --interface nowhere0", "127.0.0.1 --source 127.0.0.300", "127.0.0.1 --source 198.51.100.7", "fe80::1%nowhere0"} {
+		var out, log bytes.Buffer
+		dry := run(t.Context(), strings.Fields("scan --dry-run "+args), strings.NewReader(""), &out, &log)
+		said := log.String()
+		log.Reset()
+		code := run(t.Context(), strings.Fields("scan --no-history --backend connect "+args), strings.NewReader(""), &out, &log)
+		if code == exitOK || dry != code || said != log.String() || out.Len() > 0 {
+			t.Errorf("%s: the dry run ends with %d and says %q, the scan with %d and %q", args, dry, said, code, &log)
 		}
 	}
 }

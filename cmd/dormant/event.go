@@ -86,12 +86,16 @@ func printable(r rune) rune {
 // eventFile is a file that lines of JSON are appended to.
 type eventFile string
 
+func (f eventFile) open() (*os.File, error) {
+	return os.OpenFile(string(f), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+}
+
 func (f eventFile) log(e event) error {
 	text, err := json.Marshal(&e)
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(string(f), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	out, err := f.open()
 	if err != nil {
 		return err
 	}

@@ -66,8 +66,9 @@ type scan struct {
 	hold     *hold
 	kept     kept
 
+	watch *canaries // the sink of the findings
+
 	// What open opens.
-	watch   *canaries // the sink of the findings
 	backend backend
 	guard   *scanner.Guard
 }
@@ -95,6 +96,9 @@ func runScan(ctx context.Context, a *app, o *scanOptions, flags *pflag.FlagSet, 
 		return err
 	}
 	if err := s.checkFailOn(audit.failOn); err != nil {
+		return err
+	}
+	if s.watch, err = s.watchCanaries(audit); err != nil {
 		return err
 	}
 	if o.dryRun {
@@ -133,9 +137,6 @@ func (s *scan) open(ctx context.Context, audit *audit) (err error) {
 	if err := s.checkManifest(); err != nil {
 		return err
 	}
-	if s.watch, err = s.watchCanaries(audit); err != nil {
-		return err
-	}
 	if s.backend, err = s.openBackend(); err != nil {
 		return err
 	}
@@ -169,7 +170,8 @@ func (s *scan) carryOut(ctx context.Context, audit *audit) error {
 	return s.end(ctx, cause, err, closed)
 }
 
-// prepare reads all input and makes the plan. It returns usage errors.
+// prepare reads all input and makes the plan. It returns usage errors, and that this
+// host has no such interface or address.
 func (s *scan) prepare(ctx context.Context, args []string) (err error) {
 	if err := s.o.check(); err != nil {
 		return err
@@ -193,6 +195,9 @@ func (s *scan) prepare(ctx context.Context, args []string) (err error) {
 		if err := s.way().oneFamily(p.Addr()); err != nil {
 			return err
 		}
+	}
+	if err := s.way().leaves(s.zones()...); err != nil {
+		return err
 	}
 	if err := s.o.talk.read(ctx, fragileFile); err != nil {
 		return err
@@ -248,18 +253,19 @@ func (s *scan) way() way {
 	return way{backend: s.o.backend, iface: s.o.iface, source: s.o.source, zeroCopy: s.o.xdpZeroCopy, rate: rate.Limit(s.o.rate), log: s.a.log}
 }
 
-// openBackend opens the backend of the plan, and writes down which it is.
-func (s *scan) openBackend() (backend, error) {
-	var zones []string
+// zones are the interfaces that link-local targets name.
+func (s *scan) zones() (names []string) {
 	for _, addr := range s.ranges.Zoned() {
-		if !slices.Contains(zones, addr.Zone()) {
-			zones = append(zones, addr.Zone())
+		if !slices.Contains(names, addr.Zone()) {
+			names = append(names, addr.Zone())
 		}
 	}
-	if err := s.way().leaves(zones...); err != nil {
-		return nil, err
-	}
-	b, used, err := s.way().open(s.plan.Prefixes(), zones, s.plan.Ports())
+	return names
+}
+
+// openBackend opens the backend of the plan, and writes down which it is.
+func (s *scan) openBackend() (backend, error) {
+	b, used, err := s.way().open(s.plan.Prefixes(), s.zones(), s.plan.Ports())
 	s.run.Backend, s.meta.Handshakes = used, used == "connect"
 	return b, err
 }

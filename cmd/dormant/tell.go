@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -48,15 +47,11 @@ type message struct {
 // notifyTimeout bounds one notification.
 const notifyTimeout = 20 * time.Second
 
-// newTeller reads the flags. It returns usage errors and sends nothing.
+// newTeller reads the flags. It returns usage errors, opens and sends nothing.
 func newTeller(a *app, o *tellOptions) (*teller, error) {
 	t := &teller{}
 	for _, where := range o.events {
-		l, err := newEventLog(where)
-		if err != nil {
-			return nil, usageError("--event-log: %w", err)
-		}
-		t.logs = append(t.logs, l)
+		t.logs = append(t.logs, newEventLog(where))
 	}
 	if o.url == "" {
 		return t, nil
@@ -133,6 +128,22 @@ func postMessage(ctx context.Context, to string, m message) error {
 	return nil
 }
 
+// open finds out in time whether the logs can be written. It returns usage errors.
+func (t *teller) open() error {
+	for _, l := range t.logs {
+		if file, is := l.(eventFile); is {
+			f, err := file.open()
+			if err == nil {
+				err = f.Close()
+			}
+			if err != nil {
+				return usageError("--event-log: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 // begin logs that the scan begins.
 func (t *teller) begin(r reports.Run) error {
 	for _, l := range t.logs {
@@ -197,16 +208,12 @@ func newMessage(r reports.Run, o *outcome) message {
 type eventLog interface{ log(e event) error }
 
 // newEventLog reads syslog, syslog:SOCKET, or the name of a file.
-func newEventLog(where string) (eventLog, error) {
+func newEventLog(where string) eventLog {
 	if where == "syslog" {
-		return syslog("/dev/log"), nil
+		return syslog("/dev/log")
 	}
 	if socket, ok := strings.CutPrefix(where, "syslog:"); ok && socket != "" {
-		return syslog(socket), nil
+		return syslog(socket)
 	}
-	f, err := os.OpenFile(where, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-	if err != nil {
-		return nil, err
-	}
-	return eventFile(where), f.Close() // it can be written, which is found out in time
+	return eventFile(where)
 }

@@ -53,8 +53,7 @@ func newNetwork(t *testing.T) *network {
 	there.Addr("net0", "10.66.1.2/24", "10.66.1.10/24", "10.66.1.11/24", "10.66.1.12/24", excludedOnLink+"/24", "fd66::2/120", "fd66::10/120")
 	here.Route(netlab.Route{Dst: "10.77.0.0/16", Via: "10.66.1.2"})
 	there.Local("10.77.0.0/26", "10.77.0.100/32", "10.77.0.101/32", "10.77.0.102/32")
-	// one machine plays many: it must not ration the ICMP errors of all of them
-	there.Sysctl("net.ipv4.icmp_ratelimit=0", "net.ipv4.icmp_msgs_per_sec=100000", "net.ipv4.icmp_msgs_burst=100000", "net.ipv6.icmp.ratelimit=0")
+	there.ErrorsUnlimited()
 	n := &network{here: here, there: there, truth: map[netip.AddrPort]truth{}, udp: map[netip.AddrPort]truth{}}
 	there.Listen(netip.MustParseAddrPort(excludedOnLink + ":3588"))
 	n.startLab(t)

@@ -224,6 +224,22 @@ func (ns *NS) Sysctl(settings ...string) {
 	}
 }
 
+// ErrorsUnlimited lets the namespace send as many ICMP errors as it owes: one
+// machine plays many. Before Linux 6.12 a limit of the machine remains, 1,000 a
+// second of all its namespaces.
+func (ns *NS) ErrorsUnlimited() {
+	ns.t.Helper()
+	ns.Sysctl("net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
+	own := false
+	ns.Do(func() {
+		_, err := os.Stat("/proc/sys/net/ipv4/icmp_msgs_per_sec")
+		own = err == nil
+	})
+	if own {
+		ns.Sysctl("net.ipv4.icmp_msgs_per_sec=1000000", "net.ipv4.icmp_msgs_burst=1000000")
+	}
+}
+
 // Listen listens on TCP addresses inside the namespace until the test ends.
 // Connections are accepted and closed.
 func (ns *NS) Listen(addrs ...netip.AddrPort) {

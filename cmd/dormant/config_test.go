@@ -39,7 +39,7 @@ func TestValueOfTheEnvironmentIsNamedOnce(t *testing.T) {
 	t.Setenv("DORMANT_PORTS", "0")
 	var stderr bytes.Buffer
 	code := run(t.Context(), []string{"scan", "127.0.0.1"}, strings.NewReader(""), io.Discard, &stderr)
-	const want = `dormant: environment DORMANT_PORTS: value "0": port "0": want `
+	const want = `dormant: environment DORMANT_PORTS: value "0": want a number `
 	if got := stderr.String(); code != exitUsage || !strings.HasPrefix(got, want) {
 		t.Errorf("exit %d, %s; want exit 2, %s…", code, got, want)
 	}

@@ -39,7 +39,7 @@ func (c *controlOptions) addFlags(flags *pflag.FlagSet) {
 // check finds what no single flag can know. It returns usage errors.
 func (c *controlOptions) check() error {
 	if c.maxRuntime < 0 {
-		return usageError("--max-runtime %v: want more than 0s", c.maxRuntime)
+		return usageError("--max-runtime %v: want 0s or more", c.maxRuntime)
 	}
 	return nil
 }

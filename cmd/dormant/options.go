@@ -158,7 +158,7 @@ func (o *scanOptions) check() error {
 	case o.retries > scanner.MaxRetries:
 		return usageError("--retries %d: want 0 to %d", o.retries, scanner.MaxRetries)
 	case o.audit.dueEvery < 0:
-		return usageError("--due-every %v: want more than 0s", o.audit.dueEvery)
+		return usageError("--due-every %v: want 0s or more", o.audit.dueEvery)
 	case o.cooldown < 0 || o.cooldown > time.Hour:
 		return usageError("--cooldown %v: want 0s to 1h", o.cooldown)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -44,10 +45,14 @@ func flagFault(c *cobra.Command, err error) error {
 	return err
 }
 
-// fault is what a flag says of a value that it does not take.
+// fault is what a flag says of a value that it does not take. A list names the item:
+// not when that is the whole value, which stands before it.
 func fault(bad *pflag.InvalidValueError) error {
 	if want, known := wanted()[bad.GetFlag().Value.Type()]; known {
 		return errors.New("want " + want)
+	}
+	if _, why, one := strings.Cut(bad.Unwrap().Error(), fmt.Sprintf("%q: ", bad.GetValue())); one {
+		return errors.New(why)
 	}
 	return bad.Unwrap()
 }

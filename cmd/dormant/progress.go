@@ -73,7 +73,7 @@ func newBar() *pb.ProgressBar {
 	return bar.Start()
 }
 
-// progressText is the line, shorter than so many columns. It shows the sweep,
+// progressText is the line, shorter than so many columns also with an echo behind it. It shows the sweep,
 // and when that is over the dialogues, which take longer on a small network.
 func progressText(bar *pb.ProgressBar, p scanner.Progress, over, due uint64, columns int) string {
 	phase := string(p.Phase)
@@ -96,6 +96,7 @@ func progressText(bar *pb.ProgressBar, p scanner.Progress, over, due uint64, col
 			bar.Set("left", "ETA "+left.Round(time.Second).String())
 		}
 	}
-	text := []rune(bar.SetWidth(columns - 1).String())
-	return strings.TrimRight(string(text[:min(len(text), max(0, columns-1))]), " ")
+	columns = max(0, columns-1-echo)
+	text := []rune(bar.SetWidth(columns).String())
+	return strings.TrimRight(string(text[:min(len(text), columns)]), " ")
 }

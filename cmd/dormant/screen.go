@@ -34,7 +34,7 @@ func (s *screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// draw puts line, which has no more columns than the terminal, in the place of
+// draw puts line, which leaves columns of the terminal for an echo, in the place of
 // the last one; the empty line leaves nothing.
 func (s *screen) draw(line string) {
 	s.mu.Lock()
@@ -47,7 +47,10 @@ func (s *screen) draw(line string) {
 	_, _ = io.WriteString(s.w, text) // a line that nobody can see is no fault of the run
 }
 
+// echo is how many columns a terminal puts behind the line for a key such as Ctrl-C.
+const echo = len("^C")
+
 // wipe is what makes an empty line of the drawn one, on every terminal.
 func (s *screen) wipe() string {
-	return "\r" + strings.Repeat(" ", len([]rune(s.line))) + "\r"
+	return "\r" + strings.Repeat(" ", len([]rune(s.line))+echo) + "\r"
 }

@@ -48,6 +48,7 @@ func TestScreenKeepsOneLineAtTheEnd(t *testing.T) {
 		{"half a log line", func() { io.WriteString(s, "thr") }, "one|two|thr"},
 		{"its rest", func() { io.WriteString(s, "ee\n") }, "one|two|three|"},
 		{"drawn again", func() { s.draw("identify 93%") }, "one|two|three|identify 93%"},
+		{"a key, which the terminal echoes", func() { io.WriteString(&tty, "^C"); s.draw("wait") }, "one|two|three|wait"},
 		{"the end", func() { s.draw("") }, "one|two|three|"},
 		{"the table", func() { io.WriteString(&tty, "TABLE\n") }, "one|two|three|TABLE|"},
 	} {
@@ -72,7 +73,7 @@ func TestProgressLine(t *testing.T) {
 	} {
 		for _, columns := range []int{80, 30} {
 			got := progressText(newBar(), tt.p, tt.over, tt.due, columns)
-			if len(got) >= columns || strings.Contains(got, "?") || strings.Contains(got, "idle") {
+			if len(got+"^C") >= columns || strings.Contains(got, "?") || strings.Contains(got, "idle") {
 				t.Errorf("%s, %d columns: %q", tt.name, columns, got)
 			}
 			for _, want := range tt.want {

@@ -88,8 +88,8 @@ func (s *scan) read() []named {
 		namedBy("--fragile", s.o.talk.fragileFiles...), namedBy("--policy", s.o.audit.policy))
 }
 
-// checkFiles refuses an output without a format or a folder, and that a file is
-// written twice, or over what the scan reads. It returns usage errors.
+// checkFiles refuses an output without a format, and that a file is written twice,
+// or over what the scan reads. It returns usage errors.
 func (s *scan) checkFiles() error {
 	if err := s.o.checkFormats(); err != nil {
 		return err
@@ -100,9 +100,6 @@ func (s *scan) checkFiles() error {
 	}
 	all := slices.Concat(ours, namedBy("--db", s.o.audit.db), s.read())
 	for i, f := range ours {
-		if dir, err := os.Stat(filepath.Dir(f.path)); err != nil || !dir.IsDir() {
-			return usageError("%s %s: the folder %s does not exist", f.flag, f.path, filepath.Dir(f.path))
-		}
 		for _, g := range all[i+1:] {
 			if sameFile(f.path, g.path) {
 				return usageError("%s %s and %s %s are the same file", f.flag, f.path, g.flag, g.path)
@@ -110,4 +107,15 @@ func (s *scan) checkFiles() error {
 		}
 	}
 	return nil
+}
+
+// checkFolders refuses to write where no folder is. It returns usage errors.
+func (s *scan) checkFolders() error {
+	ours, err := s.written()
+	for _, f := range ours {
+		if dir, err := os.Stat(filepath.Dir(f.path)); err != nil || !dir.IsDir() {
+			return usageError("%s %s: the folder %s does not exist", f.flag, f.path, filepath.Dir(f.path))
+		}
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,7 +177,7 @@ func (s *scan) prepare(ctx context.Context, args []string) (err error) {
 	if err := s.o.check(); err != nil {
 		return err
 	}
-	if err := s.checkFiles(); err != nil {
+	if err := cmp.Or(s.checkFiles(), s.checkFolders()); err != nil {
 		return err
 	}
 	if s.o.created.IsZero() {

@@ -21,6 +21,7 @@ type cisco struct {
 	acls   map[string]*ciscoACL
 	groups map[string]*ciscoGroup // objects and object groups by name
 	said   map[string]int         // remarks of an ASA list before its first entry
+	names  map[string]string      // that ASA prints instead of addresses
 	in     any                    // what the following lines belong to: *ciscoACL, *ciscoGroup or nil
 	n      int                    // the line
 	asa    bool
@@ -46,7 +47,7 @@ type ciscoEntry struct {
 }
 
 func parseCisco(p *parser) error {
-	c := &cisco{parser: p, acls: map[string]*ciscoACL{}, groups: map[string]*ciscoGroup{}, said: map[string]int{}}
+	c := &cisco{parser: p, acls: map[string]*ciscoACL{}, groups: map[string]*ciscoGroup{}, said: map[string]int{}, names: map[string]string{}}
 	for line := range bytes.Lines(p.text) {
 		c.n++
 		if err := c.line(strings.TrimRight(string(line), "\r\n \t")); err != nil {
@@ -122,6 +123,9 @@ func (c *cisco) line(line string) error {
 		return c.open(words)
 	case words[0] == "no":
 		return c.no(words, indented)
+	case words[0] == "name" && len(words) > 2:
+		c.names[words[2]] = words[1]
+		return nil
 	case words[0] == "exit" || words[0] == "end":
 		c.in = nil
 		return nil
@@ -210,6 +214,9 @@ func (c *cisco) accessList(words []string, indented bool) error {
 		}
 		number, rest = n, rest[2:]
 	}
+	if (rest[0] == "permit" || rest[0] == "deny") && !allDigits(name) { // as PIX prints it; IOS has numbers here
+		rest = slices.Insert(rest, 0, "extended")
+	}
 	switch rest[0] {
 	case "extended":
 		acl := c.acl(name)
@@ -224,8 +231,8 @@ func (c *cisco) accessList(words []string, indented bool) error {
 		c.said[name]++
 		return nil
 	case "permit", "deny":
-		n, err := strconv.Atoi(name)
-		if extended := err != nil || n >= 100 && n <= 199 || n >= 2000 && n <= 2699; !extended {
+		n, _ := strconv.Atoi(name)
+		if extended := n >= 100 && n <= 199 || n >= 2000 && n <= 2699; !extended {
 			return nil // a standard list filters routes and logins
 		}
 		return c.ace(c.acl(name), number, rest, text, false)

@@ -92,7 +92,6 @@ func (r *aceReader) protocol() error {
 			return r.errorf(r.line, "%s %q: want a service or protocol group of this file", w, shown(name))
 		}
 		r.only(false, g.boxes...)
-		r.doubts = append(r.doubts, g.doubts...)
 		return nil
 	}
 	protos, ok := ciscoProtos(w)
@@ -122,7 +121,7 @@ func (r *aceReader) side(box func(Addrs) Box) (ok bool, err error) {
 	case "any6":
 		addrs = AnyIPv6()
 	case "host":
-		if addrs, ok = parseHost(r.peek()); !ok {
+		if addrs, ok = parseHost(r.named(r.peek())); !ok {
 			return false, r.errorf(r.line, "host %q: want an address", shown(r.peek()))
 		}
 		r.next()
@@ -148,7 +147,7 @@ func (r *aceReader) side(box func(Addrs) Box) (ok bool, err error) {
 			break
 		}
 		var fits bool
-		if addrs, ok, fits = parseMasked(w, r.peek(), !r.asa); !ok {
+		if addrs, ok, fits = parseMasked(r.named(w), r.peek(), !r.asa); !ok {
 			return false, nil
 		}
 		r.next()

@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -97,8 +98,7 @@ func (c *cisco) resolveGroup(g *ciscoGroup) error {
 			err = c.serviceMember(g, m)
 		case "protocol":
 			err = c.protocolMember(g, m)
-		default: // of ICMP types, users, security tags: rules that use them are unknown
-			g.doubts = []string{"object group " + shown(g.name) + " of type " + shown(g.kind)}
+		default: // ICMP types, users, security tags: no address and no port
 		}
 		if err != nil {
 			return err
@@ -139,14 +139,14 @@ func (c *cisco) networkMember(g *ciscoGroup, m ciscoMember) error {
 		g.doubts = append(g.doubts, "the addresses of the name "+shown(w[len(w)-1]))
 		return nil
 	case len(w) == 2 && w[0] == "host":
-		addrs, ok = parseHost(w[1])
+		addrs, ok = parseHost(c.named(w[1]))
 	case len(w) == 3 && w[0] == "range":
-		addrs, ok = parseAddrWord(w[1] + "-" + w[2])
+		addrs, ok = parseAddrWord(c.named(w[1]) + "-" + c.named(w[2]))
 	case len(w) == 2 && w[1][0] == '/': // IOS
 		addrs, ok = parseAddrWord(w[0] + w[1])
 	case len(w) == 2:
 		var fits bool
-		if addrs, ok, fits = parseMasked(w[0], w[1], false); !fits {
+		if addrs, ok, fits = parseMasked(c.named(w[0]), w[1], false); !fits {
 			g.doubts = append(g.doubts, tooMany)
 		}
 	case len(w) == 1:
@@ -158,6 +158,9 @@ func (c *cisco) networkMember(g *ciscoGroup, m ciscoMember) error {
 	g.addrs = g.addrs.Union(addrs)
 	return nil
 }
+
+// named returns the address of a name, and any other word as it is.
+func (c *cisco) named(word string) string { return cmp.Or(c.names[word], word) }
 
 // parseHost reads one address.
 func parseHost(word string) (Addrs, bool) {
@@ -228,6 +231,11 @@ func (c *cisco) serviceMember(g *ciscoGroup, m ciscoMember) error {
 			r.next()
 		case "destination":
 			r.next()
+		}
+		if n, ok := portNumber(r.peek()); ok { // IOS takes it without eq
+			*side = onePort(n)
+			r.next()
+			continue
 		}
 		ports, ok, err := r.ports()
 		if err != nil {

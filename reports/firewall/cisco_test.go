@@ -20,6 +20,9 @@ object-group service ONLYTCP tcp
  port-object range 1940 1950
 object-group service BOTH
  service-object udp source gt 1023 destination eq 1947
+object-group service PLAIN
+ tcp source 2000 1947
+ udp source gt 1023 5093
 object-group protocol P
  protocol-object tcp
 object-group user U
@@ -65,6 +68,7 @@ object-group user U
 		{"permit udp any object-group SVC any", "dudu"}, // from one port and not from another
 		{"permit ip any object-group NAMED", "uuuu"},
 		{"permit object-group BOTH any any", "dadd"},
+		{"permit object-group PLAIN any any", "udda"},
 		{"permit object-group P any any", "adad"},
 		{"permit ip object-group-user U any any", "uuuu"},
 		{"permit tcp any any object-group ONLYTCP", "addd"},

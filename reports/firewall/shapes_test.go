@@ -65,6 +65,11 @@ func TestShapes(t *testing.T) {
 			`[{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@s"}}]`,
 			`[{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@s"}}, {"drop": null}]`),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t c policy"},
+		{"PIX prints no extended, and masks as ASA", "PIX Version 6.3(5)\naccess-list out permit tcp 10.0.0.0 255.0.0.0 host 10.2.0.1 eq 1947\n",
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow out:1"},
+		{"names of ASA", "names\nname 10.1.0.0 office description x\nname 10.2.0.1 lm\nobject-group network G\n network-object office 255.255.255.0\n network-object host lm\n" +
+			"access-list out extended deny tcp host lm any\naccess-list out extended permit tcp office 255.255.255.0 object-group G eq 1947\n",
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow out:2"},
 		{"AWS: the groups without their name", `[{"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 1947, "ToPort": 1947, "IpRanges": [{"CidrIp": "10.1.0.0/16"}]}]}]`,
 			"10.1.0.5", "10.2.0.1:1947/tcp", "allow sg-1:1"},
 		{"AWS: one group", `{"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 1947, "ToPort": 1947, "IpRanges": [{"CidrIp": "10.1.0.0/16"}]}]}`,

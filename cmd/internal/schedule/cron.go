@@ -208,7 +208,7 @@ func (c Cron) Interval() time.Duration {
 	perHour := bits.OnesCount64(c.minute)
 	for range max(800, 50*perHour) {
 		n := c.Next(t)
-		if n.IsZero() || n.Year() > 2036 {
+		if n.Year() > 2036 {
 			break
 		}
 		longest, t = max(longest, n.Sub(t)), n

@@ -26,6 +26,10 @@ type Job struct {
 // nameForm is what a unit and a file in /etc/cron.d may be called.
 const nameForm = `^[a-z0-9][a-z0-9-]{0,39}$`
 
+// maxCron is the longest command that every cron takes, in bytes: Debian's passes over
+// the file of a longer one.
+const maxCron = 998
+
 // Check returns the first fault of the job.
 func (j *Job) Check() error {
 	if !regexp.MustCompile(nameForm).MatchString(j.Name) {
@@ -53,6 +57,9 @@ func (j *Job) Check() error {
 		if strings.ContainsFunc(a, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return fmt.Errorf("schedule: argument %q: want no control characters", a)
 		}
+	}
+	if n := len(j.cronCommand()); j.Cron != "" && n > maxCron {
+		return fmt.Errorf("schedule: a command of %d bytes: cron takes at most %d: put targets and exclusions into files, or take --every", n, maxCron)
 	}
 	return nil
 }

@@ -30,6 +30,18 @@ func TestCheck(t *testing.T) {
 		{"not a time", func(j *schedule.Job) { j.Every = "often" }, `every "often"`},
 		{"a line end", func(j *schedule.Job) { j.Args = []string{"x\nExecStart=/bin/sh"} }, "no control characters"},
 		{"user", func(j *schedule.Job) { j.User = "a b" }, "name of a user"},
+		{"every second thing", func(j *schedule.Job) { j.Every = "5m0.5s" }, `every "5m0.5s"`},
+		{"five minutes", func(j *schedule.Job) { j.Every = "5m" }, ""},
+		{"two days", func(j *schedule.Job) { j.Every = "2d" }, ""},
+		{"cron", func(j *schedule.Job) { j.Every, j.Cron = "", "0 3 * * *" }, ""},
+		{"no cron", func(j *schedule.Job) { j.Every, j.Cron = "", "0 3 * *" }, "want five fields"},
+		{"what cron passes over", func(j *schedule.Job) {
+			j.Every, j.Cron, j.Args = "", "0 3 * * *", []string{strings.Repeat("%", 481)} // two bytes each, as cron wants it
+		}, "a command of 999 bytes: cron takes at most 998"},
+		{"what cron just takes", func(j *schedule.Job) {
+			j.Every, j.Cron, j.Args = "", "0 3 * * *", []string{strings.Repeat("a", 963)}
+		}, ""},
+		{"what systemd takes", func(j *schedule.Job) { j.Args = []string{strings.Repeat("a", 2000)} }, ""},
 		{"blackout", func(j *schedule.Job) { j.Blackouts = []string{"2026-12-24..2026-12-01"} }, "blackout"},
 	} {
 		j := job()
@@ -81,6 +93,44 @@ func TestBlackout(t *testing.T) {
 		at, terr := time.ParseInLocation("2006-01-02 15:04", tt.at, time.Local)
 		if err != nil || terr != nil || b.Covers(at) != tt.want {
 			t.Errorf("%s at %s: %t, %v; want %t", tt.in, tt.at, b.Covers(at), err, tt.want)
+		}
+	}
+}
+
+// What stands in the files, and what does not.
+func TestFiles(t *testing.T) {
+	const due = "/bin/true schedule due --blackout sat"
+	for _, tt := range []struct {
+		name     string
+		set      func(*schedule.Job)
+		with, no []string
+	}{
+		{"daily", func(*schedule.Job) {},
+			[]string{`ExecStart=/bin/true scan --due-every 24h0m0s 10.1.0.0/16 -o "a b$$x%%.csv" "it's \"q\""` + "\n", "\nDynamicUser=yes\n", "\nOnCalendar=daily\n", "\nPersistent=yes\n"},
+			[]string{"ExecCondition", "User=root", "\nUser=", "OnUnitActiveSec"}},
+		{"90m, by a user, not always", func(j *schedule.Job) { j.Every, j.User, j.Blackouts, j.Args = "90m", "audit", []string{"sat"}, []string{""} },
+			[]string{"\nUser=audit\n", "\nOnUnitActiveSec=5400s\n", "\nExecCondition=" + due + "\n", "--due-every 1h30m0s \"\"\n"}, []string{"DynamicUser", "OnCalendar"}},
+		{"cron", func(j *schedule.Job) { j.Every, j.Cron, j.Args = "", "0 3 * * *", []string{"10.1.0.0/16"} },
+			[]string{"\n0 3 * * * root /bin/true scan --due-every 24h0m0s 10.1.0.0/16\n"}, []string{"schedule due"}},
+		{"cron, by a user, not always", func(j *schedule.Job) {
+			j.Every, j.Cron, j.User, j.Blackouts = "", "0 3 * * *", "audit", []string{"sat"}
+		}, []string{"\n0 3 * * * audit " + due + " && /bin/true scan "}, nil},
+	} {
+		j := job()
+		tt.set(&j)
+		text := ""
+		for _, f := range j.Files() {
+			text += f.Text
+		}
+		for _, want := range tt.with {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: want %q in\n%s", tt.name, want, text)
+			}
+		}
+		for _, not := range tt.no {
+			if strings.Contains(text, not) {
+				t.Errorf("%s: want no %q in\n%s", tt.name, not, text)
+			}
 		}
 	}
 }

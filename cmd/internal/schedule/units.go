@@ -81,12 +81,17 @@ func (j *Job) cronFile() string {
 	if user == "" {
 		user = "root"
 	}
+	return fmt.Sprintf("%s%s\nSHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n%s %s %s\n",
+		marker, j.Name, j.Cron, user, j.cronCommand())
+}
+
+// cronCommand is the end of the cron line.
+func (j *Job) cronCommand() string {
 	command := shellQuote(j.command())
 	if words := j.due(); words != nil {
 		command = shellQuote(words) + " && " + command
 	}
-	return fmt.Sprintf("%s%s\nSHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n%s %s %s\n",
-		marker, j.Name, j.Cron, user, strings.ReplaceAll(command, "%", `\%`)) // cron reads % as a line end
+	return strings.ReplaceAll(command, "%", `\%`) // cron reads % as a line end
 }
 
 // systemdQuote writes a command line as systemd.service(5) reads it.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -37,6 +38,17 @@ func TestReadFrame(t *testing.T) {
 		got, err := ReadFrame(bytes.NewReader(tt.in), nil)
 		if !errors.Is(err, tt.err) || err == nil && string(got) != tt.want {
 			t.Errorf("%s: ReadFrame = %q, %v; want %q, %v", tt.name, got, err, tt.want, tt.err)
+		}
+	}
+}
+
+// A disk that fails is not the end of the file: what stands behind is not given up.
+func TestReadFrameOfAFailingDisk(t *testing.T) {
+	whole, broken := record("what was said"), errors.New("input/output error")
+	for _, n := range []int{0, 5, FrameLen, len(whole) - 1} {
+		r := io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(broken))
+		if _, err := ReadFrame(r, nil); !errors.Is(err, broken) || errors.Is(err, ErrTorn) {
+			t.Errorf("a fault behind %d bytes: %v; want %v", n, err, broken)
 		}
 	}
 }

@@ -108,7 +108,9 @@ func TestFiles(t *testing.T) {
 		{"daily", func(*schedule.Job) {},
 			[]string{`ExecStart=/bin/true scan --due-every 24h0m0s 10.1.0.0/16 -o "a b$$x%%.csv" "it's \"q\""` + "\n", "\nDynamicUser=yes\n", "\nOnCalendar=daily\n", "\nPersistent=yes\n"},
 			[]string{"ExecCondition", "User=root", "\nUser=", "OnUnitActiveSec"}},
-		{"90m, by a user, not always", func(j *schedule.Job) { j.Every, j.User, j.Blackouts, j.Args = "90m", "audit", []string{"sat"}, []string{""} },
+		{"90m, by a user, not always", func(j *schedule.Job) {
+			j.Every, j.User, j.Blackouts, j.Args = "90m", "audit", []string{"sat"}, []string{""}
+		},
 			[]string{"\nUser=audit\n", "\nOnUnitActiveSec=5400s\n", "\nExecCondition=" + due + "\n", "--due-every 1h30m0s \"\"\n"}, []string{"DynamicUser", "OnCalendar"}},
 		{"cron", func(j *schedule.Job) { j.Every, j.Cron, j.Args = "", "0 3 * * *", []string{"10.1.0.0/16"} },
 			[]string{"\n0 3 * * * root /bin/true scan --due-every 24h0m0s 10.1.0.0/16\n"}, []string{"schedule due"}},

@@ -271,7 +271,7 @@ func TestActions(t *testing.T) {
 		{path: "/agents/probe-hq/revoke", code: http.StatusSeeOther},
 		{path: "/agents/gone/revoke", code: http.StatusConflict, want: "no such agent is enrolled"},
 		{path: "/agents/..%2f/revoke", code: http.StatusNotFound, want: "There is no such agent"},
-		{path: "/nothing", code: http.StatusMethodNotAllowed, want: "Nothing can be done here"},
+		{path: "/nothing", code: http.StatusMethodNotAllowed, want: "Method Not Allowed"},
 	} {
 		if got := w.post(t, c, tt.path, form, nil); got.code != tt.code || !strings.Contains(words(t, got.body), tt.want) {
 			t.Errorf("POST %s: %d, want %d and %q: %s", tt.path, got.code, tt.code, tt.want, words(t, got.body))

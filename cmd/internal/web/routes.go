@@ -6,7 +6,7 @@ import (
 )
 
 // routes is everything that is answered. A path that is not here is 404, another
-// method 405.
+// method 405 with those that are allowed.
 func (s *Server) routes() http.Handler {
 	inside := http.NewServeMux() // for those with a name
 	get := func(path string, h http.HandlerFunc) { inside.Handle("GET "+path, timed(h)) }
@@ -27,11 +27,7 @@ func (s *Server) routes() http.Handler {
 	post("/jobs/{job}/start", s.start)
 	post("/agents/{agent}/revoke", s.revoke)
 	post("/logout", s.leave)
-	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			s.fail(w, r, http.StatusMethodNotAllowed, "Nothing can be done here.")
-			return
-		}
+	inside.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, http.StatusNotFound, "There is no such page.")
 	})
 

@@ -240,7 +240,7 @@ func (o *impactOptions) services(ctx context.Context) ([]reports.Finding, error)
 	for _, path := range o.findings {
 		text, err := readWhole(path, maxFindings)
 		if err != nil {
-			return nil, usageError("--findings: %w", err)
+			return nil, usageError("--findings: %w: want what scan -o FILE.csv or FILE.jsonl wrote", err)
 		}
 		some, err := firewall.ReadFindings(path, text)
 		if err != nil {

@@ -90,7 +90,7 @@ func runVerify(ctx context.Context, a *app, o *verifyOptions) error {
 	}
 	text, err := readWhole(o.impact, maxBundle)
 	if err != nil {
-		return usageError("--impact: %w", err)
+		return usageError("--impact: %w: want what firewall impact -o FILE.json wrote", err)
 	}
 	m, err := firewall.ReadImpact(o.impact, text)
 	if err != nil {

@@ -63,6 +63,9 @@ func Parse(name string, text []byte, o Options) (*RuleSet, error) {
 	}
 	sum := sha256.Sum256(text)
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, fmt.Errorf("firewall: %s: the file is empty: want rules", name)
+	}
 	format := o.Format
 	if format == "" {
 		if format = recognise(name, text); format == "" {

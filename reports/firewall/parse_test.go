@@ -180,7 +180,7 @@ func TestParseFaults(t *testing.T) {
 		{"yaml twice", "yaml", "default: deny\ndefault: allow\nrules: []\n", "f:2: key \"default\": want a name, each only once"},
 		{"yaml no default", "yaml", "rules:\n  - {action: allow}\n", "f:1: nothing says what becomes of other packets: want a default, allow or deny"},
 		{"yaml no rules", "yaml", "default: deny\n", "f:1: want a list of rules"},
-		{"yaml empty", "yaml", "", "f:1: the file is empty: want a list of rules"},
+		{"yaml empty", "yaml", "# none\n", "f:1: the file is empty: want a list of rules"},
 		{"yaml nested", "yaml", "- {action: allow, src: {a: b}}\n", "f:1: src: want a value or a list of values"},
 		{"csv column", "csv", "action,dst,dprot\n", `f:1: column "dprot": want each of id, action`},
 		{"csv action", "csv", "action,dst\nallow,any\nlet,any\n", `f:3: action "let": want allow or deny`},
@@ -217,6 +217,7 @@ func TestParseFaults(t *testing.T) {
 		{"aws ports", "aws", "{\"SecurityGroups\": [{\"GroupId\": \"sg-1\", \"IpPermissions\": [\n{\"IpProtocol\": \"tcp\", \"FromPort\": 9, \"ToPort\": 1}]}]}", "f:2: ports 9 to 1: want 0 to 65535, the lower one first"},
 		{"aws empty", "aws", `{"SecurityGroups": []}`, "f:1: no group: want"},
 		{"aws short", "aws", `{"SecurityGroups": [{`, "JSON: unexpected EOF"},
+		{"nothing", "", "\n", "f: the file is empty: want rules"},
 		{"unknown", "", "hello\n", "f: the format cannot be recognised: want one of aws, cisco, csv, iptables, nft, yaml by --format"},
 		{"no format", "pf", "hello\n", `format "pf": want one of aws`},
 	} {

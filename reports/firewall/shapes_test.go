@@ -65,6 +65,7 @@ func TestShapes(t *testing.T) {
 			`[{"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@s"}}]`,
 			`[{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@s"}}, {"drop": null}]`),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t c policy"},
+		{"CSV with a remark and spaces", "# of the office\nid, action, dst, dport\nr1, allow, 10.2.0.1, 1947\ndefault, deny,,\n", "10.1.0.5", "10.2.0.1:1947/tcp", "allow r1"},
 		{"PIX prints no extended, and masks as ASA", "PIX Version 6.3(5)\naccess-list out permit tcp 10.0.0.0 255.0.0.0 host 10.2.0.1 eq 1947\n",
 			"10.1.0.5", "10.2.0.1:1947/tcp", "allow out:1"},
 		{"names of ASA", "names\nname 10.1.0.0 office description x\nname 10.2.0.1 lm\nobject-group network G\n network-object office 255.255.255.0\n network-object host lm\n" +

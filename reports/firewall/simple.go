@@ -155,18 +155,23 @@ func scalars(n *yaml.Node) (string, bool) {
 }
 
 func isCSV(_ string, text []byte) bool {
-	head, _, _ := bytes.Cut(text, []byte("\n"))
-	columns := strings.Split(strings.ToLower(strings.TrimSpace(string(head))), ",")
+	header, _ := csvOf(text).Read() // none of what is no CSV
+	columns := strings.Split(strings.ToLower(strings.Join(header, ",")), ",")
 	return slices.Contains(columns, "action") && (slices.Contains(columns, "dst") || slices.Contains(columns, "dport"))
+}
+
+func csvOf(text []byte) *csv.Reader {
+	r := csv.NewReader(bytes.NewReader(text))
+	r.Comment, r.TrimLeadingSpace = '#', true
+	return r
 }
 
 // parseCSV reads a header and rules; the rule with the id "default" is the
 // default. Several values in one cell have commas or spaces between them.
 func parseCSV(p *parser) error {
-	r := csv.NewReader(bytes.NewReader(p.text))
-	r.Comment, r.TrimLeadingSpace = '#', true
+	r := csvOf(p.text)
 	header, err := r.Read()
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) { // nothing but comments
 		return p.errorf(1, "the file is empty: want a header: %s", strings.Join(simpleFields(), ","))
 	} else if err != nil {
 		return fmt.Errorf("firewall: %s: %w", p.name, err)

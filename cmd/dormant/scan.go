@@ -38,7 +38,9 @@ A target is an address, a network (10.1.0.0/16), a range (10.0.0.5-10.0.1.9 or
 10.0.0.5-9), a wildcard (10.0.*.1), or a host name; IPv6 likewise. The list in
 ` + neverScanFile + ` is never sent to.
 
-Without root or CAP_NET_RAW the sweep uses ordinary connections.
+Without root or CAP_NET_RAW the sweep uses ordinary connections. They wait 0.9s
+for an answer and 0.9s longer in each retry, 3.6s at most, whatever --cooldown
+says: what answers later looks silent.
 
 A scan that is interrupted, or killed, goes on with --resume. SIGUSR1 pauses it,
 SIGUSR2 or SIGCONT lets it continue.`,

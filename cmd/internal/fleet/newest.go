@@ -22,17 +22,17 @@ func Newest(ctx context.Context, s Runs, p history.Place) (all []history.Run, er
 		next, err := s.RunsOf(ctx, history.RunFilter{
 			Sites: []string{p.Site}, Vantages: []string{p.Vantage}, Jobs: []string{p.Job}, Ended: true, Limit: 1, Offset: len(all),
 		})
-		if err != nil || len(next) == 0 || len(all) > 0 && !asksAgain(&all[len(all)-1], &next[0]) {
+		if err != nil || len(next) == 0 || len(all) > 0 && !AsksAgain(&all[len(all)-1], &next[0]) {
 			return all, err
 		}
 		all = append(all, next[0])
 	}
 }
 
-// asksAgain reports whether a run asks only a part of what the one before it asked
+// AsksAgain reports whether a run asks only a part of what the one before it asked
 // and did not measure. A job that asks as before, or was given other targets while
 // everything is measured, has a run of its own.
-func asksAgain(r, before *history.Run) bool {
+func AsksAgain(r, before *history.Run) bool {
 	if before.Status == "complete" || slices.Equal(r.Targets, before.Targets) {
 		return false
 	}

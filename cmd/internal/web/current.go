@@ -74,6 +74,9 @@ type point struct {
 	// Compared is false where there is no run before, or its changes are not
 	// counted yet.
 	Compared bool
+	// Again is true on the page of trends where the run asked only for what was
+	// missing in the one before, see fleet.AsksAgain.
+	Again bool
 }
 
 // Count returns the open ports with the verdict, 0 for those that were not

@@ -302,6 +302,9 @@ func TestDeadShardsDoneAgain(t *testing.T) {
 			t.Errorf("the overview lacks %q: %s", want, text)
 		}
 	}
+	if text := words(t, w.get(t, c, "/trends", nil).body); !strings.Contains(text, "1 run from") || !strings.Contains(text, "only what the run before lacks") {
+		t.Errorf("the trends fall where a run asked only for a part: %s", text)
+	}
 	w.record(t, id(3), hq, "nightly", now().Add(-time.Hour), nil, []reports.Finding{dev})
 	if text := words(t, w.get(t, c, "/", nil).body); strings.Contains(text, "open shell") || !strings.Contains(text, "1 ports open") {
 		t.Errorf("after a whole run the overview has what it did not find: %s", text)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"dormant/cmd/internal/fleet"
 	"dormant/reports"
 	"dormant/reports/history"
 )
@@ -73,7 +74,10 @@ func (s *Server) trendOf(ctx context.Context, at history.Place, i int) (trend, e
 	if t.Points, err = s.points(ctx, runs); err != nil {
 		return t, err
 	}
-	old := slices.Clone(t.Points)
+	for i := range t.Points[:max(0, len(runs)-1)] {
+		t.Points[i].Again = fleet.AsksAgain(&runs[i], &runs[i+1])
+	}
+	old := slices.DeleteFunc(slices.Clone(t.Points), func(p point) bool { return p.Again }) // a fall that none is
 	slices.Reverse(old)
 	id := func(name string) string { return name + "-" + number(i) }
 	t.Charts = []chart{

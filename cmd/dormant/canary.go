@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -32,9 +31,9 @@ func (l *canaryList) Set(s string) error {
 
 // Append adds one canary.
 func (l *canaryList) Append(s string) error {
-	t, err := parseCanary(s)
+	t, err := parseEndpoint(s)
 	if err != nil {
-		return err
+		return fmt.Errorf("canary %q: %w", s, err)
 	}
 	if !slices.Contains(*l, t) {
 		*l = append(*l, t)
@@ -62,21 +61,6 @@ func (l *canaryList) GetSlice() []string {
 	return words
 }
 
-// parseCanary reads ADDR:PORT, an IPv6 address in brackets, and /tcp or /udp
-// behind it; tcp is meant where neither stands there.
-func parseCanary(s string) (scanner.Target, error) {
-	text, word, ok := strings.Cut(s, "/")
-	if !ok {
-		word = "tcp"
-	}
-	proto, err := registry.ParseProto(word)
-	at, err2 := netip.ParseAddrPort(text)
-	if err != nil || err2 != nil || at.Port() == 0 {
-		return scanner.Target{}, fmt.Errorf("canary %q: want ADDRESS:PORT, with /tcp or /udp behind it, like 10.0.0.9:1947/tcp", s)
-	}
-	return scanner.Target{Addr: at.Addr().Unmap(), Port: registry.Port{Number: at.Port(), Proto: proto}}, nil
-}
-
 // canaries are the known-open targets that this run has to find. It is a
 // reports.Sink in front of another and sees every finding.
 type canaries struct {
@@ -91,7 +75,7 @@ func (s *scan) watchCanaries(next reports.Sink) (*canaries, error) {
 	for _, t := range s.o.control.canaries {
 		place, ok := s.plan.Place(t)
 		if !ok {
-			return nil, usageError("--canary %v: is not among the targets and ports of this scan: add it to them, or take it off the exclusions", t)
+			return nil, usageError("--canary %v is not among the targets and ports of this scan: add it to them, or take it off the exclusions", t)
 		}
 		if place%s.o.shard.Count == s.o.shard.Index-1 {
 			c.silent[t] = true

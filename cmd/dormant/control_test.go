@@ -82,16 +82,16 @@ func TestHoldWaitsForTheWindowAndForTheUser(t *testing.T) {
 	})
 }
 
-func TestParseCanary(t *testing.T) {
+func TestParseEndpoint(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"10.0.0.9:1947", "10.0.0.9:1947/tcp"},
 		{"10.0.0.9:5093/udp", "10.0.0.9:5093/udp"},
 		{"[fd00::1]:475/tcp", "[fd00::1]:475/tcp"},
 		{"10.0.0.9", ""}, {"10.0.0.9:0", ""}, {"10.0.0.9:70000", ""}, {"10.0.0.9:1/sctp", ""}, {"fd00::1:475", ""}, {"", ""}, {"host:1", ""},
 	} {
-		got, err := parseCanary(tt.in)
+		got, err := parseEndpoint(tt.in)
 		if (err == nil) != (tt.want != "") || err == nil && got.String() != tt.want {
-			t.Errorf("parseCanary(%q) = %v, %v; want %q", tt.in, got, err, tt.want)
+			t.Errorf("parseEndpoint(%q) = %v, %v; want %q", tt.in, got, err, tt.want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,31 +11,36 @@ import (
 	"dormant/scanner"
 )
 
-// parseEndpoints reads ADDR:PORT[/tcp|udp].
+// parseEndpoint reads ADDR:PORT, an IPv6 address in brackets, and /tcp or /udp
+// behind it; tcp is meant where neither stands there. The error does not repeat s.
+func parseEndpoint(s string) (t scanner.Target, err error) {
+	text, word, given := strings.Cut(s, "/")
+	if !given {
+		word = "tcp"
+	}
+	proto, err1 := registry.ParseProto(word)
+	at, err2 := netip.ParseAddrPort(text)
+	switch {
+	case err1 != nil || err2 != nil:
+		return t, errors.New("want ADDR:PORT with an optional /tcp or /udp, like 10.0.0.5:1947 or [2001:db8::5]:5093/udp; a port is 1 to 65535")
+	case at.Port() == 0:
+		return t, errors.New("port 0: want a port from 1 to 65535")
+	}
+	return scanner.Target{Addr: at.Addr().Unmap(), Port: registry.Port{Number: at.Port(), Proto: proto}}, nil
+}
+
+// parseEndpoints reads the endpoints of one host each, without duplicates. It
+// returns usage errors.
 func parseEndpoints(args []string) ([]scanner.Target, error) {
-	const want = "want ADDR:PORT with an optional /tcp or /udp, like 10.0.0.5:1947 or [2001:db8::5]:5093/udp"
 	var targets []scanner.Target
 	for _, arg := range args {
-		endpoint, proto := arg, registry.TCP
-		if at := strings.LastIndexByte(arg, '/'); at >= 0 {
-			var err error
-			if proto, err = registry.ParseProto(arg[at+1:]); err != nil {
-				return nil, usageError("target %q: %s", arg, want)
-			}
-			endpoint = arg[:at]
-		}
-		ap, err := netip.ParseAddrPort(endpoint)
+		t, err := parseEndpoint(arg)
 		switch {
 		case err != nil:
-			return nil, usageError("target %q: %s; a port is 1 to 65535", arg, want)
-		case ap.Port() == 0:
-			return nil, usageError("target %q: port 0: want a port from 1 to 65535", arg)
-		}
-		if a := ap.Addr().Unmap(); a.IsMulticast() || a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+			return nil, usageError("target %q: %w", arg, err)
+		case t.Addr.IsMulticast() || t.Addr.IsUnspecified() || t.Addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 			return nil, usageError("target %q: want the address of one host", arg)
-		}
-		t := scanner.Target{Addr: ap.Addr().Unmap(), Port: registry.Port{Number: ap.Port(), Proto: proto}}
-		if !slices.Contains(targets, t) {
+		case !slices.Contains(targets, t):
 			targets = append(targets, t)
 		}
 	}

@@ -99,22 +99,30 @@ func (p *parser) face(name string, in bool, at hooks) (box Box, why string) {
 	}
 }
 
+func multicastAddrs() Addrs {
+	return prefixSet(netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("ff00::/8"))
+}
+
+func broadcastAddrs() Addrs {
+	return oneAddr(netip.IPv4Unspecified()).Union(oneAddr(netip.AddrFrom4([4]byte{255, 255, 255, 255})))
+}
+
+func unicastAddrs() Addrs { return AnyAddr().Subtract(multicastAddrs()).Subtract(broadcastAddrs()) }
+
 // addressType returns the addresses of a type of the kernel's routing tables, in
 // a chain that is called at the given hooks; why is set where that cannot be
 // said.
 func (p *parser) addressType(name string, src bool, at hooks) (addrs Addrs, why string) {
-	multicast := prefixSet(netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("ff00::/8"))
-	broadcast := oneAddr(netip.IPv4Unspecified()).Union(oneAddr(netip.AddrFrom4([4]byte{255, 255, 255, 255})))
 	own, other := hookInput, hookOutput
 	if src {
 		own, other = other, own
 	}
 	switch strings.ToLower(name) {
 	case "multicast":
-		return multicast, ""
+		return multicastAddrs(), ""
 	case "broadcast":
 		p.assumed("no client and no service has the broadcast address of a network")
-		return broadcast, ""
+		return broadcastAddrs(), ""
 	case "local":
 		self, ok := p.options.Assume.lookup(AssumeSelf, "")
 		switch {
@@ -122,13 +130,25 @@ func (p *parser) addressType(name string, src bool, at hooks) (addrs Addrs, why 
 			p.assumed("%s are the firewall's own, and nothing else", strings.Join(AddrWords(self), ", "))
 			return self, ""
 		case at == own: // routing has said so
-			return AnyAddr().Subtract(multicast).Subtract(broadcast), ""
+			return unicastAddrs(), ""
 		case at != 0 && at&^(hookForward|other) == 0:
 			return Addrs{}, ""
 		}
 		return Addrs{}, "which addresses are the firewall's own is not in the file: say so with --assume self:ADDRESSES"
 	default:
 		return Addrs{}, "addresses of type " + shown(name)
+	}
+}
+
+// packetType returns the destinations of packets whose frames are of a type.
+func (p *parser) packetType(name string) (addrs Addrs, why string) {
+	switch name {
+	case "multicast", "broadcast":
+		return p.addressType(name, false, 0)
+	case "unicast", "host":
+		return unicastAddrs(), ""
+	default:
+		return Addrs{}, "packets of type " + shown(name)
 	}
 }
 

@@ -286,7 +286,7 @@ func (ip *iptables) target(l iptablesRule, r *Rule, name string, leave bool) err
 	}
 	switch name {
 	case "", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "MARK", "CONNMARK", "CHECKSUM", "CLASSIFY", "TOS", "DSCP", "ECN", "TTL", "HL",
-		"TCPMSS", "TCPOPTSTRIP", "SET", "SECMARK", "CONNSECMARK", "RATEEST", "IDLETIMER", "LED":
+		"TCPMSS", "TCPOPTSTRIP", "TEE", "SET", "SECMARK", "CONNSECMARK", "RATEEST", "IDLETIMER", "LED":
 		r.Action = Pass
 	case "ACCEPT":
 		r.Action = Accept

@@ -99,6 +99,13 @@ func (m *iptablesMatch) option(word string) error {
 		m.next()
 	case "--dst-type", "--src-type":
 		m.addressTypes(m.value(), word == "--src-type")
+	case "--pkt-type":
+		addrs, why := m.packetType(m.value())
+		if why != "" {
+			m.doubt(why)
+			return nil
+		}
+		m.only(m.not, dstBox(addrs))
 	case "--invert": // of rpfilter
 		m.never()
 	case "--loose", "--validmark", "--accept-local":
@@ -111,7 +118,7 @@ func (m *iptablesMatch) option(word string) error {
 // module notes which module's options follow.
 func (m *iptablesMatch) module(name string) {
 	m.unknown = ""
-	if !slices.Contains([]string{"tcp", "udp", "multiport", "state", "conntrack", "iprange", "set", "comment", "addrtype", "icmp", "icmp6", "rpfilter"}, name) {
+	if !slices.Contains([]string{"tcp", "udp", "multiport", "state", "conntrack", "iprange", "set", "comment", "addrtype", "icmp", "icmp6", "rpfilter", "pkttype"}, name) {
 		m.unknown = name
 		m.doubt("match " + shown(name))
 	}

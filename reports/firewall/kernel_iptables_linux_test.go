@@ -277,6 +277,8 @@ func (g *iptablesGen) condition(proto string) string {
 		return g.one("-m limit --limit 10000/sec --limit-burst 1000", "-m mark --mark 0", "-m length --length 0:9000", "-m ttl --ttl-gt 3", "-m conntrack "+not+"--ctstate DNAT", "-m conntrack "+not+"--ctstate ESTABLISHED,DNAT")
 	}
 	switch n := g.IntN(16); {
+	case n == 15 && g.IntN(3) == 0:
+		return "-m pkttype " + not + "--pkt-type " + g.one("unicast", "broadcast", "multicast")
 	case n == 15:
 		return "-m addrtype " + not + g.one("--dst-type LOCAL", "--src-type LOCAL", "--dst-type MULTICAST", "--dst-type BROADCAST", "--dst-type LOCAL,MULTICAST")
 	case n > 12:

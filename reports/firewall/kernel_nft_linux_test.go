@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -111,8 +112,11 @@ func ownTable(t *testing.T, listing, name string) string {
 	var keep []string
 	for _, object := range all.Nftables {
 		for kind, body := range object {
-			var of struct{ Table, Comment string }
+			var of struct{ Table, Comment, Name string }
 			if json.Unmarshal(body, &of) == nil && of.Table == name && of.Comment != "guard" {
+				if device, ok := strings.CutPrefix(of.Name, "on_"); ok && !bytes.Contains(body, []byte(`"dev"`)) { // nft 1.0.6 leaves it out
+					body = bytes.Replace(body, []byte(`"hook"`), fmt.Appendf(nil, `"dev": %q, "hook"`, device), 1)
+				}
 				keep = append(keep, fmt.Sprintf("{%q: %s}", kind, body))
 			}
 		}
@@ -170,9 +174,29 @@ func (g *nftGen) table(nat bool) string {
 		b.WriteString(g.translation(family))
 	}
 	b.WriteString("}\n")
+	if g.IntN(6) == 0 {
+		b.WriteString(g.devices())
+	}
 	if family == "ip" {
 		return strings.ReplaceAll(b.String(), "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept comment \"guard\"\n", "")
 	}
+	return b.String()
+}
+
+// devices is a table of what comes in or goes out by a device.
+func (g *nftGen) devices() string {
+	device := "c0"
+	if g.place == Router {
+		device = g.one("c0", "s0")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "table netdev case%d {\nchain on_%s { type filter hook %s device %q priority 0; policy accept;\n", g.mark, device, g.one("ingress", "ingress", "egress"), device)
+	fmt.Fprintf(&b, "ip dscp != %d accept comment \"guard\"\nip6 dscp != %d accept comment \"guard\"\n", g.mark, g.mark)
+	b.WriteString("meta protocol { arp } accept comment \"guard\"\nicmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept comment \"guard\"\n")
+	for range 1 + g.IntN(3) {
+		fmt.Fprintf(&b, "%s %s\n", g.one("ip saddr "+g.addrs(), "ip daddr "+g.addrs(), "tcp dport "+g.ports(), "udp sport >= 20000", "meta pkttype host tcp dport 1947"), g.one("accept", "drop"))
+	}
+	b.WriteString("}\n}\n")
 	return b.String()
 }
 
@@ -249,7 +273,7 @@ func (g *nftGen) rule(depth int) string {
 		verdicts = append(verdicts, "jump "+c, "jump "+c, "goto "+c)
 	}
 	if g.IntN(40) == 0 {
-		verdicts = []string{"queue num 7", "meta mark set 5", "ct mark set 5 accept"}
+		verdicts = []string{"queue num 7", "meta mark set 5", "ct mark set 5 accept", "ip ttl set 40", "tcp option maxseg size set 1200"}
 	}
 	words = append(words, g.one(verdicts...))
 	return strings.Join(words, " ") + "\n"
@@ -322,6 +346,7 @@ func (g *nftGen) condition() string {
 	case 16:
 		return g.one("ip saddr . tcp dport ", "ip daddr . udp dport ", "ip daddr . th dport ") + eq + g.one("@pairs", "{ 10.2.0.1 . 1947, 10.1.0.0/29 . 475-2000 }")
 	default:
-		return g.one("ip saddr & 255.255.255.3 == 10.1.0.1", "ip daddr & 0.0.0.1 != 0.0.0.1", "ip6 saddr fd01::/125", "ip6 daddr fd02::2-fd02::9", "icmp type echo-request")
+		return g.one("ip saddr & 255.255.255.3 == 10.1.0.1", "ip frag-off & 0x1fff != 0", "ip frag-off & 0x3fff == 0", "meta pkttype "+eq+g.one("host", "broadcast", "{ broadcast, multicast }"),
+			"ip daddr & 0.0.0.1 != 0.0.0.1", "ip6 saddr fd01::/125", "ip6 daddr fd02::2-fd02::9", "icmp type echo-request")
 	}
 }

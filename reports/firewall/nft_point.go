@@ -23,9 +23,12 @@ func (m *nftMatch) value(key nftLeft, v any) (boxes []Box, phases Phases, why st
 		return m.interfaceName(key, v)
 	case nftFamily:
 		return nftFamilyBox(v), 0, "", nil
-	case nftType:
+	case nftType, nftPacket:
 		name, _ := v.(string)
 		addrs, why := m.addressType(name, key.src, m.at)
+		if key.kind == nftPacket {
+			addrs, why = m.packetType(name)
+		}
 		return []Box{addrBox(key.src, addrs)}, 0, why, nil
 	case nftFlags, nftNever:
 		return nil, 0, "a set of " + nftValue(v), nil

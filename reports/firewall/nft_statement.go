@@ -3,7 +3,6 @@ package firewall
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,15 +16,6 @@ type nftMatch struct {
 	at       hooks       // from where packets come to the chain
 	branches []nftBranch // of a verdict map
 	text     []string    // the statements as nft writes them
-}
-
-// nftBranch is one element of a verdict map.
-type nftBranch struct {
-	boxes  []Box
-	phases Phases
-	doubts []string
-	action Action
-	target *Chain
 }
 
 // statement reads one statement into the rule.
@@ -57,8 +47,8 @@ func (m *nftMatch) statement(kind string, body json.RawMessage, r *Rule) error {
 			m.doubt("a set with limits of its own")
 		}
 	case "mangle":
-		if strings.Contains(string(body), `"payload"`) {
-			m.obscure(r, "the packet is changed")
+		if changed := nftChanged(v); changed != "" {
+			m.obscure(r, "the packet is changed: "+changed)
 		}
 	case "log", "dup", "secmark", "flow", "ct helper", "ct timeout", "ct expectation", "comment", "continue":
 	case "xt":
@@ -83,6 +73,18 @@ func (m *nftMatch) statement(kind string, body json.RawMessage, r *Rule) error {
 		}
 	}
 	return nil
+}
+
+// nftChanged returns the field of a packet that a statement changes, "" for none
+// that says where it comes from, where it goes or what it is.
+func nftChanged(v any) string {
+	body, _ := v.(map[string]any)
+	key, _ := body["key"].(map[string]any)
+	field := nftValue(key)
+	if key["payload"] == nil || slices.Contains([]string{"ip dscp", "ip6 dscp", "ip ecn", "ip6 ecn", "ip ttl", "ip6 hoplimit"}, field) {
+		return ""
+	}
+	return field
 }
 
 // ofFamily keeps the packets that a translation is for: with an address those of
@@ -165,6 +167,9 @@ func (m *nftMatch) match(v any) error {
 	case nftReverse:
 		m.reverse(op, body)
 		return nil
+	case nftFragment:
+		m.fragment(key, op, body)
+		return nil
 	default:
 		return m.compare(key, op, body)
 	}
@@ -195,6 +200,19 @@ func (m *nftMatch) reverse(op string, body map[string]any) {
 		m.never()
 	}
 	m.reversePath()
+}
+
+// fragment reads a condition on fragments: what is probed is whole, which is 0.
+func (m *nftMatch) fragment(key nftLeft, op string, body map[string]any) {
+	n, ok := nftInt(body["right"], 0xffff)
+	if !ok || op != "==" && op != "!=" {
+		m.doubt("match " + nftText("match", body))
+		return
+	}
+	m.only(false, key.implied())
+	if (n == 0) != (op == "==") {
+		m.never()
+	}
 }
 
 // compare reads a match of a key that has values.
@@ -269,105 +287,4 @@ func (m *nftMatch) flags(key nftLeft, op string, right any) error {
 		m.doubt("match tcp flags " + op + " " + nftValue(right))
 	}
 	return nil
-}
-
-// vmap reads {"key": …, "data": "@map" or {"set": [[key, verdict], …]}}.
-func (m *nftMatch) vmap(v any) error {
-	body, ok := v.(map[string]any)
-	if !ok {
-		return m.errorf(m.rule.line, "vmap: want key and data")
-	}
-	key, why := nftKeyOf(body["key"])
-	if why != "" || slices.Contains([]nftKind{nftFlags, nftNever, nftStatus, nftReverse}, key.kind) {
-		key, why = nftLeft{}, "vmap by "+nftValue(body["key"])
-	}
-	elems, whySet, err := m.elements(body["data"])
-	if err != nil {
-		return err
-	}
-	if whySet != "" {
-		m.branches = []nftBranch{{boxes: []Box{Everything()}, phases: AllPhases, doubts: []string{whySet}, action: Obscure}}
-		return nil
-	}
-	var others []Box // that are sure to meet another element
-	var otherPhases Phases
-	var rest []nftBranch
-	var unsureRest []string // why they may match less: an element may that cannot be judged
-	for _, e := range elems {
-		pair, ok := e.([]any)
-		if !ok || len(pair) != 2 {
-			return m.errorf(m.rule.line, "vmap: want elements [key, verdict]")
-		}
-		b := nftBranch{boxes: []Box{Everything()}, phases: AllPhases}
-		if b.action, b.target, err = m.branchVerdict(&b, pair[1]); err != nil {
-			return err
-		}
-		unsure := why
-		if why == "" && nftIsRest(pair[0]) {
-			rest = append(rest, b)
-			continue
-		} else if why == "" {
-			if unsure, err = m.branch(key, pair[0], &b); err != nil {
-				return err
-			}
-		}
-		if unsure != "" {
-			b.doubts = append(b.doubts, unsure)
-			unsureRest = append(unsureRest, unsure)
-		} else {
-			others, otherPhases = append(others, b.boxes...), otherPhases|b.phases
-		}
-		m.branches = append(m.branches, b)
-	}
-	for _, b := range rest {
-		b.doubts = append(b.doubts, unsureRest...)
-		m.branches = append(m.branches, b.without(joinSides(key, others), otherPhases, key))
-	}
-	if why == "" {
-		m.only(false, key.implied())
-	}
-	return nil
-}
-
-// without is the element for what no other key of the map holds.
-func (b nftBranch) without(others []Box, phases Phases, key nftLeft) nftBranch {
-	switch {
-	case key.kind == nftState || key.kind == nftDirection:
-		b.phases = AllPhases &^ phases
-	case len(others) > maxNegated:
-		b.doubts = append(b.doubts, fmt.Sprintf("the rest of a map with %d elements of several parts", len(others)))
-	default:
-		b.boxes = subtractAll(b.boxes, others)
-	}
-	return b
-}
-
-// branchVerdict reads the verdict of an element.
-func (m *nftMatch) branchVerdict(b *nftBranch, v any) (Action, *Chain, error) {
-	body, _ := v.(map[string]any)
-	if len(body) != 1 {
-		return 0, nil, m.errorf(m.rule.line, "verdict %s: want one of accept, drop, continue, return, jump, goto", nftValue(v))
-	}
-	kind := slices.Collect(maps.Keys(body))[0]
-	action, target, why, err := m.verdict(kind, body[kind])
-	if why != "" {
-		b.doubts = append(b.doubts, why)
-		action = Obscure
-	}
-	return action, target, err
-}
-
-// branch reads the key of an element, or says why it cannot be judged.
-func (m *nftMatch) branch(key nftLeft, v any, b *nftBranch) (why string, err error) {
-	boxes, phases, why, err := m.value(key, v)
-	switch {
-	case err != nil || why != "":
-	case (key.kind == nftState || key.kind == nftDirection) && m.untracked:
-		why = notTracked
-	case key.kind == nftState || key.kind == nftDirection:
-		b.phases = phases
-	default:
-		b.boxes = boxes
-	}
-	return why, err
 }

@@ -18,11 +18,13 @@ const (
 	nftFamily // meta nfproto, meta protocol
 	nftFace   // interfaces
 	nftType   // fib daddr type
+	nftPacket // meta pkttype
 	nftState
 	nftDirection
 	nftFlags
-	nftStatus  // of a connection, of which only DNAT is known
-	nftReverse // fib saddr . iif oif: the reverse path
+	nftStatus   // of a connection, of which only DNAT is known
+	nftReverse  // fib saddr . iif oif: the reverse path
+	nftFragment // which part of a packet it is, and whether more come
 	nftConcat
 	nftNever // a field of what is never probed: ICMP types and the like
 )
@@ -97,7 +99,7 @@ func nftKeyOf(v any) (l nftLeft, why string) {
 				if part.kind == nftNever {
 					return part, ""
 				}
-				if why != "" || slices.Contains([]nftKind{nftState, nftDirection, nftFlags, nftStatus, nftReverse, nftConcat}, part.kind) || part.masked != nil {
+				if why != "" || slices.Contains([]nftKind{nftState, nftDirection, nftFlags, nftStatus, nftReverse, nftFragment, nftConcat}, part.kind) || part.masked != nil {
 					return l, unclear
 				}
 				l.parts = append(l.parts, part)
@@ -167,6 +169,8 @@ func nftMeta(key, unclear string) (nftLeft, string) {
 		return nftLeft{kind: nftFace, src: true}, ""
 	case "oif", "oifname":
 		return nftLeft{kind: nftFace}, ""
+	case "pkttype":
+		return nftLeft{kind: nftPacket}, ""
 	default:
 		return nftLeft{}, unclear
 	}
@@ -177,6 +181,10 @@ func nftMasked(v any, unclear string) (nftLeft, string) {
 	list, _ := v.([]any)
 	if len(list) != 2 {
 		return nftLeft{}, unclear
+	}
+	// Its other bits say that packets must not be fragmented, which depends on the client.
+	if _, ok := nftInt(list[1], 0x3fff); ok && nftValue(list[0]) == "ip frag-off" {
+		return nftLeft{kind: nftFragment, family: AnyIPv4()}, ""
 	}
 	l, why := nftKeyOf(list[0])
 	if why != "" || l.masked != nil {

@@ -71,6 +71,30 @@ func TestShapes(t *testing.T) {
 		{"names of ASA", "names\nname 10.1.0.0 office description x\nname 10.2.0.1 lm\nobject-group network G\n network-object office 255.255.255.0\n network-object host lm\n" +
 			"access-list out extended deny tcp host lm any\naccess-list out extended permit tcp office 255.255.255.0 object-group G eq 1947\n",
 			"10.1.0.5", "10.2.0.1:1947/tcp", "allow out:2"},
+		{"packets to many", iptablesText("-A FORWARD -m pkttype --pkt-type broadcast -j ACCEPT", "-A FORWARD -m pkttype ! --pkt-type unicast -j ACCEPT"),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "deny FORWARD policy"},
+		{"packets to one", nftListing(`{"table": {"family": "ip", "name": "t"}}`,
+			`[{"match": {"op": "!=", "left": {"meta": {"key": "pkttype"}}, "right": {"set": ["broadcast", "multicast"]}}}, {"drop": null}]`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "deny ip t c handle 1"},
+		{"packets of no type that is known", nftListing(`{"table": {"family": "ip", "name": "t"}}`,
+			`[{"match": {"op": "==", "left": {"meta": {"key": "pkttype"}}, "right": "other"}}, {"drop": null}]`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t c policy"},
+		{"a copy goes elsewhere", iptablesText("-A FORWARD -j TEE --gateway 10.9.0.1", "-A FORWARD -j ACCEPT"), "10.1.0.5", "10.2.0.1:1947/tcp", "allow FORWARD:2"},
+		{"fragments", nftListing(`{"table": {"family": "ip", "name": "t"}}`,
+			`[{"match": {"op": "!=", "left": {"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]}, "right": 0}}, {"drop": null}]`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow ip t c policy"},
+		{"no fragments", nftListing(`{"table": {"family": "ip", "name": "t"}}`,
+			`[{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 16383]}, "right": 0}}, {"drop": null}]`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "deny ip t c handle 1"},
+		{"packets that must not be fragmented", nftListing(`{"table": {"family": "ip", "name": "t"}}`,
+			`[{"match": {"op": "!=", "left": {"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 16384]}, "right": 0}}, {"drop": null}]`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t c policy"},
+		{"fields that no answer depends on are changed", nftListing(`{"table": {"family": "ip", "name": "t"}}`,
+			`[{"mangle": {"key": {"payload": {"protocol": "ip", "field": "dscp"}}, "value": "cs1"}}]`,
+			`[{"mangle": {"key": {"meta": {"key": "mark"}}, "value": {"payload": {"protocol": "ip", "field": "daddr"}}}}]`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow ip t c policy"},
+		{"an address is changed", nftListing(`{"table": {"family": "ip", "name": "t"}}`, `[{"mangle": {"key": {"payload": {"protocol": "ip", "field": "daddr"}}, "value": "10.9.0.1"}}]`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t c handle 1"},
 		{"AWS: the groups without their name", `[{"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 1947, "ToPort": 1947, "IpRanges": [{"CidrIp": "10.1.0.0/16"}]}]}]`,
 			"10.1.0.5", "10.2.0.1:1947/tcp", "allow sg-1:1"},
 		{"AWS: one group", `{"GroupId": "sg-1", "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 1947, "ToPort": 1947, "IpRanges": [{"CidrIp": "10.1.0.0/16"}]}]}`,
@@ -103,6 +127,36 @@ func TestShapes(t *testing.T) {
 				t.Errorf("%s to %s: %s, want %s %v\n%s", tt.client, tt.target, got, tt.want, a.Why, tt.text)
 			}
 		})
+	}
+}
+
+// TestDevices: a chain of devices sees what comes in or goes out by one of them,
+// and that depends on what lies behind them.
+func TestDevices(t *testing.T) {
+	const lan, all = "zone=lan:10.1.0.0/16", "zone=lan:10.1.0.0/16 zone=dmz:10.2.0.0/16"
+	for _, tt := range []struct{ hook, dev, assume, client, want string }{
+		{"ingress", `"lan"`, lan, "10.1.0.5", "deny netdev t c handle 1"},
+		{"ingress", `"lan"`, lan, "10.3.0.5", "allow "},
+		{"ingress", `["dmz", "lan"]`, all, "10.1.0.5", "deny netdev t c handle 1"},
+		{"ingress", `["dmz", "lan"]`, lan, "10.1.0.5", "unknown netdev t c handle 1"},
+		{"ingress", `"lan"`, "", "10.1.0.5", "unknown netdev t c handle 1"},
+		{"ingress", `null`, lan, "10.1.0.5", "unknown netdev t c handle 1"}, // as some versions of nft print it
+		{"egress", `"dmz"`, all, "10.1.0.5", "deny netdev t c handle 1"},
+		{"egress", `"lan"`, all, "10.3.0.5", "allow "},
+	} {
+		text := fmt.Sprintf(`{"nftables": [
+{"chain": {"family": "netdev", "table": "t", "name": "c", "dev": %s, "type": "filter", "hook": %q, "prio": 0, "policy": "accept"}},
+{"rule": {"family": "netdev", "table": "t", "chain": "c", "handle": 1, "expr": [
+{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 1947}}, {"drop": null}]}}]}`, tt.dev, tt.hook)
+		rs, err := Parse("rules", []byte(text), Options{Assume: assume(t, strings.Fields(tt.assume)...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range rs.Reach(Router, oneAddr(netip.MustParseAddr(tt.client)), target(t, "10.2.0.1:1947/tcp")) {
+			if got := a.Effect.String() + " " + ruleName(a.Rule); got != tt.want {
+				t.Errorf("%s by %s, assuming %q, from %s: %s, want %s (%v)", tt.hook, tt.dev, tt.assume, tt.client, got, tt.want, a.Why)
+			}
+		}
 	}
 }
 

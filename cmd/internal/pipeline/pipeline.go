@@ -60,9 +60,6 @@ func (p *Pipeline) Run(ctx context.Context, plan *scanner.Plan) (Outcome, error)
 	if werr := <-written; werr != nil {
 		return out, &SinkError{werr}
 	}
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = ctx.Err()
-	}
 	return out, err
 }
 

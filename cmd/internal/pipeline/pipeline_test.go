@@ -19,7 +19,7 @@ import (
 	"dormant/scanner/fakenet"
 )
 
-// keep is a sink that remembers what it is given, and fails from the n-th on.
+// keep is a sink that remembers what it is given, and fails once, the n-th time.
 type keep struct {
 	got    []reports.Finding
 	fails  int // 0: never
@@ -27,7 +27,7 @@ type keep struct {
 }
 
 func (k *keep) Write(_ context.Context, f reports.Finding) error {
-	if k.fails > 0 && len(k.got)+1 >= k.fails {
+	if k.fails--; k.fails == 0 {
 		return errors.New("disk full")
 	}
 	k.got = append(k.got, f)
@@ -207,7 +207,8 @@ func TestFailedSinkStopsTheSearch(t *testing.T) {
 		for a := netip.MustParseAddr("10.0.0.0"); netip.MustParsePrefix("10.0.0.0/16").Contains(a); a = a.Next() {
 			states[scanner.Target{Addr: a, Port: port}] = scanner.Open
 		}
-		p := newPipeline(t, fakenet.New(states, time.Millisecond), says("x"), &keep{fails: 3})
+		got := keep{fails: 3}
+		p := newPipeline(t, fakenet.New(states, time.Millisecond), says("x"), &got)
 		out, err := p.Run(t.Context(), plan(t, "10.0.0.0/16", port))
 		if _, ok := errors.AsType[*SinkError](err); !ok {
 			t.Fatalf("Run = %v, want a SinkError", err)
@@ -215,7 +216,29 @@ func TestFailedSinkStopsTheSearch(t *testing.T) {
 		if out.Scan.Probes > 1000 {
 			t.Errorf("%d probes were sent after the output failed at the third finding", out.Scan.Probes)
 		}
+		if len(got.got) != 2 {
+			t.Errorf("%d findings are written, want none behind the one that failed", len(got.got))
+		}
 	})
+}
+
+// unplugged is a network that nothing can be sent to.
+type unplugged struct{ scanner.Backend }
+
+func (unplugged) Send(context.Context, []scanner.Probe) (int, error) { return 0, errUnplugged }
+
+var errUnplugged = errors.New("no such device")
+
+// A sweep that failed is no run that ended well, with dialogues or without.
+func TestFailedSweepIsSaid(t *testing.T) {
+	for _, crew := range []Crew{nil, says("x")} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPipeline(t, unplugged{fakenet.New(nil, time.Millisecond)}, crew, &keep{})
+			if _, err := p.Run(t.Context(), plan(t, "10.0.0.0/30", registry.Port{Number: 3588, Proto: registry.TCP})); !errors.Is(err, errUnplugged) {
+				t.Errorf("Run = %v, want %v", err, errUnplugged)
+			}
+		})
+	}
 }
 
 // TestFragileHostIsNotTalkedTo: its open port is reported, without a verdict,
@@ -280,6 +303,15 @@ func TestFindingOfADialogue(t *testing.T) {
 				t.Errorf("verdict %v, note %q, host %q at %v; want %v, cut short %t, lic1.example, now", f.Verdict, f.Note, f.Hostname, f.ObservedAt, tt.want, tt.cut)
 			}
 		})
+	}
+}
+
+// A finding is of the time of its answer, however long its dialogue took.
+func TestFindingKeepsItsTime(t *testing.T) {
+	p, at := newPipeline(t, fakenet.New(nil, 0), nil, nil), time.Date(2026, 5, 1, 8, 0, 0, 0, time.UTC)
+	f := p.finding(Result{Observation: scanner.Observation{Target: scanner.Target{Addr: netip.MustParseAddr("10.0.0.9")}, State: scanner.Open, At: at}})
+	if !f.ObservedAt.Equal(at) {
+		t.Errorf("observed at %v, want %v", f.ObservedAt, at)
 	}
 }
 

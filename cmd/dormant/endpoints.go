@@ -49,19 +49,19 @@ func parseEndpoints(args []string) ([]scanner.Target, error) {
 
 // allowed refuses what the standing list excludes, and public addresses
 // without consent.
-func allowed(ctx context.Context, a *app, o *identifyOptions, targets []scanner.Target) error {
+func allowed(ctx context.Context, a *app, o *scanOptions, targets []scanner.Target, standing string) error {
 	var addrs []string
 	for _, t := range targets {
 		addrs = append(addrs, t.Addr.String())
 	}
-	ranges, err := readRanges(ctx, a, &o.common, addrs, neverScanFile)
+	ranges, err := readRanges(ctx, a, o, addrs, standing)
 	if err != nil {
 		return err
 	}
 	for _, t := range targets {
 		in := func(p netip.Prefix) bool { return p.Contains(t.Addr) }
 		if !slices.ContainsFunc(ranges.Prefixes(), in) && !slices.Contains(ranges.Zoned(), t.Addr) {
-			return usageError("target %v: %s excludes it", t, neverScanFile)
+			return usageError("target %v: %s excludes it", t, standing)
 		}
 	}
 	return nil
@@ -97,7 +97,7 @@ func checkEndpoints(ctx context.Context, a *app, o *identifyOptions, targets []s
 			return err
 		}
 	}
-	if err := allowed(ctx, a, o, targets); err != nil {
+	if err := allowed(ctx, a, &o.common, targets, neverScanFile); err != nil {
 		return err
 	}
 	return spare(ctx, o, targets)

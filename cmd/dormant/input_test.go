@@ -65,3 +65,28 @@ func TestReadRanges(t *testing.T) {
 		}
 	}
 }
+
+// What is never scanned is not talked to either, also beside targets that may be.
+func TestIdentifyHeedsTheStandingList(t *testing.T) {
+	never := filepath.Join(t.TempDir(), "never.txt")
+	if err := os.WriteFile(never, []byte("10.0.0.8/31\nfe80::9%lo\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"10.0.0.7:1947 [fe80::8%lo]:1947":     "",
+		"10.0.0.7:1947 10.0.0.9:1947/udp":     "target 10.0.0.9:1947/udp: " + never + " excludes it",
+		"10.0.0.7:1947 [::ffff:10.0.0.8]:475": "target 10.0.0.8:475/tcp: " + never + " excludes it",
+		"10.0.0.7:1947 [fe80::9%lo]:1947":     "target [fe80::9%lo]:1947/tcp: " + never + " excludes it",
+		"10.0.0.9:1947":                       "the only address is excluded",
+	} {
+		targets, err := parseEndpoints(strings.Fields(args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &app{log: slog.New(slog.DiscardHandler)}
+		err = allowed(t.Context(), a, &scanOptions{}, targets, never)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", args, err, want)
+		}
+	}
+}

@@ -79,7 +79,7 @@ type packed struct {
 	key              []byte
 	digest           int64
 	mac, cert, host  int64
-	seen             int64 // observed, nanoseconds since 1970
+	first, last      int64 // observed, nanoseconds since 1970
 	facets           facets
 	detail, evidence []byte
 	replaces         bool // the run has this target already
@@ -92,8 +92,9 @@ func (p *packer) packFinding(f reports.Finding) (packed, error) {
 	if f.State == 0 || f.Reason == 0 {
 		return packed{}, errBare
 	}
+	at := f.ObservedAt.UnixNano()
 	out := packed{
-		key: appendKey(nil, target(&f)), digest: digest(&f), seen: f.ObservedAt.UnixNano(),
+		key: appendKey(nil, target(&f)), digest: digest(&f), first: at, last: at,
 		mac: identity(f.MAC), cert: identity(f.TLSCert), host: identity(f.Hostname), facets: facetsOf(&f),
 	}
 	var err error

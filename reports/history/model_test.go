@@ -246,7 +246,7 @@ func (w *world) write(t *testing.T, s *history.Store, r *modelRun) string {
 		if w.IntN(4) == 0 {
 			v.state = scanner.Closed
 		}
-		if _, again := r.open[at]; again || w.IntN(5) == 0 { // what is replaced before it is stored was never seen
+		if w.IntN(5) == 0 {
 			if err := history.Flush(rec); err != nil {
 				t.Fatal(err)
 			}

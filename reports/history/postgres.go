@@ -263,13 +263,13 @@ func (p postgresDB) check(ctx context.Context, db *sql.DB) error {
 func (p postgresDB) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
 	n := len(b.rows)
 	var keys, details, evidence [][]byte
-	var digests, macs, certs, hosts, seen []int64
+	var digests, macs, certs, hosts, first, last []int64
 	var verdicts, severities, expected, words []string
 	for i := range b.rows {
 		r := &b.rows[i]
 		keys, details, evidence = append(keys, r.key), append(details, r.detail), append(evidence, r.evidence)
 		digests, macs, certs, hosts = append(digests, r.digest), append(macs, r.mac), append(certs, r.cert), append(hosts, r.host)
-		seen = append(seen, r.seen)
+		first, last = append(first, r.first), append(last, r.last)
 		x := &r.facets
 		verdicts, severities, expected, words = append(verdicts, x.verdict), append(severities, x.severity), append(expected, x.expected), append(words, x.words)
 	}
@@ -288,9 +288,9 @@ func (p postgresDB) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
 			FROM unnest($2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[])
 			AS u (k, digest, mac, cert, host, id, verdict, severity, expected, words)`,
 			[]any{b.run, keys, digests, macs, certs, hosts, ids, verdicts, severities, expected, words}},
-		{`INSERT INTO sighting AS s (scope, key, first, last) SELECT $1, k, at, at FROM unnest($2::bytea[], $3::bigint[]) AS u (k, at)
+		{`INSERT INTO sighting AS s (scope, key, first, last) SELECT $1, * FROM unnest($2::bytea[], $3::bigint[], $4::bigint[])
 			ON CONFLICT (scope, key) DO UPDATE SET first = least(s.first, excluded.first), last = greatest(s.last, excluded.last)
-			WHERE excluded.first < s.first OR excluded.last > s.last`, []any{b.scope, keys, seen}},
+			WHERE excluded.first < s.first OR excluded.last > s.last`, []any{b.scope, keys, first, last}},
 	} {
 		if _, err := tx.ExecContext(ctx, x.query, x.args...); err != nil {
 			return err

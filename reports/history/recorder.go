@@ -187,7 +187,7 @@ func (r *Recorder) open(t scanner.Target, p packed) {
 	}
 	for i := range r.batch.rows { // seldom
 		if old := &r.batch.rows[i]; string(old.key) == string(p.key) {
-			p.replaces = old.replaces
+			p.replaces, p.first, p.last = old.replaces, min(p.first, old.first), max(p.last, old.last)
 			*old = p
 			return
 		}

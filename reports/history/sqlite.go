@@ -219,7 +219,7 @@ func (s sqliteFile) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
 		`INSERT INTO detail (body, evidence) VALUES ($1, $2)`,
 		`INSERT INTO finding (run, key, digest, mac, cert, host, detail, evidence, verdict, severity, expected, words)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $11)`,
-		`INSERT INTO sighting (scope, key, first, last) VALUES ($1, $2, $3, $3)
+		`INSERT INTO sighting (scope, key, first, last) VALUES ($1, $2, $3, $4)
 			ON CONFLICT DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last)`,
 	} {
 		stmt, err := tx.PrepareContext(ctx, query)
@@ -245,7 +245,7 @@ func (s sqliteFile) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
 		if err != nil {
 			return err
 		}
-		if _, err := sighting.ExecContext(ctx, b.scope, p.key, p.seen); err != nil {
+		if _, err := sighting.ExecContext(ctx, b.scope, p.key, p.first, p.last); err != nil {
 			return err
 		}
 	}

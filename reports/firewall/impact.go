@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -24,7 +25,8 @@ type Question struct {
 	// Place is where the firewall stands; 0 takes the place for which a file
 	// has rules.
 	Place Place
-	// Findings are the services; those that are not open are passed over.
+	// Findings are the services; those that are not open are passed over, and
+	// of one that was found several times the newest says what it is.
 	Findings []reports.Finding
 	// Clients are who was seen using services. Those of other services are
 	// counted only.
@@ -105,8 +107,7 @@ type Service struct {
 	Clients    []Client  `json:"clients"`
 	Why        []Reason  `json:"why,omitempty"` // of an unknown
 
-	target  scanner.Target
-	finding int // index in Question.Findings
+	target scanner.Target
 }
 
 // Client is somebody who was seen, and what becomes of them.
@@ -144,25 +145,27 @@ func NewImpact(ctx context.Context, q Question) (*Impact, error) {
 	}
 	clients := m.byService()
 	by := map[string]*RuleImpact{}
+	newest := map[scanner.Target]*reports.Finding{}
 	for i := range q.Findings {
 		f := &q.Findings[i]
-		if f.State != scanner.Open {
-			continue
+		if was := newest[targetOfFinding(f)]; f.State == scanner.Open && (was == nil || f.ObservedAt.After(was.ObservedAt)) {
+			newest[targetOfFinding(f)] = f
 		}
+	}
+	for _, target := range slices.SortedFunc(maps.Keys(newest), scanner.Target.Compare) {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("firewall: after %d services: %w", len(m.Services), err)
 		}
-		s := Service{target: targetOfFinding(f), finding: i, Product: nameOf(f), Verdict: f.Verdict.String(), Confidence: f.Confidence,
+		f := newest[target]
+		s := Service{target: target, Target: target.String(), Product: nameOf(f), Verdict: f.Verdict.String(), Confidence: f.Confidence,
 			Seen: f.ObservedAt, Vantage: f.Vantage}
-		s.Target = s.target.String()
-		m.judge(&s, clients[s.target], by)
-		delete(clients, s.target)
+		m.judge(&s, clients[target], by)
+		delete(clients, target)
 		m.Services = append(m.Services, s)
 	}
 	for _, list := range clients {
 		m.Elsewhere += len(list)
 	}
-	slices.SortStableFunc(m.Services, func(a, b Service) int { return a.target.Compare(b.target) })
 	m.gather(by)
 	m.Shadowed, m.Unsearched = Shadows(q.Proposed, q.Place)
 	m.Headline = m.headline()
@@ -354,13 +357,15 @@ func (m *Impact) Unclear() bool {
 func (m *Impact) Findings() []reports.Finding {
 	out := slices.Clone(m.question.Findings)
 	for i := range out {
-		out[i].FWEffect = "n_a"
-	}
-	for _, s := range m.Services {
-		f := &out[s.finding]
-		f.FWEffect, f.FWRule = s.Effect, s.Rule
+		f := &out[i]
+		f.FWEffect = "n_a"
+		at, ok := slices.BinarySearchFunc(m.Services, targetOfFinding(f), func(s Service, t scanner.Target) int { return s.target.Compare(t) })
+		if f.State != scanner.Open || !ok {
+			continue
+		}
+		f.FWEffect, f.FWRule = m.Services[at].Effect, m.Services[at].Rule
 		if m.question.Asked {
-			f.Clients = s.seen()
+			f.Clients = m.Services[at].seen()
 		}
 	}
 	return out

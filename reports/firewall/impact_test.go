@@ -111,6 +111,10 @@ func TestImpact(t *testing.T) {
 			headline: "Nothing in use is cut off: 1 service and 1 known client keep their access.", effects: "kept r1 1",
 		},
 		{
+			name: "found in two files", proposed: "default: deny\nrules:\n- {id: r1, action: allow, src: 10.2.0.0/16}\n", findings: []string{lm, lm}, clients: []string{"10.2.0.5 10.0.1.20:1947/tcp"},
+			headline: "Nothing in use is cut off: 1 service and 1 known client keep their access.", effects: "kept r1 1, kept r1 1",
+		},
+		{
 			name: "the answer is cut", current: "stateful: false\ndefault: allow\nrules: []\n", findings: []string{lm}, clients: []string{"10.2.0.5 10.0.1.20:1947/tcp"},
 			proposed: "stateful: false\ndefault: allow\nrules:\n- {id: r1, action: deny, src: 10.0.1.20, sport: 1947}\n",
 			headline: "1 license server and 1 known client lose access by rule r1.", effects: "cut r1 1", inUse: true,

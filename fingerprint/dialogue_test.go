@@ -24,9 +24,9 @@ import (
 func TestDialogue(t *testing.T) {
 	httpPage := "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n<title>x</title>"
 	stage2 := []Opener{
-		{ID: "one", Send: []byte("ONE"), Wait: time.Second, Shapes: []Shape{ShapeClosesOnText, ShapeSilent}},
-		{ID: "two", Send: []byte("TWO"), Wait: time.Second, Shapes: []Shape{ShapeClosesOnText}},
-		{ID: "late", Send: []byte("LATE"), Wait: time.Second, Shapes: []Shape{ShapeClosesAfterSilence}},
+		{ID: "one", Send: []byte("ONE"), Wait: time.Second, Shapes: []Shape{shapeClosesOnText, shapeSilent}},
+		{ID: "two", Send: []byte("TWO"), Wait: time.Second, Shapes: []Shape{shapeClosesOnText}},
+		{ID: "late", Send: []byte("LATE"), Wait: time.Second, Shapes: []Shape{shapeClosesAfterSilence}},
 	}
 	license := map[registry.Port]Opener{
 		{Number: 1947, Proto: registry.TCP}: {ID: "hasp_get", Send: []byte(get10), Wait: 5 * time.Second},

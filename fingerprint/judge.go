@@ -13,6 +13,7 @@ const (
 	provenLicense = 90 // a license manager's own protocol
 	namedService  = 50
 	namedShell    = 60
+	exact         = 85 // a protocol's own structured answer or greeting
 	specific      = 60 // one sign of that worth can stand alone
 	medium        = 25 // from here a sign is more than a hint
 	weakTogether  = 24 // all weak signs together are worth no more
@@ -124,7 +125,7 @@ func (c *weighing) answersEverywhere() (Verdict, bool) {
 		return Verdict{}, false
 	}
 	if h, ok := c.best(LicenseManager, DevServer, KnownService, TunnelOrProxy); ok &&
-		(h.sign.Kind == KindProtocol && h.sign.Points >= 85 || h.sign.Class == LicenseManager && h.sign.Points >= provenLicense) {
+		(h.sign.Kind == KindProtocol && h.sign.Points >= exact || h.sign.Class == LicenseManager && h.sign.Points >= provenLicense) {
 		return Verdict{}, false
 	}
 	for _, h := range c.hits {
@@ -182,7 +183,7 @@ func (c *weighing) openShell() (Verdict, bool) {
 		confidence = 75 // the same text twice
 	}
 	if c.kinds(OpenShell, specific) > 1 {
-		confidence = 85
+		confidence = exact
 	}
 	return c.verdict(h.sign, confidence), true
 }
@@ -266,13 +267,13 @@ func (c *weighing) generic() (Verdict, bool) {
 func (c *weighing) unidentified() Verdict {
 	s := Sign{Class: Unidentified, Service: "unknown"}
 	switch shapeOf(c.ev) {
-	case ShapeSilent:
+	case shapeSilent:
 		s.Reason, s.Service = "silent", "silent"
-	case ShapeClosesOnText, ShapeResetsOnText, ShapeResetsOnTLS, ShapeClosesOnTLS:
+	case shapeClosesOnText, shapeResetsOnText, shapeResetsOnTLS, shapeClosesOnTLS:
 		s.Reason, s.Service = "closes_on_text", "silent"
-	case ShapeClosesAfterSilence, ShapeClosesAtOnce:
+	case shapeClosesAfterSilence, shapeClosesAtOnce:
 		s.Reason, s.Service = "needs_opener", "silent"
-	case ShapeSpeaks, ShapeAnswers, ShapeHTTP, ShapeTLS:
+	case shapeSpeaks, shapeAnswers, shapeHTTP, shapeTLS:
 		s.Reason = "needs_opener"
 	default:
 		s.Reason, s.Service = "silent", "silent"
@@ -295,11 +296,11 @@ func (c *weighing) confidence(h hit) int {
 	if h.sign.Product != "" {
 		for _, other := range c.hits {
 			if other.sign.Product == h.sign.Product && other.sign.Kind != h.sign.Kind && other.sign.Points >= namedService {
-				return max(points, 85)
+				return max(points, exact)
 			}
 		}
 	}
-	return min(points, 84)
+	return min(points, exact-1)
 }
 
 // verdict starts a verdict from the sign that decided.

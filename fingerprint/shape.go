@@ -12,30 +12,30 @@ type Shape string
 // The shapes, told from the generic probes. The zero value means that no
 // dialogue was held.
 const (
-	ShapeSpeaks       Shape = "speaks"         // bytes came before anything was sent
-	ShapeHTTP         Shape = "http"           // answered as HTTP, plain or inside TLS
-	ShapeTLS          Shape = "tls"            // completed a TLS handshake, no HTTP inside
-	ShapeAnswers      Shape = "answers"        // other bytes came back
-	ShapeClosesOnText Shape = "closes_on_text" // waited in silence, closed on the GET without a byte
+	shapeSpeaks       Shape = "speaks"         // bytes came before anything was sent
+	shapeHTTP         Shape = "http"           // answered as HTTP, plain or inside TLS
+	shapeTLS          Shape = "tls"            // completed a TLS handshake, no HTTP inside
+	shapeAnswers      Shape = "answers"        // other bytes came back
+	shapeClosesOnText Shape = "closes_on_text" // waited in silence, closed on the GET without a byte
 	// The next two are closes_on_text with a reset, which tells how little was
 	// read before the close: mosquitto resets on the 18 bytes of the GET, SOCKS
 	// proxies read those and reset on the longer ClientHello.
-	ShapeResetsOnText Shape = "resets_on_text"
-	ShapeResetsOnTLS  Shape = "resets_on_tls"
-	// ShapeClosesOnTLS took the GET in silence, as the beginning of something
+	shapeResetsOnText Shape = "resets_on_text"
+	shapeResetsOnTLS  Shape = "resets_on_tls"
+	// shapeClosesOnTLS took the GET in silence, as the beginning of something
 	// longer, and closed on the ClientHello: LDAP servers do.
-	ShapeClosesOnTLS Shape = "closes_on_tls"
-	// ShapeClosesAfterSilence waited, then closed before anything was sent:
+	shapeClosesOnTLS Shape = "closes_on_tls"
+	// shapeClosesAfterSilence waited, then closed before anything was sent:
 	// JDWP and sslh do so after 2.0 s.
-	ShapeClosesAfterSilence Shape = "closes_after_silence"
-	ShapeClosesAtOnce       Shape = "closes_at_once" // every connection closed at once without a byte
-	ShapeSilent             Shape = "silent"         // accepted everything and said nothing
+	shapeClosesAfterSilence Shape = "closes_after_silence"
+	shapeClosesAtOnce       Shape = "closes_at_once" // every connection closed at once without a byte
+	shapeSilent             Shape = "silent"         // accepted everything and said nothing
 )
 
 func shapes() []Shape {
 	return []Shape{
-		ShapeSpeaks, ShapeHTTP, ShapeTLS, ShapeAnswers, ShapeClosesOnText, ShapeResetsOnText, ShapeResetsOnTLS,
-		ShapeClosesOnTLS, ShapeClosesAfterSilence, ShapeClosesAtOnce, ShapeSilent,
+		shapeSpeaks, shapeHTTP, shapeTLS, shapeAnswers, shapeClosesOnText, shapeResetsOnText, shapeResetsOnTLS,
+		shapeClosesOnTLS, shapeClosesAfterSilence, shapeClosesAtOnce, shapeSilent,
 	}
 }
 
@@ -93,27 +93,27 @@ func (s *sight) add(ex Exchange) {
 func (s *sight) shape() Shape {
 	switch {
 	case s.spoke:
-		return ShapeSpeaks
+		return shapeSpeaks
 	case s.http:
-		return ShapeHTTP
+		return shapeHTTP
 	case s.tls:
-		return ShapeTLS
+		return shapeTLS
 	case s.answered:
-		return ShapeAnswers
+		return shapeAnswers
 	case s.closedLate:
-		return ShapeClosesAfterSilence
+		return shapeClosesAfterSilence
 	case s.closedAtOnce:
-		return ShapeClosesAtOnce
+		return shapeClosesAtOnce
 	case s.resetOnGet:
-		return ShapeResetsOnText
+		return shapeResetsOnText
 	case s.resetOnHello:
-		return ShapeResetsOnTLS
+		return shapeResetsOnTLS
 	case s.closedText && !s.closedGet && s.quiet:
-		return ShapeClosesOnTLS
+		return shapeClosesOnTLS
 	case s.closedText:
-		return ShapeClosesOnText
+		return shapeClosesOnText
 	case s.quiet:
-		return ShapeSilent
+		return shapeSilent
 	default:
 		return ""
 	}

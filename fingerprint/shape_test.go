@@ -18,19 +18,19 @@ func TestShapeOf(t *testing.T) {
 		want      Shape
 	}{
 		{"nothing held", nil, ""},
-		{"speaks", []Exchange{answer(1, ProbeSilence, "220 x\r\n")}, ShapeSpeaks},
-		{"HTTP", []Exchange{silence, answer(1, ProbeGet10, plainPage)}, ShapeHTTP},
-		{"TLS without HTTP", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}, End: EndReply}}, ShapeTLS},
-		{"HTTP inside TLS", []Exchange{silence, {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}}, inside(answer(2, ProbeGet11, plainPage))}, ShapeHTTP},
-		{"answers", []Exchange{silence, answer(1, ProbeGet10, "-ERR x\r\n")}, ShapeAnswers},
-		{"closes on TLS", []Exchange{silence, nothing(1, ProbeGet10, EndTimeout, 0), nothing(2, ProbeTLS, EndFin, 0)}, ShapeClosesOnTLS},
-		{"closes on text", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), nothing(2, ProbeTLS, EndFin, 0)}, ShapeClosesOnText},
-		{"resets on text", []Exchange{silence, nothing(1, ProbeGet10, EndRst, 0), nothing(2, ProbeTLS, EndRst, 0)}, ShapeResetsOnText},
-		{"resets on the longer hello", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), nothing(2, ProbeTLS, EndRst, 0)}, ShapeResetsOnTLS},
-		{"closes after its own silence", []Exchange{nothing(1, ProbeSilence, EndFin, 2*time.Second), nothing(2, ProbeTLS, EndRst, 0)}, ShapeClosesAfterSilence},
-		{"closes at once", []Exchange{nothing(1, ProbeSilence, EndFin, time.Millisecond), nothing(2, ProbeTLS, EndFin, 0)}, ShapeClosesAtOnce},
-		{"silent", []Exchange{silence, nothing(1, ProbeGet10, EndTimeout, 5*time.Second), nothing(2, ProbeTLS, EndTimeout, 5*time.Second)}, ShapeSilent},
-		{"UDP answer", []Exchange{{Probe: ProbeUDP, Received: []byte("x"), End: EndReply}}, ShapeAnswers},
+		{"speaks", []Exchange{answer(1, ProbeSilence, "220 x\r\n")}, shapeSpeaks},
+		{"HTTP", []Exchange{silence, answer(1, ProbeGet10, plainPage)}, shapeHTTP},
+		{"TLS without HTTP", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}, End: EndReply}}, shapeTLS},
+		{"HTTP inside TLS", []Exchange{silence, {Conn: 2, Probe: ProbeTLS, TLS: &TLSInfo{}}, inside(answer(2, ProbeGet11, plainPage))}, shapeHTTP},
+		{"answers", []Exchange{silence, answer(1, ProbeGet10, "-ERR x\r\n")}, shapeAnswers},
+		{"closes on TLS", []Exchange{silence, nothing(1, ProbeGet10, EndTimeout, 0), nothing(2, ProbeTLS, EndFin, 0)}, shapeClosesOnTLS},
+		{"closes on text", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), nothing(2, ProbeTLS, EndFin, 0)}, shapeClosesOnText},
+		{"resets on text", []Exchange{silence, nothing(1, ProbeGet10, EndRst, 0), nothing(2, ProbeTLS, EndRst, 0)}, shapeResetsOnText},
+		{"resets on the longer hello", []Exchange{silence, nothing(1, ProbeGet10, EndFin, 0), nothing(2, ProbeTLS, EndRst, 0)}, shapeResetsOnTLS},
+		{"closes after its own silence", []Exchange{nothing(1, ProbeSilence, EndFin, 2*time.Second), nothing(2, ProbeTLS, EndRst, 0)}, shapeClosesAfterSilence},
+		{"closes at once", []Exchange{nothing(1, ProbeSilence, EndFin, time.Millisecond), nothing(2, ProbeTLS, EndFin, 0)}, shapeClosesAtOnce},
+		{"silent", []Exchange{silence, nothing(1, ProbeGet10, EndTimeout, 5*time.Second), nothing(2, ProbeTLS, EndTimeout, 5*time.Second)}, shapeSilent},
+		{"UDP answer", []Exchange{{Probe: ProbeUDP, Received: []byte("x"), End: EndReply}}, shapeAnswers},
 	} {
 		if got := shapeOf(Evidence{Exchanges: tt.exchanges}); got != tt.want {
 			t.Errorf("%s: shapeOf = %q, want %q", tt.name, got, tt.want)
@@ -113,18 +113,18 @@ func TestOpeners(t *testing.T) {
 
 func TestStageTwo(t *testing.T) {
 	rules := defaults(t)
-	for _, shape := range []Shape{ShapeHTTP, ShapeTLS, ""} {
+	for _, shape := range []Shape{shapeHTTP, shapeTLS, ""} {
 		if list := rules.stageTwo(shape); len(list) > 0 {
 			t.Errorf("stageTwo(%q) = %v, want none", shape, list)
 		}
 	}
 	for shape, want := range map[Shape][]string{
-		ShapeClosesOnText:       {"pg_sslrequest", "mqtt_connect", "socks5_greeting", "x11_setup", "amqp091", "rdp_x224_cr"},
-		ShapeResetsOnText:       {"mqtt_connect", "rdp_x224_cr"},
-		ShapeResetsOnTLS:        {"socks5_greeting"},
-		ShapeSilent:             {"dns_tcp_root_ns", "smb2_negotiate", "rdp_x224_cr"},
-		ShapeClosesOnTLS:        {"ldap_rootdse", "pg_sslrequest", "mqtt_connect"},
-		ShapeClosesAfterSilence: {"jdwp_handshake"},
+		shapeClosesOnText:       {"pg_sslrequest", "mqtt_connect", "socks5_greeting", "x11_setup", "amqp091", "rdp_x224_cr"},
+		shapeResetsOnText:       {"mqtt_connect", "rdp_x224_cr"},
+		shapeResetsOnTLS:        {"socks5_greeting"},
+		shapeSilent:             {"dns_tcp_root_ns", "smb2_negotiate", "rdp_x224_cr"},
+		shapeClosesOnTLS:        {"ldap_rootdse", "pg_sslrequest", "mqtt_connect"},
+		shapeClosesAfterSilence: {"jdwp_handshake"},
 	} {
 		var got []string
 		for _, o := range rules.stageTwo(shape) {

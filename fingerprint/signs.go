@@ -108,7 +108,7 @@ func (r *Rules) strong(ex Exchange) (Sign, bool) {
 	case best.Class == PossibleC2: // must be seen twice
 		return Sign{}, false
 	case best.Kind == KindProtocol || best.Kind == KindBanner || best.Kind == KindShell:
-		return best, best.Points >= 85
+		return best, best.Points >= exact
 	default:
 		return best, best.Points >= 90
 	}

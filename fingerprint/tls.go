@@ -34,9 +34,9 @@ func shake(ctx context.Context, w *wire, q question, protocols []string) (*tls.C
 		ex.TLS, ex.End = &seen, EndReply
 		return session, ex
 	}
-	answer := w.tape.in
+	ex.Received = w.tape.in
 	w.tape = nil
-	failed(ctx, w, q, &ex, answer, err, started)
+	failed(ctx, w, q, &ex, err)
 	plaintext(ex.Received, &seen)
 	if state := session.ConnectionState(); state.CipherSuite != 0 { // it failed late: both had agreed
 		seen.Version, seen.Cipher = tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite)
@@ -49,8 +49,8 @@ func shake(ctx context.Context, w *wire, q question, protocols []string) (*tls.C
 
 // failed completes the exchange of a handshake that did not come about: the
 // rest of the answer is read, for its words name the peer's stack.
-func failed(ctx context.Context, w *wire, q question, ex *Exchange, answer []byte, err error, started time.Time) {
-	ex.Received = answer
+func failed(ctx context.Context, w *wire, q question, ex *Exchange, err error) {
+	answer := ex.Received
 	if err == nil { // ctx ended before the first byte
 		ex.End = EndTimeout
 		return
@@ -73,12 +73,11 @@ func failed(ctx context.Context, w *wire, q question, ex *Exchange, answer []byt
 	q.probe, q.send, q.limit = ProbeTLS, nil, q.limit-len(answer)
 	q.wait = min(q.wait, 2*q.quiet) // it has answered: only the rest of it is still to come
 	rest := ask(ctx, w, q)
-	base := time.Since(started) - rest.Elapsed
 	for _, c := range rest.Chunks {
-		ex.Chunks = addChunk(ex.Chunks, Chunk{At: base + c.At, Bytes: c.Bytes})
+		ex.Chunks = addChunk(ex.Chunks, Chunk{At: ex.Elapsed + c.At, Bytes: c.Bytes})
 	}
 	ex.Received = append(ex.Received, rest.Received...)
-	ex.Elapsed = time.Since(started)
+	ex.Elapsed += rest.Elapsed
 	if !isTLSRecord(answer) { // a plain port: the end of its answer is the end
 		ex.End, ex.Error = rest.End, ""
 		if rest.End == EndTimeout {

@@ -115,7 +115,7 @@ func TestTLS(t *testing.T) {
 	onRSA, onEC := certificate(t, rsaKey(t)), certificate(t, ecKey(t))
 	ec := []tls.Certificate{onEC}
 	// what would be said to a port that answers in no known way
-	rules := fakeRules{stage2: []Opener{{ID: "ping", Send: []byte("PING"), Wait: time.Second, Shapes: []Shape{ShapeAnswers}}}}
+	rules := fakeRules{stage2: []Opener{{ID: "ping", Send: []byte("PING"), Wait: time.Second, Shapes: []Shape{shapeAnswers}}}}
 	for _, tt := range []struct {
 		name   string
 		cfg    *tls.Config

@@ -17,8 +17,8 @@ import (
 	"dormant/registry/yamlfile"
 )
 
-// MaxIANA is the largest list that is read, in bytes: IANA's is about 1.1 MB.
-const MaxIANA = 32 << 20
+// maxIANA is the largest list that is read, in bytes: IANA's is about 1.1 MB.
+const maxIANA = 32 << 20
 
 // Registration is one row of IANA's Service Name and Transport Protocol Port
 // Number Registry. Texts are as IANA wrote them, line breaks folded to spaces.
@@ -86,7 +86,7 @@ func columns() []string {
 // checked and passed over. The first fault ends it, with its line; nothing is
 // returned then.
 func ParseIANA(r io.Reader) (*IANA, error) {
-	limited := &io.LimitedReader{R: r, N: MaxIANA + 1}
+	limited := &io.LimitedReader{R: r, N: maxIANA + 1}
 	end := &lastByte{Reader: limited}
 	in := bufio.NewReader(end)
 	if mark, _ := in.Peek(3); string(mark) == "\ufeff" {
@@ -120,7 +120,7 @@ func ParseIANA(r io.Reader) (*IANA, error) {
 		}
 	}
 	if limited.N == 0 {
-		return nil, fmt.Errorf("registry: IANA list: more than %d bytes: not the list that IANA publishes", MaxIANA)
+		return nil, fmt.Errorf("registry: IANA list: more than %d bytes: not the list that IANA publishes", maxIANA)
 	}
 	if len(n.rows) == 0 {
 		return nil, errors.New("registry: IANA list: no row with a tcp or udp port")

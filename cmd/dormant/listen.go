@@ -55,7 +55,11 @@ asking (who spoke first), answer, flow (the other tool says so), port (only by
 the number, which can be wrong).
 
 A switch shows an interface only what is meant for it, and broadcasts: to hear
-others, listen on a mirror port with --promiscuous.
+others, listen on a mirror port with --promiscuous. Frames are read behind VLAN
+tags, of captures also behind PPPoE and MPLS, but not within tunnels (GRE, VXLAN,
+ESP). A capture that keeps the first 128 bytes of each frame (tcpdump -s 128) is
+enough, but a shorter one may lack ports, flags and names: frames that are cut
+before ports and flags are counted, and make it incomplete.
 
 What is heard also goes into the history, beside the runs, again and again while
 listening: dormant runs clients lists it, and firewall impact uses it. The history

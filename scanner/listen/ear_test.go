@@ -1,9 +1,7 @@
 package listen
 
 import (
-	"encoding/binary"
 	"net"
-	"slices"
 	"testing"
 	"time"
 
@@ -274,78 +272,6 @@ func TestTableForgetsTheWeakestFirst(t *testing.T) {
 	}
 }
 
-// TestDecodeLinks holds every link type against the same packet.
-func TestDecodeLinks(t *testing.T) {
-	frame := said{from: c1, to: srv, sport: 40000, dport: 1947, udp: true, payload: "q"}.frame(t)
-	raw := frame[14:]
-	cooked := append([]byte{0, 1, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0}, raw...)
-	cooked2 := append([]byte{8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 1, 6, 0, 0, 0, 0, 0, 0, 0, 0}, raw...)
-	for _, tt := range []struct {
-		name  string
-		link  LinkType
-		frame []byte
-		toAll bool
-	}{
-		{"ethernet", LinkEthernet, frame, false},
-		{"raw", LinkRaw, raw, false},
-		{"null", LinkNull, append([]byte{2, 0, 0, 0}, raw...), false},
-		{"loop", LinkLoop, append([]byte{0, 0, 0, 2}, raw...), false},
-		{"cooked, broadcast", LinkCooked, cooked, true},
-		{"cooked version 2, broadcast", LinkCooked2, cooked2, true},
-	} {
-		p, ok := decode(tt.link, tt.frame)
-		if !ok || p.src != ip(c1) || p.dst != ip(srv) || p.sport != 40000 || p.dport != 1947 || string(p.payload) != "q" || p.size != 1 || p.toAll != tt.toAll {
-			t.Errorf("%s: decode = %+v, %t", tt.name, p, ok)
-		}
-		for _, keep := range []int{12, 19, 27} { // in the header of IP, and before the end of that of UDP
-			if p, ok := decode(tt.link, tt.frame[:len(tt.frame)-len(raw)+keep]); ok || !p.unread {
-				t.Errorf("%s: decode of %d bytes = %+v, %t, want unread", tt.name, keep, p, ok)
-			}
-		}
-	}
-	if p, ok := decode(9, frame); ok || !p.unread {
-		t.Errorf("decode of an unknown link type = %+v, %t, want unread", p, ok)
-	}
-}
-
-// TestDecodeExtensions: behind the extension headers of IPv6 stands the same
-// datagram; only the first fragment has its ports, and eight headers are enough.
-func TestDecodeExtensions(t *testing.T) {
-	raw := said{from: "fd00::5", to: "fd00::9", sport: 40000, dport: 1947, udp: true, payload: "q"}.frame(t)[14:]
-	header := func(kind byte, b ...byte) []byte { return append([]byte{kind}, b...) } // kind, and the header but for its first byte
-	options := []byte{0, 1, 4, 0, 0, 0, 0}
-	for _, tt := range []struct {
-		name    string
-		headers [][]byte
-		want    bool
-	}{
-		{"none", nil, true},
-		{"hop-by-hop and destination options", [][]byte{header(0, options...), header(60, options...)}, true},
-		{"routing", [][]byte{header(43, append([]byte{2, 4}, make([]byte, 21)...)...)}, true},
-		{"authentication", [][]byte{header(51, append([]byte{4}, make([]byte, 22)...)...)}, true},
-		{"the first fragment", [][]byte{header(44, 0, 0, 1, 0, 0, 0, 9)}, true},
-		{"a later fragment", [][]byte{header(44, 0, 0, 9, 0, 0, 0, 9)}, false},
-		{"seven", slices.Repeat([][]byte{header(60, options...)}, 7), true},
-		{"eight", slices.Repeat([][]byte{header(60, options...)}, 8), false},
-	} {
-		frame, at := slices.Clone(raw[:40]), 6 // where the kind of the next header stands
-		for _, h := range tt.headers {
-			frame[at], at = h[0], len(frame)
-			frame = append(append(frame, 0), h[1:]...)
-		}
-		frame[at] = 17
-		frame = append(frame, raw[40:]...)
-		binary.BigEndian.PutUint16(frame[4:], uint16(len(frame)-40))
-		p, ok := decode(LinkRaw, frame)
-		if ok != tt.want || ok && (p.sport != 40000 || p.dport != 1947 || string(p.payload) != "q" || p.size != 1) {
-			t.Errorf("%s: decode = %+v, %t, want %t", tt.name, p, ok, tt.want)
-		}
-		if p, ok := decode(LinkRaw, frame[:len(frame)-10]); tt.want && (ok || !p.unread) {
-			t.Errorf("%s, cut: decode = %+v, %t, want unread", tt.name, p, ok)
-		}
-	}
-}
-
 // TestUnread: what was cut before it told anything is counted apart from what
 // is of no interest.
 func TestUnread(t *testing.T) {
@@ -375,44 +301,6 @@ func TestUnread(t *testing.T) {
 			t.Errorf("%d bytes: heard %+v, want %+v", len(tt.frame), got, tt.want)
 		}
 	}
-}
-
-// FuzzDecode holds decode against gopacket: where both see TCP or UDP without
-// trouble, they see the same.
-func FuzzDecode(f *testing.F) {
-	for _, s := range []said{
-		{from: c1, to: srv, sport: 1, dport: 1947, flags: "PA", payload: "x"},
-		{from: "fd00::5", to: "fd00::9", sport: 1, dport: 1947, flags: "S", vlan: 4},
-		{from: "fd00::5", to: "ff02::1", sport: 1, dport: 1947, udp: true, payload: "q"},
-	} {
-		f.Add(s.frame(f))
-	}
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		got, ok := decode(LinkEthernet, frame)
-		for link := LinkType(0); link < 300; link++ {
-			decode(link, frame) // must not panic
-		}
-		if !ok || len(frame) > 1<<16 {
-			return
-		}
-		if !got.src.IsValid() || len(got.payload) > len(frame) || got.size < 0 {
-			t.Fatalf("decode = %+v", got)
-		}
-		second := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.NoCopy)
-		if second.ErrorLayer() != nil {
-			return // it is stricter about what is cut and about options
-		}
-		if tcp, ok := second.TransportLayer().(*layers.TCP); ok && second.Metadata().Truncated == false {
-			if uint16(tcp.SrcPort) != got.sport || uint16(tcp.DstPort) != got.dport || tcp.SYN != (got.flags&flagSYN != 0) || string(tcp.Payload) != string(got.payload) {
-				t.Fatalf("decode = %+v, gopacket: %+v", got, tcp)
-			}
-		}
-		if udp, ok := second.TransportLayer().(*layers.UDP); ok && second.Metadata().Truncated == false {
-			if uint16(udp.SrcPort) != got.sport || uint16(udp.DstPort) != got.dport {
-				t.Fatalf("decode = %+v, gopacket: %+v", got, udp)
-			}
-		}
-	})
 }
 
 func BenchmarkHear(b *testing.B) {

@@ -42,6 +42,8 @@ const (
 const (
 	etherIPv4, etherIPv6            = 0x0800, 0x86dd
 	etherVLAN, etherQinQ, etherOldQ = 0x8100, 0x88a8, 0x9100
+	etherMPLS, etherMPLSMulti       = 0x8847, 0x8848
+	etherPPPoE, pppIPv4, pppIPv6    = 0x8864, 0x0021, 0x0057 // a session, and the kinds of what it carries
 )
 
 // decode reads a frame down to TCP or UDP. It is false for everything else,
@@ -66,6 +68,9 @@ func decode(link LinkType, frame []byte) (p packet, ok bool) {
 		proto, body, size, ok = p.ipv6(ip)
 	default: // foreign input
 		return packet{}, false
+	}
+	if ok {
+		proto, body, size, ok = p.extensions(proto, body, size)
 	}
 	if !ok {
 		return packet{unread: p.unread}, false
@@ -103,55 +108,70 @@ func (l LinkType) understood() bool {
 	}
 }
 
-// network finds the IP header behind the link's, and whether the frame was for
-// all stations.
+// network finds the IP header behind the link's, empty where the frame was cut
+// before it, and whether the frame was for all stations.
 func network(link LinkType, frame []byte) (ip []byte, toAll, ok bool) {
+	header := 0
 	switch link {
 	case LinkEthernet:
-		if len(frame) < 14 {
-			return nil, false, false
-		}
-		ip, ok = untag(frame[12:])
-		return ip, frame[0]&1 != 0, ok
-	case LinkRaw, 12, 14, 228, 229: // 12 and 14: what BSD systems wrote for raw
-		return frame, false, true
-	case LinkNull, LinkLoop:
-		if len(frame) < 4 {
-			return nil, false, false
-		}
-		return frame[4:], false, true // the version nibble tells the family as well
+		header = 14
+	case LinkNull, LinkLoop: // the version nibble tells the family as well
+		header = 4
 	case LinkCooked:
-		if len(frame) < 16 {
-			return nil, false, false
-		}
+		header = 16
+	case LinkCooked2:
+		header = 20
+	}
+	if len(frame) < header {
+		return nil, false, true
+	}
+	body := frame[header:]
+	switch link {
+	case LinkEthernet:
+		ip, ok = within(frame[12:], body)
+		return ip, frame[0]&1 != 0, ok
+	case LinkCooked:
 		kind := binary.BigEndian.Uint16(frame)
-		ip, ok = untag(frame[14:])
+		ip, ok = within(frame[14:], body)
 		return ip, kind == 1 || kind == 2, ok // broadcast, multicast
 	case LinkCooked2:
-		if len(frame) < 20 {
-			return nil, false, false
-		}
-		ether := binary.BigEndian.Uint16(frame)
-		return frame[20:], frame[10] == 1 || frame[10] == 2, ether == etherIPv4 || ether == etherIPv6
-	default: // foreign input
-		return nil, false, false
+		ip, ok = within(frame, body)
+		return ip, frame[10] == 1 || frame[10] == 2, ok
+	default:
+		return body, false, link.understood()
 	}
 }
 
-// untag walks from an EtherType over at most two VLAN tags to the IP header.
-func untag(b []byte) ([]byte, bool) {
-	for range 3 {
-		if len(b) < 2 {
-			return nil, false
-		}
-		switch binary.BigEndian.Uint16(b) {
+// within walks from an EtherType and what it announces over at most eight VLAN
+// tags, MPLS labels and headers of PPPoE to the IP header. It is false for what
+// holds no IP.
+func within(ether, b []byte) (ip []byte, ok bool) {
+	kind := binary.BigEndian.Uint16(ether)
+	for range 8 {
+		switch kind {
 		case etherIPv4, etherIPv6:
-			return b[2:], true
+			return b, true
 		case etherVLAN, etherQinQ, etherOldQ:
-			if len(b) < 6 {
-				return nil, false
+			if len(b) < 4 {
+				return nil, true
+			}
+			kind, b = binary.BigEndian.Uint16(b[2:]), b[4:]
+		case etherMPLS, etherMPLSMulti:
+			if len(b) < 4 {
+				return nil, true
+			}
+			if b[2]&1 != 0 { // the last label; what follows says only by its version what it is
+				kind = etherIPv4
 			}
 			b = b[4:]
+		case etherPPPoE:
+			if len(b) < 8 {
+				return nil, true
+			}
+			if kind = binary.BigEndian.Uint16(b[6:]); kind != pppIPv4 && kind != pppIPv6 {
+				return nil, false
+			}
+			kind, b = etherIPv4, b[8:]
 		default: // foreign input
 			return nil, false
 		}
@@ -178,7 +198,7 @@ func (p *packet) ipv4(b []byte) (proto uint8, body []byte, size int, ok bool) {
 	return b[9], b[header:min(total, len(b))], total - header, true
 }
 
-// ipv6 takes the addresses and walks over at most eight extension headers.
+// ipv6 takes the addresses.
 func (p *packet) ipv6(b []byte) (proto uint8, body []byte, size int, ok bool) {
 	if len(b) < 40 {
 		p.unread = true
@@ -190,7 +210,12 @@ func (p *packet) ipv6(b []byte) (proto uint8, body []byte, size int, ok bool) {
 	if size == 0 { // a jumbogram, or segmentation offload
 		size = len(b) - 40
 	}
-	proto, body = b[6], b[40:min(40+size, len(b))]
+	return b[6], b[40:min(40+size, len(b))], size, true
+}
+
+// extensions walks over at most eight extension headers. IPv4 knows that of
+// authentication alone, and has no other meaning for the numbers of the others.
+func (p *packet) extensions(proto uint8, body []byte, size int) (uint8, []byte, int, bool) {
 	for range 8 {
 		n := 0
 		switch proto {

@@ -121,10 +121,7 @@ func (t *audit) begin(ctx context.Context, plan history.Plan) error {
 	if err == nil {
 		err = t.sayMissed(ctx)
 	}
-	if err != nil {
-		return &exitError{exitOutput, err}
-	}
-	return nil
+	return outputFault(err)
 }
 
 // sayMissed says when the run that should have come before this one did not.

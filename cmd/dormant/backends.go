@@ -78,9 +78,6 @@ func chooseBackend(kinds []backendKind, name string, prefixes []netip.Prefix) (k
 			note = err.Error()
 		}
 	}
-	if name == "auto" {
-		return backendKind{}, "", &exitError{exitPrivilege, fmt.Errorf("no backend can be used here: %s", note)}
-	}
 	return backendKind{}, "", usageError("--backend %q: want %s", name, orList(backendNames()))
 }
 

@@ -86,16 +86,16 @@ func (p *page) registrations(v portView) {
 	p.head("Registration")
 	rows := slices.Clone(v.Registrations)
 	for len(rows) > 0 {
-		same := func(r registry.Registration) bool { r.Proto = rows[0].Proto; return r == rows[0] }
+		first := rows[0]
+		same := func(r registry.Registration) bool { r.Proto = first.Proto; return r == first }
 		var protos []string
 		for _, r := range rows {
 			if same(r) && r.Proto != 0 {
 				protos = append(protos, r.Proto.String())
 			}
 		}
-		p.registration(rows[0], strings.Join(protos, " "))
-		first := rows[0]
-		rows = slices.DeleteFunc(rows, func(r registry.Registration) bool { r.Proto = first.Proto; return r == first })
+		p.registration(first, strings.Join(protos, " "))
+		rows = slices.DeleteFunc(rows, same)
 		if len(rows) > 0 {
 			p.line("")
 		}

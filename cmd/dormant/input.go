@@ -30,46 +30,19 @@ func readRanges(ctx context.Context, a *app, o *scanOptions, args []string, stan
 		Exclude: o.exclude,
 		Lookup:  lookUp,
 	}
-	var files []io.Closer
-	defer func() {
-		for _, f := range files {
-			_ = f.Close() // read only
-		}
-	}()
-	read := false // standard input
-	open := func(path string) (scanner.List, error) {
-		if path == "-" {
-			if read {
-				return scanner.List{}, errors.New("standard input is read already, and can be read once only")
-			}
-			read = true
-			return scanner.List{Name: "standard input", Reader: a.stdin}, nil
-		}
-		f, err := openList(path)
-		if err != nil {
-			return scanner.List{}, err
-		}
-		files = append(files, f)
-		return scanner.List{Name: path, Reader: f}, nil
-	}
+	files := listFiles{stdin: a.stdin}
+	defer files.close()
 	for _, path := range o.targetFiles {
-		list, err := open(path)
-		if err != nil {
+		if err := files.add(&spec.TargetLists, path); err != nil {
 			return nil, usageError("--targets: %w", err)
 		}
-		spec.TargetLists = append(spec.TargetLists, list)
 	}
 	for _, path := range o.excludeFiles {
-		list, err := open(path)
-		if err != nil {
+		if err := files.add(&spec.ExcludeLists, path); err != nil {
 			return nil, usageError("--exclude-file: %w", err)
 		}
-		spec.ExcludeLists = append(spec.ExcludeLists, list)
 	}
-	switch list, err := open(standing); {
-	case err == nil:
-		spec.ExcludeLists = append(spec.ExcludeLists, list)
-	case !errors.Is(err, fs.ErrNotExist): // a list that cannot be read must not be passed over
+	if err := files.add(&spec.ExcludeLists, standing); err != nil && !errors.Is(err, fs.ErrNotExist) { // one that cannot be read must not be passed over
 		return nil, usageError("standing exclusions: %w", err)
 	}
 	ranges, err := scanner.ParseRanges(ctx, spec)
@@ -90,16 +63,39 @@ func lookUp(ctx context.Context, name string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 }
 
-// openList opens a file that is read line by line.
-func openList(path string) (*os.File, error) {
+// listFiles are open files that are read line by line.
+type listFiles struct {
+	stdin io.Reader // what - is; nil: a file of that name
+	read  bool      // stdin is on a list
+	open  []*os.File
+}
+
+// add opens a file and adds it to the lists.
+func (l *listFiles) add(to *[]scanner.List, path string) error {
+	if path == "-" && l.stdin != nil {
+		if l.read {
+			return errors.New("standard input is read already, and can be read once only")
+		}
+		l.read = true
+		*to = append(*to, scanner.List{Name: "standard input", Reader: l.stdin})
+		return nil
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	l.open = append(l.open, f)
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errors.Join(fmt.Errorf("%s is a folder: want a file, one target or more a line", path), f.Close())
+		return fmt.Errorf("%s is a folder: want a file, one target or more a line", path)
 	}
-	return f, nil
+	*to = append(*to, scanner.List{Name: path, Reader: f})
+	return nil
+}
+
+func (l *listFiles) close() {
+	for _, f := range l.open {
+		_ = f.Close() // read only
+	}
 }
 
 // consent refuses what should be asked for twice.

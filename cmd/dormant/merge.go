@@ -156,8 +156,5 @@ func (a *app) reportMerge(missing []string, estimate *scanner.Estimate, err erro
 		said += "estimate: " + reports.EstimateLine(*estimate) + "\n"
 	}
 	_, err = io.WriteString(a.stdout, said)
-	if err != nil {
-		return &exitError{exitOutput, err}
-	}
-	return nil
+	return outputFault(err)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 
 	"github.com/spf13/pflag"
@@ -40,23 +39,15 @@ func (o *talkOptions) connections() int {
 func (o *talkOptions) read(ctx context.Context, standing string) error {
 	o.lists = nil
 	var lists []scanner.List
-	var files []io.Closer
-	defer func() {
-		for _, f := range files {
-			_ = f.Close() // read only
-		}
-	}()
+	var files listFiles
+	defer files.close()
 	for _, path := range append([]string{standing}, o.fragileFiles...) {
-		f, err := openList(path)
-		switch {
-		case err != nil && path == standing && errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
+		switch err := files.add(&lists, path); {
+		case err == nil:
+			o.lists = append(o.lists, path)
+		case path != standing || !errors.Is(err, fs.ErrNotExist):
 			return usageError("--fragile: %w", err)
 		}
-		files = append(files, f)
-		o.lists = append(o.lists, path)
-		lists = append(lists, scanner.List{Name: path, Reader: f})
 	}
 	var err error
 	o.fragile, err = scanner.ParseSpared(ctx, "fragile host", lists, lookUp)

@@ -23,6 +23,10 @@
 // sock_diag. In a namespace that this process may not enter, an IPv6 socket is
 // taken to take both, as it does unless the program asked otherwise.
 //
+// One program is started, /bin/rpm, where there is no other package database: by
+// that path and without the caller's environment, because a folder of PATH that
+// somebody else may write to would have his program run by root.
+//
 // Files of another mount namespace are read through os.Root, so that a link
 // inside a container cannot lead to a file of the host.
 package listeners

@@ -169,18 +169,17 @@ func (r *packageRoot) apk(paths map[string]string) {
 	}
 }
 
-// rpm asks the program: its database is not a text. It reads files only.
+// rpm asks the program: its database is not a text. It reads files only. It is
+// the system's own, not one that PATH or HOME could put in its place.
 func (r *packageRoot) rpm(ctx context.Context, paths map[string]string) {
-	program, err := exec.LookPath("rpm")
-	if err != nil {
-		return
-	}
 	for path := range paths {
 		one, cancel := context.WithTimeout(ctx, 10*time.Second)
-		out, err := exec.CommandContext(one, program, "-qf", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}\n", "--", path).Output()
+		cmd := exec.CommandContext(one, "/bin/rpm", "-qf", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}\n", "--", path)
+		cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"}
+		out, err := cmd.Output()
 		cancel()
 		if _, exited := err.(*exec.ExitError); err != nil && !exited {
-			return
+			return // it is not there
 		}
 		r.known = true
 		if first, _, _ := strings.Cut(string(out), "\n"); err == nil {

@@ -42,30 +42,27 @@ type awsGroup struct {
 }
 
 type awsPermission struct {
-	Protocol string      `json:"IpProtocol"`
-	From     *int        `json:"FromPort"`
-	To       *int        `json:"ToPort"`
-	Ranges   []awsRange  `json:"IpRanges"`
-	Ranges6  []awsRange6 `json:"Ipv6Ranges"`
-	Lists    []awsList   `json:"PrefixListIds"`
-	Groups   []awsPeer   `json:"UserIdGroupPairs"`
+	Protocol string       `json:"IpProtocol"`
+	From     *int         `json:"FromPort"`
+	To       *int         `json:"ToPort"`
+	Ranges   []awsNetwork `json:"IpRanges,omitempty"`
+	Ranges6  []awsNetwork `json:"Ipv6Ranges,omitempty"`
+	Lists    []awsName    `json:"PrefixListIds,omitempty"`
+	Groups   []awsName    `json:"UserIdGroupPairs,omitempty"`
 
 	line int
 }
 
-// The sources of a permission.
+// awsNetwork and awsName are the sources of a permission; each has one of its
+// fields.
 type (
-	awsRange struct {
-		CIDR string `json:"CidrIp"`
+	awsNetwork struct {
+		CIDR4 string `json:"CidrIp,omitempty"`
+		CIDR6 string `json:"CidrIpv6,omitempty"`
 	}
-	awsRange6 struct {
-		CIDR string `json:"CidrIpv6"`
-	}
-	awsList struct {
-		ID string `json:"PrefixListId"`
-	}
-	awsPeer struct {
-		ID string `json:"GroupId"`
+	awsName struct {
+		List  string `json:"PrefixListId"`
+		Group string `json:"GroupId"`
 	}
 )
 
@@ -164,41 +161,18 @@ func (a *aws) list(fn func() error) error {
 	return a.delim(']')
 }
 
-// awsRule is one entry of describe-security-group-rules; it has just one source.
-type awsRule struct {
-	id, cidr4, cidr6, list string
-	from                   struct {
-		ID string `json:"GroupId"`
-	}
-	egress bool
-}
-
-// permission returns p with the source of the rule.
-func (r *awsRule) permission(p awsPermission) awsPermission {
-	if r.cidr4 != "" {
-		p.Ranges = append(p.Ranges, awsRange{CIDR: r.cidr4})
-	}
-	if r.cidr6 != "" {
-		p.Ranges6 = append(p.Ranges6, awsRange6{CIDR: r.cidr6})
-	}
-	if r.list != "" {
-		p.Lists = append(p.Lists, awsList{r.list})
-	}
-	if r.from.ID != "" {
-		p.Groups = append(p.Groups, awsPeer{r.from.ID})
-	}
-	return p
-}
-
 // group reads one group, and where its permissions stand, or one rule of a
 // group.
 func (a *aws) group() error {
 	g := awsGroup{line: a.line.next(a.d.InputOffset())}
-	var r awsRule
 	p := awsPermission{line: g.line}
-	fields := map[string]any{"GroupId": &g.id, "GroupName": &g.name, "SecurityGroupRuleId": &r.id, "IsEgress": &r.egress,
-		"IpProtocol": &p.Protocol, "FromPort": &p.From, "ToPort": &p.To, "CidrIpv4": &r.cidr4, "CidrIpv6": &r.cidr6,
-		"PrefixListId": &r.list, "ReferencedGroupInfo": &r.from}
+	var rule string // its name, of an entry of describe-security-group-rules; it has just one source
+	var egress bool
+	var network awsNetwork
+	var list, from awsName
+	fields := map[string]any{"GroupId": &g.id, "GroupName": &g.name, "SecurityGroupRuleId": &rule, "IsEgress": &egress,
+		"IpProtocol": &p.Protocol, "FromPort": &p.From, "ToPort": &p.To, "CidrIpv4": &network.CIDR4, "CidrIpv6": &network.CIDR6,
+		"PrefixListId": &list.List, "ReferencedGroupInfo": &from}
 	err := a.object(func(key string) error {
 		if key == "IpPermissions" {
 			return a.list(func() error {
@@ -220,14 +194,15 @@ func (a *aws) group() error {
 	}
 	at := slices.IndexFunc(a.groups, func(other awsGroup) bool { return other.id == g.id })
 	switch {
-	case r.id == "" && at >= 0:
+	case rule == "" && at >= 0:
 		return a.errorf(g.line, "group %q is there twice", shown(g.id))
 	case at < 0:
 		at = len(a.groups)
 		a.groups = append(a.groups, g)
 	}
-	if r.id != "" && !r.egress {
-		a.groups[at].permissions = append(a.groups[at].permissions, r.permission(p))
+	if rule != "" && !egress {
+		p.Ranges, p.Groups = []awsNetwork{network}, []awsName{list, from}
+		a.groups[at].permissions = append(a.groups[at].permissions, p)
 	}
 	return nil
 }
@@ -288,7 +263,11 @@ func (a *aws) permission(g *awsGroup, i int) ([]*Rule, error) {
 	}
 	var networks []netip.Prefix
 	var words []string
-	for _, cidr := range p.networks() {
+	for _, n := range slices.Concat(p.Ranges, p.Ranges6) {
+		cidr := n.CIDR4 + n.CIDR6
+		if cidr == "" {
+			continue
+		}
 		prefix, err := netip.ParsePrefix(cidr)
 		if err != nil {
 			return nil, a.errorf(p.line, "network %q: want ADDRESS/LENGTH", shown(cidr))
@@ -298,7 +277,11 @@ func (a *aws) permission(g *awsGroup, i int) ([]*Rule, error) {
 	if len(networks) > 0 {
 		add(prefixSet(networks...), strings.Join(words, ", "))
 	}
-	for _, name := range p.names() {
+	for _, n := range slices.Concat(p.Groups, p.Lists) {
+		name := n.List + n.Group
+		if name == "" {
+			continue
+		}
 		if from, known := a.options.Assume.lookup(AssumeGroup, name); known {
 			a.assumed("%s carry the group %s, and nothing else", strings.Join(AddrWords(from), ", "), shown(name))
 			add(from, name)
@@ -307,27 +290,6 @@ func (a *aws) permission(g *awsGroup, i int) ([]*Rule, error) {
 		add(AnyAddr(), name, "who is in "+shown(name)+" is not in the file: say so with --assume group="+shown(name)+":ADDRESSES")
 	}
 	return out, nil
-}
-
-// networks and names are the sources of a permission.
-func (p *awsPermission) networks() (out []string) {
-	for _, x := range p.Ranges {
-		out = append(out, x.CIDR)
-	}
-	for _, x := range p.Ranges6 {
-		out = append(out, x.CIDR)
-	}
-	return out
-}
-
-func (p *awsPermission) names() (out []string) {
-	for _, x := range p.Groups {
-		out = append(out, x.ID)
-	}
-	for _, x := range p.Lists {
-		out = append(out, x.ID)
-	}
-	return out
 }
 
 // ports returns the box of a permission from anywhere.

@@ -299,7 +299,7 @@ func (c *cisco) entries(acl *ciscoACL) error {
 		if !e.expanded && i+1 < len(acl.entries) && acl.entries[i+1].expanded {
 			continue // what stands below it says the same without groups
 		}
-		m := aceReader{cisco: c, condition: newCondition(), asa: acl.asa, line: e.line, words: e.words}
+		m := aceReader{cisco: c, condition: newCondition(), asa: acl.asa, line: e.line, wordReader: wordReader{e.words}}
 		r := &Rule{ID: fmt.Sprintf("%s:%d", acl.chain.Name, e.number), Line: e.line, Text: shown(e.text), Hits: e.hits}
 		if err := m.read(r); err != nil {
 			return err

@@ -10,25 +10,9 @@ import (
 type aceReader struct {
 	*cisco
 	*condition
-	asa   bool
-	line  int
-	words []string
-}
-
-func (r *aceReader) next() string {
-	if len(r.words) == 0 {
-		return ""
-	}
-	w := r.words[0]
-	r.words = r.words[1:]
-	return w
-}
-
-func (r *aceReader) peek() string {
-	if len(r.words) == 0 {
-		return ""
-	}
-	return r.words[0]
+	wordReader
+	asa  bool
+	line int
 }
 
 // read reads "permit tcp SRC [PORTS] DST [PORTS] [OPTIONS]" into the rule.
@@ -58,21 +42,21 @@ func (r *aceReader) read(rule *Rule) error {
 	if err := r.protocol(); err != nil {
 		return err
 	}
-	src, err := r.side(srcBox)
+	src, err := r.side(true)
 	if err != nil {
 		return err
 	}
-	if err := r.portSide(srcPortBox, func(b Box) Box { b.SrcPorts, b.DstPorts = b.DstPorts, AnyPort(); return b }); err != nil {
+	if err := r.portSide(true); err != nil {
 		return err
 	}
-	dst, err := r.side(dstBox)
+	dst, err := r.side(false)
 	if err != nil {
 		return err
 	}
 	if !src || !dst {
 		return r.errorf(r.line, "%q: want any, host A, A MASK, object or object-group, for source and destination", shown(whole))
 	}
-	if err := r.portSide(dstPortBox, func(b Box) Box { return b }); err != nil {
+	if err := r.portSide(false); err != nil {
 		return err
 	}
 	if err := r.options(); err != nil {
@@ -103,7 +87,7 @@ func (r *aceReader) protocol() error {
 }
 
 // side reads one address side. It reports false when there is none.
-func (r *aceReader) side(box func(Addrs) Box) (ok bool, err error) {
+func (r *aceReader) side(src bool) (ok bool, err error) {
 	for slices.Contains([]string{"user", "user-group", "object-group-user", "security-group", "object-group-security"}, r.peek()) {
 		w := r.next()
 		if w == "security-group" {
@@ -156,12 +140,12 @@ func (r *aceReader) side(box func(Addrs) Box) (ok bool, err error) {
 			return true, nil
 		}
 	}
-	r.only(false, box(addrs))
+	r.only(false, addrBox(src, addrs))
 	return true, nil
 }
 
 // portSide reads the ports of one side, or a group of services there.
-func (r *aceReader) portSide(box func(Ports) Box, turn func(Box) Box) error {
+func (r *aceReader) portSide(src bool) error {
 	if r.peek() == "object-group" && len(r.words) > 1 {
 		g := r.groups[r.words[1]]
 		if g == nil || g.kind != "service" {
@@ -169,16 +153,18 @@ func (r *aceReader) portSide(box func(Ports) Box, turn func(Box) Box) error {
 		}
 		r.next()
 		r.next()
-		boxes := make([]Box, len(g.boxes))
-		for i, b := range g.boxes {
-			boxes[i] = turn(b)
+		boxes := slices.Clone(g.boxes)
+		for i := range boxes {
+			if b := &boxes[i]; src {
+				b.SrcPorts, b.DstPorts = b.DstPorts, AnyPort()
+			}
 		}
 		r.only(false, boxes...)
 		return nil
 	}
 	ports, ok, err := r.ports()
 	if ok {
-		r.only(false, box(ports))
+		r.only(false, portBox(src, ports))
 	}
 	return err
 }

@@ -195,7 +195,7 @@ func (c *cisco) serviceMember(g *ciscoGroup, m ciscoMember) error {
 		return c.include(g, m, w[len(w)-1])
 	}
 	if w[0] == "port-object" { // of a group for one transport
-		r := aceReader{cisco: c, condition: newCondition(), line: m.line, words: w[1:]}
+		r := aceReader{cisco: c, condition: newCondition(), line: m.line, wordReader: wordReader{w[1:]}}
 		ports, ok, err := r.ports()
 		if err != nil {
 			return err
@@ -203,7 +203,7 @@ func (c *cisco) serviceMember(g *ciscoGroup, m ciscoMember) error {
 		if !ok || len(r.words) > 0 || g.proto == 0 {
 			return c.errorf(m.line, "%q: want port-object eq PORT or range A B, in a group of tcp, udp or tcp-udp", shown(strings.Join(w, " ")))
 		}
-		box := dstPortBox(ports)
+		box := portBox(false, ports)
 		box.Protos = g.proto
 		g.boxes = append(g.boxes, box)
 		return nil
@@ -219,7 +219,7 @@ func (c *cisco) serviceMember(g *ciscoGroup, m ciscoMember) error {
 	if box.Protos, ok = ciscoProtos(w[0]); !ok {
 		return c.errorf(m.line, "protocol %q: want tcp, udp, tcp-udp, ip or another protocol", shown(w[0]))
 	}
-	r := aceReader{cisco: c, condition: newCondition(), line: m.line, words: w[1:]}
+	r := aceReader{cisco: c, condition: newCondition(), line: m.line, wordReader: wordReader{w[1:]}}
 	if box.Protos == 0 { // ICMP types and the like
 		r.words = nil
 	}

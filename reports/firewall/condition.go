@@ -86,15 +86,13 @@ func addrBox(src bool, a Addrs) Box {
 	return dstBox(a)
 }
 
-func srcPortBox(p Ports) Box {
+func portBox(src bool, p Ports) Box {
 	b := Everything()
-	b.SrcPorts = p
-	return b
-}
-
-func dstPortBox(p Ports) Box {
-	b := Everything()
-	b.DstPorts = p
+	if src {
+		b.SrcPorts = p
+	} else {
+		b.DstPorts = p
+	}
 	return b
 }
 

@@ -251,24 +251,13 @@ func ciscoAddr(p netip.Prefix, asa bool) string {
 
 // aws writes a permission as describe-security-groups shows it.
 func (w *exceptionWriter) aws(from []netip.Prefix, g gap) {
-	type v4 struct {
-		CIDR string `json:"CidrIp"`
-	}
-	type v6 struct {
-		CIDR string `json:"CidrIpv6"`
-	}
-	permission := struct {
-		Protocol string `json:"IpProtocol"`
-		From     uint16 `json:"FromPort"`
-		To       uint16 `json:"ToPort"`
-		Ranges   []v4   `json:"IpRanges,omitempty"`
-		Ranges6  []v6   `json:"Ipv6Ranges,omitempty"`
-	}{Protocol: g.service.Port.Proto.String(), From: g.service.Port.Number, To: g.service.Port.Number}
+	port := int(g.service.Port.Number)
+	permission := awsPermission{Protocol: g.service.Port.Proto.String(), From: &port, To: &port}
 	for _, p := range from {
 		if p.Addr().Is4() {
-			permission.Ranges = append(permission.Ranges, v4{p.String()})
+			permission.Ranges = append(permission.Ranges, awsNetwork{CIDR4: p.String()})
 		} else {
-			permission.Ranges6 = append(permission.Ranges6, v6{p.String()})
+			permission.Ranges6 = append(permission.Ranges6, awsNetwork{CIDR6: p.String()})
 		}
 	}
 	text, err := json.Marshal(permission)

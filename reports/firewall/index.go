@@ -36,7 +36,6 @@ func newIndex(rules []*Rule) *index {
 }
 
 func newSide(rules []*Rule, of func(Box) Addrs) (s side) {
-	first := func(span Span[netip.Addr]) netip.Addr { return span.First }
 	s.starts = append(s.starts, netip.Addr{}) // less than every address
 	for _, r := range rules {
 		if len(r.Boxes) > maxSegments {
@@ -44,7 +43,7 @@ func newSide(rules []*Rule, of func(Box) Addrs) (s side) {
 		}
 		for _, b := range r.Boxes {
 			for _, span := range of(b).spans {
-				s.starts = append(s.starts, first(span))
+				s.starts = append(s.starts, span.First)
 				if next := span.Last.Next(); next.IsValid() {
 					s.starts = append(s.starts, next)
 				} else if span.Last.Is4() { // behind the last IPv4 address comes the first of IPv6

@@ -33,57 +33,52 @@ type ipsetMember struct {
 // maxMembers bounds the members that a set may have.
 const maxMembers = 1 << 20
 
-// parseIPSets reads the output of ipset save into sets, which may be nil.
-func parseIPSets(name string, text []byte, sets map[string]*ipset) (map[string]*ipset, error) {
+// ipsets are sets by their names.
+type ipsets map[string]*ipset
+
+// read adds what ipset save wrote.
+func (all ipsets) read(name string, text []byte) error {
 	n := 0
-	var err error
 	for line := range bytes.Lines(text) {
 		n++
 		word := strings.TrimSpace(string(line))
 		if word == "" || word[0] == '#' {
 			continue
 		}
-		if sets, err = parseIPSetLine(name, n, word, sets); err != nil {
-			return nil, err
+		if err := all.line(name, n, word); err != nil {
+			return err
 		}
 	}
-	return sets, nil
+	return nil
 }
 
-// parseIPSetLine reads one create or add line.
-func parseIPSetLine(name string, n int, line string, sets map[string]*ipset) (map[string]*ipset, error) {
-	fault := func(format string, args ...any) (map[string]*ipset, error) {
-		return sets, fmt.Errorf("firewall: %s:%d: %s", name, n, fmt.Sprintf(format, args...))
+// line adds one create or add line.
+func (all ipsets) line(name string, n int, line string) error {
+	fault := func(format string, args ...any) error {
+		return fmt.Errorf("firewall: %s:%d: %s", name, n, fmt.Sprintf(format, args...))
 	}
 	words, err := shellWords(line)
 	if err != nil {
 		return fault("%v", err)
 	}
-	if sets == nil {
-		sets = map[string]*ipset{}
-	}
-	switch {
-	case len(words) >= 3 && words[0] == "create":
-		if sets[words[1]] != nil {
-			return fault("set %q is there twice", shown(words[1]))
-		}
-		set, why := newIPSet(n, words[2], words[3:])
-		if why != "" {
-			return fault("set %q: %s", shown(words[1]), why)
-		}
-		sets[words[1]] = set
-	case len(words) >= 3 && words[0] == "add":
-		set := sets[words[1]]
-		if set == nil {
-			return fault("set %q is not there: want create before add", shown(words[1]))
-		}
-		if why := set.add(words[2], words[3:]); why != "" {
-			return fault("set %q: %s", shown(words[1]), why)
-		}
-	default:
+	if len(words) < 3 || words[0] != "create" && words[0] != "add" {
 		return fault("%q: want create NAME TYPE … or add NAME MEMBER …", shown(line))
 	}
-	return sets, nil
+	set, why := all[words[1]], ""
+	switch {
+	case words[0] == "add" && set == nil:
+		return fault("set %q is not there: want create before add", shown(words[1]))
+	case words[0] == "add":
+		why = set.add(words[2], words[3:])
+	case set != nil:
+		return fault("set %q is there twice", shown(words[1]))
+	default:
+		all[words[1]], why = newIPSet(n, words[2], words[3:])
+	}
+	if why != "" {
+		return fault("set %q: %s", shown(words[1]), why)
+	}
+	return nil
 }
 
 // newIPSet reads the type and the options of a set.
@@ -183,7 +178,7 @@ func ipsetPorts(word string) (Protos, Ports, bool) {
 
 // boxes returns the packets that are in the set by the given sides, or why that
 // cannot be said.
-func (s *ipset) boxes(sides []string, sets map[string]*ipset) ([]Box, string) {
+func (s *ipset) boxes(sides []string, sets ipsets) ([]Box, string) {
 	key := strings.Join(sides, ",")
 	built, ok := s.built[key]
 	if !ok {
@@ -196,7 +191,7 @@ func (s *ipset) boxes(sides []string, sets map[string]*ipset) ([]Box, string) {
 	return built.boxes, built.why
 }
 
-func (s *ipset) build(sides []string, sets map[string]*ipset) (out []Box, why string) {
+func (s *ipset) build(sides []string, sets ipsets) (out []Box, why string) {
 	switch {
 	case s.unclear != "":
 		return nil, s.unclear
@@ -269,7 +264,7 @@ func (s *ipset) nested() Addrs {
 
 // listed is the union of the sets that a list names, of those that have as many
 // parts as the rule names sides.
-func (s *ipset) listed(sides []string, sets map[string]*ipset) (out []Box, why string) {
+func (s *ipset) listed(sides []string, sets ipsets) (out []Box, why string) {
 	for _, m := range s.members {
 		member := sets[m.words[0]]
 		if member == nil || member.kind == "list" {

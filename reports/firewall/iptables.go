@@ -27,7 +27,7 @@ type iptables struct {
 	table  string
 	chains map[string]*Chain // by table and name
 	rules  []iptablesRule
-	sets   map[string]*ipset
+	sets   ipsets
 	six    bool // the file speaks of IPv6
 	said   bool // its first comment tells so, or the other
 }
@@ -42,11 +42,10 @@ type iptablesRule struct {
 }
 
 func parseIptables(p *parser) error {
-	sets, err := parseIPSets(p.options.IPSetsFile, p.options.IPSets, nil)
-	if err != nil {
+	ip := &iptables{parser: p, chains: map[string]*Chain{}, sets: ipsets{}}
+	if err := ip.sets.read(p.options.IPSetsFile, p.options.IPSets); err != nil {
 		return err
 	}
-	ip := &iptables{parser: p, chains: map[string]*Chain{}, sets: sets}
 	n := 0
 	for line := range bytes.Lines(p.text) {
 		n++
@@ -125,9 +124,7 @@ func (ip *iptables) line(n int, line string) error {
 		}
 		return nil
 	case strings.HasPrefix(line, "create ") || strings.HasPrefix(line, "add "): // ipset save, put before the rules
-		sets, err := parseIPSetLine(ip.name, n, line, ip.sets)
-		ip.sets = sets
-		return err
+		return ip.sets.line(ip.name, n, line)
 	case line[0] == '*':
 		ip.table = line[1:]
 		if !slices.Contains([]string{"raw", "mangle", "nat", "filter", "security"}, ip.table) {
@@ -256,7 +253,7 @@ func (ip *iptables) rule(l iptablesRule, at map[*Chain]hooks) error {
 		return ip.errorf(l.line, "chain %q of table %s is not declared: want :%s before", shown(l.words[0]), l.table, shown(l.words[0]))
 	}
 	r := &Rule{ID: fmt.Sprintf("%s:%d", c.Name, len(c.Rules)+1), Line: l.line, Text: shown(l.text), Hits: l.hits}
-	m := iptablesMatch{iptables: ip, condition: newCondition(), line: l.line, at: at[c], words: l.words[1:]}
+	m := iptablesMatch{iptables: ip, condition: newCondition(), line: l.line, at: at[c], wordReader: wordReader{l.words[1:]}}
 	m.untracked = l.table == "raw"
 	if err := m.read(); err != nil {
 		return err

@@ -11,10 +11,10 @@ import (
 type iptablesMatch struct {
 	*iptables
 	*condition
+	wordReader
 	line   int
 	at     hooks // from where packets come to the chain
-	words  []string
-	not    bool // a ! stands before the option
+	not    bool  // a ! stands before the option
 	target string
 	leave  bool // -g
 	// unknown is the module whose options are not known, "" for none.
@@ -41,19 +41,9 @@ func (m *iptablesMatch) read() error {
 	return nil
 }
 
-// next takes one word, "" at the end.
-func (m *iptablesMatch) next() string {
-	if len(m.words) == 0 {
-		return ""
-	}
-	w := m.words[0]
-	m.words = m.words[1:]
-	return w
-}
-
 // value takes the value of an option; an old syntax has the ! before it.
 func (m *iptablesMatch) value() string {
-	if len(m.words) > 1 && m.words[0] == "!" {
+	if len(m.words) > 1 && m.peek() == "!" {
 		m.not = !m.not
 		m.next()
 	}
@@ -208,14 +198,11 @@ func (m *iptablesMatch) ports(option, v string) error {
 		}
 		ports = ports.Union(one)
 	}
-	switch {
-	case option == "--ports":
-		m.only(m.not, srcPortBox(ports), dstPortBox(ports))
-	case strings.HasPrefix(option, "--s"):
-		m.only(m.not, srcPortBox(ports))
-	default:
-		m.only(m.not, dstPortBox(ports))
+	boxes := []Box{portBox(strings.HasPrefix(option, "--s"), ports)}
+	if option == "--ports" { // of either side
+		boxes = append(boxes, portBox(true, ports))
 	}
+	m.only(m.not, boxes...)
 	return nil
 }
 

@@ -22,7 +22,11 @@ func (m *nftMatch) vmap(v any) error {
 		return m.errorf(m.rule.line, "vmap: want key and data")
 	}
 	key, why := nftKeyOf(body["key"])
-	if why != "" || slices.Contains([]nftKind{nftFlags, nftNever, nftStatus, nftReverse, nftFragment}, key.kind) {
+	if key.kind == nftNever {
+		m.never()
+		return nil
+	}
+	if why != "" || slices.Contains([]nftKind{nftFlags, nftStatus, nftReverse, nftFragment}, key.kind) {
 		key, why = nftLeft{}, "vmap by "+nftValue(body["key"])
 	}
 	elems, whySet, err := m.elements(body["data"])

@@ -66,7 +66,7 @@ func (l nftLeft) plain(v any) (box Box, phases Phases, why, want string) {
 		if !ok {
 			return Box{}, 0, "", "a port or a range"
 		}
-		return l.portBox(ports), 0, "", ""
+		return portBox(l.src, ports), 0, "", ""
 	case nftProto:
 		protos, ok := nftProtos(v)
 		if !ok {
@@ -173,13 +173,21 @@ func nftPorts(v any) (Ports, bool) {
 		n, ok := portNumber(v)
 		return onePort(n), ok
 	case map[string]any:
-		if ends, ok := v["range"].([]any); ok && len(ends) == 2 {
-			first, ok1 := nftInt(ends[0], 65535)
-			last, ok2 := nftInt(ends[1], 65535)
-			return NewSet(Span[Port]{Port(first), Port(last)}), ok1 && ok2 && first <= last
-		}
+		first, last, ok := nftRange(v, 65535)
+		return NewSet(Span[Port]{Port(first), Port(last)}), ok
 	}
 	return Ports{}, false
+}
+
+// nftRange reads {"range": [first, last]}.
+func nftRange(v map[string]any, limit int) (first, last int, ok bool) {
+	ends, _ := v["range"].([]any)
+	if len(ends) != 2 {
+		return 0, 0, false
+	}
+	first, ok1 := nftInt(ends[0], limit)
+	last, ok2 := nftInt(ends[1], limit)
+	return first, last, ok1 && ok2 && first <= last
 }
 
 // nftProtos reads a protocol by name or number, where 0 is no wildcard.
@@ -198,16 +206,13 @@ func nftProtos(v any) (Protos, bool) {
 		bits, _ := protocol(v.String())
 		return bits, ok
 	case map[string]any:
-		if ends, ok := v["range"].([]any); ok && len(ends) == 2 {
-			first, ok1 := nftInt(ends[0], 255)
-			last, ok2 := nftInt(ends[1], 255)
-			var out Protos
-			for n := first; n <= last; n++ {
-				bits, _ := nftProtos(json.Number(fmt.Sprint(n)))
-				out |= bits
-			}
-			return out, ok1 && ok2
+		first, last, ok := nftRange(v, 255)
+		var out Protos
+		for n := first; n <= last; n++ {
+			bits, _ := nftProtos(json.Number(fmt.Sprint(n)))
+			out |= bits
 		}
+		return out, ok
 	}
 	return 0, false
 }

@@ -38,10 +38,8 @@ func (m *nftMatch) statement(kind string, body json.RawMessage, r *Rule) error {
 				}
 			}
 		}
-	case "limit", "quota", "ct count", "meter", "connlimit", "last":
-		if kind != "last" {
-			m.doubt("match " + kind)
-		}
+	case "limit", "quota", "ct count", "meter", "connlimit":
+		m.doubt("match " + kind)
 	case "set", "map":
 		if strings.Contains(string(body), `"stmt"`) {
 			m.doubt("a set with limits of its own")
@@ -50,7 +48,7 @@ func (m *nftMatch) statement(kind string, body json.RawMessage, r *Rule) error {
 		if changed := nftChanged(v); changed != "" {
 			m.obscure(r, "the packet is changed: "+changed)
 		}
-	case "log", "dup", "secmark", "flow", "ct helper", "ct timeout", "ct expectation", "comment", "continue":
+	case "log", "last", "dup", "secmark", "flow", "ct helper", "ct timeout", "ct expectation", "comment", "continue":
 	case "xt":
 		return m.foreign(v, r)
 	case "notrack":
@@ -263,7 +261,7 @@ func (m *nftMatch) order(key nftLeft, op string, right any) error {
 		first = Port(n)
 	}
 	m.only(false, key.implied())
-	m.only(false, key.portBox(NewSet(Span[Port]{first, last})))
+	m.only(false, portBox(key.src, NewSet(Span[Port]{first, last})))
 	return nil
 }
 

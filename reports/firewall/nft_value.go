@@ -56,13 +56,6 @@ func (l nftLeft) implied() Box {
 	return b
 }
 
-func (l nftLeft) portBox(ports Ports) Box {
-	if l.src {
-		return srcPortBox(ports)
-	}
-	return dstPortBox(ports)
-}
-
 // nftKeyOf reads the left side. why says what of it cannot be judged.
 func nftKeyOf(v any) (l nftLeft, why string) {
 	unclear := "match " + nftValue(v)

@@ -167,3 +167,21 @@ func (p *parser) check() error {
 
 // shown is a text of the file as reports may show it.
 func shown(s string) string { return reports.Line(strings.TrimSpace(s)) }
+
+// wordReader is the words of a rule that were not read yet.
+type wordReader struct{ words []string }
+
+// peek returns the next word, "" at the end.
+func (r *wordReader) peek() string {
+	if len(r.words) == 0 {
+		return ""
+	}
+	return r.words[0]
+}
+
+// next takes it.
+func (r *wordReader) next() string {
+	w := r.peek()
+	r.words = r.words[min(1, len(r.words)):]
+	return w
+}

@@ -203,6 +203,11 @@ func TestParseFaults(t *testing.T) {
 		{"nft jump", "nft", nft(chain, rule(`{"jump": {"target": "x"}}`)), `f:3: jump to chain "x": want a chain of table "t" without a hook`},
 		{"nft set", "nft", nft(chain, rule(`{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@x"}}`)), `f:3: set "@x" of table "t" is not in the file`},
 		{"nft address", "nft", nft(chain, rule(`{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "host"}}`)), `f:3: value host: want an address, a prefix or a range`},
+		{"nft vmap", "nft", nft(chain, rule(`{"vmap": 1}`)), "f:3: vmap: want key and data"},
+		{"nft vmap elements", "nft", nft(chain, rule(`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": ["new"]}}}`)), "f:3: vmap: want elements [key, verdict]"},
+		{"nft vmap data", "nft", nft(chain, rule(`{"vmap": {"key": {"ct": {"key": "state"}}, "data": "@x"}}`)), `f:3: set "@x" of table "t" is not in the file`},
+		{"nft vmap verdict", "nft", nft(chain, rule(`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["new", "drop"]]}}}`)), "f:3: verdict drop: want one of accept, drop, continue, return, jump, goto"},
+		{"nft vmap key", "nft", nft(chain, rule(`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["old", {"drop": null}]]}}}`)), "f:3: value old: want new, established, related, invalid or untracked"},
 		{"nft op", "nft", nft(chain, rule(`{"match": {"op": "~", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}}`)), `f:3: operator "~": want ==`},
 		{"nft policy", "nft", nft(strings.Replace(chain, "drop", "maybe", 1)), `f:2: policy "maybe": want accept or drop`},
 		{"cisco action", "cisco", "access-list 101 allow ip any any\n", `f:1: "access-list 101 allow ip any any": want extended, permit, deny or remark`},
@@ -324,8 +329,8 @@ func FuzzIPSets(f *testing.F) {
 	f.Add(string(readTestdata(f, "sets.ipset")))
 	f.Add("create a hash:ip,port\nadd a 10.0.0.1,tcp:80\ncreate b list:set\nadd b a\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		sets, err := parseIPSets("f", []byte(text), nil)
-		if err != nil {
+		sets := ipsets{}
+		if err := sets.read("f", []byte(text)); err != nil {
 			if !strings.HasPrefix(err.Error(), "firewall: f:") {
 				t.Fatalf("the error does not say where: %v", err)
 			}

@@ -135,23 +135,16 @@ func (s *simple) item(n *yaml.Node) error {
 
 // scalars joins a value or a list of values with commas.
 func scalars(n *yaml.Node) (string, bool) {
-	switch n.Kind {
-	case yaml.ScalarNode:
+	if n.Kind == yaml.ScalarNode {
 		return n.Value, true
-	case yaml.SequenceNode:
-		words := make([]string, len(n.Content))
-		for i, c := range n.Content {
-			if c.Kind != yaml.ScalarNode {
-				return "", false
-			}
-			words[i] = c.Value
-		}
-		return strings.Join(words, ","), len(words) > 0
-	case yaml.DocumentNode, yaml.MappingNode, yaml.AliasNode:
-		return "", false
-	default: // foreign input
-		return "", false
 	}
+	words := make([]string, len(n.Content))
+	for i, c := range n.Content {
+		if words[i] = c.Value; c.Kind != yaml.ScalarNode {
+			return "", false
+		}
+	}
+	return strings.Join(words, ","), n.Kind == yaml.SequenceNode && len(words) > 0
 }
 
 func isCSV(_ string, text []byte) bool {

@@ -140,10 +140,8 @@ func Verify(m *Impact, vantage string, now time.Time, source func(scanner.Target
 			c.Result, c.Why = NotMeasured, "the fault was on this side"
 		case predicted == Unknown:
 			c.Result, c.Why = NotMeasured, "the impact makes no prediction for this source"
-		case predicted == Allow:
-			c.allowed(o)
 		default:
-			c.denied(o)
+			c.judge(predicted == Allow, o.State)
 		}
 		v.Checks = append(v.Checks, c)
 	}
@@ -151,32 +149,24 @@ func Verify(m *Impact, vantage string, now time.Time, source func(scanner.Target
 	return v
 }
 
-// allowed judges an answer of a service that was to be reachable.
-func (c *Check) allowed(o scanner.Observation) {
-	switch o.State {
-	case scanner.Open:
+// judge holds an answer against what was predicted: that the service can be
+// reached, or not.
+func (c *Check) judge(reachable bool, state scanner.State) {
+	c.Result = Deviation
+	c.RollBack = reachable && state != scanner.Open
+	switch {
+	case reachable && state == scanner.Open:
 		c.Result, c.Why = AsPredicted, "reachable, as it was to be"
-	case scanner.Closed:
-		c.Result, c.RollBack = Deviation, true
+	case reachable && state == scanner.Closed:
 		c.Why = "refused: a rule rejects with a reset, or the service has ended"
-	case scanner.Filtered, scanner.OpenFiltered, scanner.Unreachable:
-		c.Result, c.RollBack, c.Why = Deviation, true, "it was to stay reachable, and is gone"
-	case scanner.Unknown:
-		c.Result, c.Why = NotMeasured, "the fault was on this side"
-	}
-}
-
-// denied judges an answer of a service that was to be cut off.
-func (c *Check) denied(o scanner.Observation) {
-	switch o.State {
-	case scanner.Open:
-		c.Result, c.Why = Deviation, "it was to be cut off, and still answers"
-	case scanner.Closed:
+	case reachable:
+		c.Why = "it was to stay reachable, and is gone"
+	case state == scanner.Open:
+		c.Why = "it was to be cut off, and still answers"
+	case state == scanner.Closed:
 		c.Result, c.Why = AsPredicted, "refused: a rule that rejects does that, and so does a service that has ended"
-	case scanner.Filtered, scanner.OpenFiltered, scanner.Unreachable:
+	default:
 		c.Result, c.Why = AsPredicted, "cut off, as it was to be"
-	case scanner.Unknown:
-		c.Result, c.Why = NotMeasured, "the fault was on this side"
 	}
 }
 

@@ -54,12 +54,7 @@ func (m *Impact) cutWords() string {
 		}
 		return capital(text)
 	}
-	var words []string
-	for _, class := range classOrder() {
-		if k := cut[class]; k > 0 {
-			words = append(words, count(k, className(class, false), className(class, true)))
-		}
-	}
+	words := classWords(cut)
 	if len(clients) > 0 {
 		words = append(words, count(len(clients), "known client", "known clients"))
 	}
@@ -107,28 +102,15 @@ func (m *Impact) openedWords() string {
 	if n == 0 {
 		return ""
 	}
-	var words []string
-	for _, class := range classOrder() {
-		if k := opened[class]; k > 0 {
-			words = append(words, count(k, className(class, false), className(class, true)))
-		}
-	}
 	if n == 1 {
-		return andList(words) + " becomes reachable"
+		return andList(classWords(opened)) + " becomes reachable"
 	}
-	return andList(words) + " become reachable"
+	return andList(classWords(opened)) + " become reachable"
 }
 
-// classOrder is the verdicts in the order of the headline, that of no verdict last.
-func classOrder() []string {
-	var out []string
-	for c := fingerprint.LicenseManager; c <= fingerprint.Unidentified; c++ {
-		out = append(out, c.String())
-	}
-	return append(out, "")
-}
-
-func className(class string, many bool) string {
+// classWords counts services by verdict, in the order of the verdicts and those
+// without one last.
+func classWords(services map[string]int) (words []string) {
 	names := map[string][2]string{
 		"license_manager": {"license server", "license servers"}, "dev_server": {"dev server", "dev servers"},
 		"known_service": {"known service", "known services"}, "open_shell": {"open shell", "open shells"},
@@ -136,10 +118,16 @@ func className(class string, many bool) string {
 		"middlebox": {"middlebox", "middleboxes"}, "tarpit": {"tarpit", "tarpits"},
 		"unidentified": {"unknown listener", "unknown listeners"}, "": {"unknown listener", "unknown listeners"},
 	}
-	if many {
-		return names[class][1]
+	add := func(class string) {
+		if n := services[class]; n > 0 {
+			words = append(words, count(n, names[class][0], names[class][1]))
+		}
 	}
-	return names[class][0]
+	for c := fingerprint.LicenseManager; c <= fingerprint.Unidentified; c++ {
+		add(c.String())
+	}
+	add("")
+	return words
 }
 
 func count(n int, one, many string) string {

@@ -92,10 +92,12 @@ func TestStateFolderWithoutHome(t *testing.T) {
 		t.Skip(err)
 	}
 	t.Setenv("HOME", "")
-	t.Setenv("XDG_STATE_HOME", "")
 	want := filepath.Join(me.HomeDir, ".local", "state", "dormant", "runs")
-	if got, err := statePath("runs"); got != want || err != nil {
-		t.Errorf("statePath = %q, %v; want %q, as the user list says", got, err, want)
+	for _, state := range []string{"", "state", "./state"} { // a relative one is ignored
+		t.Setenv("XDG_STATE_HOME", state)
+		if got, err := statePath("runs"); got != want || err != nil {
+			t.Errorf("XDG_STATE_HOME=%s: statePath = %q, %v; want %q, as the user list says", state, got, err, want)
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ func TestDryRunCountsAndTimes(t *testing.T) {
 		{"10.0.0.0/24", "3072, and at most 9216 when nobody answers", "3.1s to 9.2s of sending at 1000 a second,"},
 		{"10.0.0.1 --rate max", "12, and at most 36 when nobody answers", "600ms to 1.8s of sending at 20 a second,"},
 		{"10.0.0.1 --host-rate 0.5 --retries 0", "12", "24s of sending at 0.5 a second,"},
+		{"10.0.0.1 --host-rate 0.1 --retries 0 --ports 1947/tcp", "1", "10s of sending at 0.1 a second,"},
 		{"10.0.0.0/16 --rate max", "786432, and at most 2359296 when nobody answers", "as fast as this host sends, which can be 1.6s to 4.7s of sending at 500000 a second,"},
 		{"10.0.0.0/16 --rate max --state-budget 1200000", "786432, and at most 2359296 when nobody answers", "39.3s to 1m58s of sending at 20000 a second,"},
 		{"10.0.0.0/24 --shard 2/5 --estimate --ports 1947", "206, and at most 618 when nobody answers", "200ms to 600ms of sending at 1000 a second,"},

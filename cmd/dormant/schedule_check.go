@@ -55,7 +55,7 @@ func checkScheduled(ctx context.Context, j *schedule.Job) error {
 	case history.HasPassword(o.audit.db):
 		return errors.New("--db holds a password, and everybody can read what is installed: leave it out and say passfile=FILE in the URL")
 	case o.control.resume != "" || o.dryRun:
-		return errors.New("--resume and --dry-run are for once: want a scan that can be repeated")
+		return errors.New("--resume and --dry-run are for once: want a scan that can be repeated; what would be installed, --dry-run before the -- says")
 	}
 	s := &scan{o: &o}
 	for _, check := range []func() error{

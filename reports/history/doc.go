@@ -17,8 +17,9 @@
 // that did not end is shown as unfinished with everything that it had found. It
 // can be continued: Begin again with the same id. Two scans, or a scan and a
 // report, may use the history at once. One that is damaged, foreign or of a newer
-// program is refused and never written to. While a server is away, a recorder
-// tries for a minute to reach it; then the run fails, with what was stored.
+// program is refused and never written to. While a server is away, or another
+// process holds the history, as to prune it, a recorder tries for a minute; then
+// the run fails, with what was stored.
 //
 // A finding that comes again is never a second one. An open port replaces what
 // was stored of it, and overrules another answer of the same target; any other

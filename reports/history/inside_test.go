@@ -23,6 +23,14 @@ func Details(ctx context.Context, s *Store) (n uint64, err error) {
 // SetPatience sets how long a recorder waits for a database that is away.
 func SetPatience(s *Store, d time.Duration) { s.patience = d }
 
+// Hurry leaves a store one connection, which waits a millisecond for a file that
+// is locked.
+func Hurry(ctx context.Context, s *Store) error {
+	s.db.SetMaxOpenConns(1)
+	_, err := s.db.ExecContext(ctx, `PRAGMA busy_timeout = 1`)
+	return err
+}
+
 // PublicName is what is shown of a URL.
 func PublicName(url string) string { return publicName(url) }
 

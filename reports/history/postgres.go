@@ -170,7 +170,7 @@ func (p postgresDB) explain(err error) error {
 		return p.explainCode(e.Code, err)
 	}
 	if isLost(err) {
-		return &lostError{p.name, err}
+		return &lostError{p.name + away, err}
 	}
 	return fmt.Errorf("history: %s: %w", p.name, err)
 }
@@ -182,11 +182,11 @@ func (p postgresDB) explainCode(code string, err error) error {
 	case "53100":
 		return fmt.Errorf("history: %s: the server's disk is full: free some space there, or prune with dormant runs prune: %w", p.name, err)
 	case "53300", "57P01", "57P02", "57P03": // too many connections; it stops, crashed, starts
-		return &lostError{p.name, err}
+		return &lostError{p.name + away, err}
 	case "40001", "40P01": // the others went first
-		return &lostError{p.name, err}
+		return &lostError{p.name + away, err}
 	case "55P03":
-		return fmt.Errorf("history: %s is locked by another process for more than 20 s: %w", p.name, err)
+		return &lostError{p.name + held, err}
 	case "57014":
 		return fmt.Errorf("history: %s: the server was not ready in time (its statement_timeout, which the URL can set): %w", p.name, err)
 	case "42501":
@@ -197,7 +197,7 @@ func (p postgresDB) explainCode(code string, err error) error {
 		return &DamagedError{Path: p.name, Err: err}
 	}
 	if strings.HasPrefix(code, "08") {
-		return &lostError{p.name, err}
+		return &lostError{p.name + away, err}
 	}
 	return fmt.Errorf("history: %s: %w", p.name, err)
 }

@@ -183,7 +183,7 @@ func (s sqliteFile) explain(err error) error {
 	case codeIOErr:
 		return fmt.Errorf("history: %s: its disk fails, or is not one of this machine: see the system's log, or give another file with --db: %w", s.path, e)
 	case codeBusy:
-		return fmt.Errorf("history: %s is locked by another process for more than 20 s: %w", s.path, e)
+		return &lostError{s.path + held, e}
 	case codeReadOnly, codeCantOpen:
 		return fmt.Errorf("history: %s cannot be written: give another file with --db, or --no-history: %w", s.path, e)
 	default:

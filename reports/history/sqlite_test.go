@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"dormant/reports"
 	"dormant/reports/history"
 )
 
@@ -140,6 +142,55 @@ func TestDamagedInTheMiddle(t *testing.T) {
 	s = open(t, path)
 	if _, ok := errors.AsType[*history.DamagedError](s.Check(t.Context())); !ok {
 		t.Errorf("Check = %v; want a DamagedError", s.Check(t.Context()))
+	}
+}
+
+// A recorder outlasts another process that holds the file, as to prune it; one
+// that holds it for too long is told of in one line.
+func TestHeldFile(t *testing.T) {
+	path := newFile(t)
+	s := open(t, path)
+	r, err := s.Begin(t.Context(), plan("10.0.0.0/24"), func() reports.Run { return reports.Run{ScanID: "s_1"} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := history.Hurry(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	other, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close() //nolint:errcheck // it only held the file
+	conn, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	do := func(query string) {
+		if _, err := conn.ExecContext(t.Context(), query); err != nil {
+			t.Error(err)
+		}
+	}
+	write := func(at string) error {
+		if err := r.Write(t.Context(), service{at: at}.finding("s_1", day(1))); err != nil {
+			t.Fatal(err)
+		}
+		return history.Flush(r)
+	}
+	do(`BEGIN IMMEDIATE`)
+	time.AfterFunc(50*time.Millisecond, func() { do(`ROLLBACK`) })
+	if err := write("10.0.0.1:1947/tcp"); err != nil || r.Stored() != 1 {
+		t.Errorf("Write = %v with %d stored; want that the finding is stored when the file is free", err, r.Stored())
+	}
+	history.SetPatience(s, 0)
+	do(`BEGIN IMMEDIATE`)
+	err = write("10.0.0.2:1947/tcp")
+	if err == nil || !strings.Contains(err.Error(), "h.db is locked by another process") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("Write = %v; want one line that the file is locked", err)
+	}
+	do(`ROLLBACK`)
+	if err := conn.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

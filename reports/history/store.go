@@ -18,7 +18,7 @@ type Store struct {
 	db      *sql.DB
 	name    string // of the file, or the URL without what is secret
 	dialect dialect
-	// patience is how long a recorder tries to reach a database that was lost.
+	// patience is how long a recorder tries what ended with a lostError.
 	patience time.Duration
 	tryFor   time.Duration // bounds each try; 0: it ends by itself
 	// writing lets the recorders of this process take turns, nil where the database
@@ -43,8 +43,9 @@ type dialect interface {
 	check(ctx context.Context, db *sql.DB) error
 }
 
-// patience is how long a recorder waits for a database that is away: long
-// enough for a restart of the server, short enough that a scan ends.
+// patience is how long a recorder waits for a database that is away or held by
+// another process: long enough for a restart of the server, or to prune a million
+// findings, short enough that a scan ends.
 const patience = time.Minute
 
 // maxConns bounds the connections of one Store. Nothing holds one while it
@@ -145,8 +146,8 @@ const (
 	pauseLast  = time.Second
 )
 
-// persist is change for what must not be lost: while the database is away it is
-// tried again. A transaction whose answer was lost may have been committed, so
+// persist is change for what must not be lost: after a lostError it is tried
+// again. A transaction whose answer was lost may have been committed, so
 // fn is told the number of the try, and must find its own traces.
 func (s *Store) persist(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx, try int) error) error {
 	until := time.Now().Add(s.patience)
@@ -184,15 +185,21 @@ func (s *Store) try(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx
 	return s.change(ctx, func(tx *sql.Tx) error { return fn(ctx, tx) })
 }
 
-// lostError is a failure of the way to the database, or of its being away.
+// lostError is a failure that may be over when the same is tried again: the
+// database is away, or held by another process.
 type lostError struct {
-	name string
+	what string // the name, and what is wrong with it
 	err  error
 }
 
 func (e *lostError) Error() string {
-	return fmt.Sprintf("history: %s cannot be reached: %s", e.name, strings.Join(strings.Fields(e.err.Error()), " "))
+	return fmt.Sprintf("history: %s: %s", e.what, strings.Join(strings.Fields(e.err.Error()), " "))
 }
+
+const (
+	away = " cannot be reached"
+	held = " is locked by another process for more than 20 s"
+)
 
 func (e *lostError) Unwrap() error { return e.err }
 

@@ -45,6 +45,30 @@ func TestStraysAndUpgrades(t *testing.T) {
 	})
 }
 
+// TestStraysOfAllPartsAreCounted: what a run received that it could not use is in
+// the numbers of a checkpoint, too, and so in those of the run that goes on there.
+func TestStraysOfAllPartsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := target("10.0.0.1", "1947/tcp")
+		n := fakenet.New(nil, 0)
+		answer := scanner.Observation{Target: asked, State: scanner.Closed, Reason: scanner.Rst, From: asked.Addr}
+		n.Strays = []scanner.Observation{answer, answer, {Target: asked, State: scanner.OpenFiltered}, {Target: target("10.0.9.1", "1947/tcp"), State: scanner.Open}}
+		cfg, p := scanner.Config{Rate: 10, Cooldown: 2 * time.Second}, plan(t, []registry.Port{asked.Port}, "10.0.0.1/32")
+		var l ledger
+		for part := uint64(1); part <= 3; part++ {
+			kill := time.Second
+			if part == 3 {
+				kill = time.Hour
+			}
+			_, s, err := l.part(t, n, cfg, p, kill)
+			c := s.Counters
+			if (err == nil) != (part == 3) || c.Duplicate != 1 || c.Invalid != 1 || c.Foreign != 1 {
+				t.Errorf("part %d = %+v, %v; want 1 duplicate, 1 invalid, 1 foreign", part, c, err)
+			}
+		}
+	})
+}
+
 func TestGuardHasTheLastWord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := fakenet.New(states{target("10.0.0.1", "1947/tcp"): scanner.Open, target("10.0.0.2", "1947/tcp"): scanner.Open}, time.Millisecond)

@@ -20,15 +20,12 @@ func (r *run) finish(err error) Summary {
 		MostBytesToHost: r.cfg.From.Spent.MostBytes + r.mostBytes(err == nil),
 		Parts:           r.cfg.From.Spent.Parts + 1,
 		Uncounted:       r.cfg.From.Spent.Uncounted,
-		Counters:        r.cfg.From.Spent.Counters.Add(r.backend.Counters()),
+		Counters:        r.counters(),
 		Notes:           r.governor.notes(),
 	}
 	if r.budgetWaits > 0 {
 		s.Notes = append(s.Notes, fmt.Sprintf("waited %d times for the state budget of %d half-open connections", r.budgetWaits, r.cfg.StateBudget))
 	}
-	s.Counters.Duplicate += r.duplicate
-	s.Counters.Foreign += r.foreign
-	s.Counters.Invalid += r.invalid
 	r.countStates(&s, err == nil)
 	s.Why = reasons(s, err)
 	if err == nil {

@@ -126,9 +126,16 @@ func (r *run) position() Position {
 	p.Spent = newest.Spent
 	p.Spent.Started, p.Spent.Elapsed = r.begin(), from.Elapsed+time.Duration(now)
 	p.Spent.Probes, p.Spent.Parts = r.probes.Load(), from.Parts+1
-	p.Spent.Counters = from.Counters.Add(r.backend.Counters())
+	p.Spent.Counters = r.counters()
 	p.Spent.HalfOpen = HalfOpen{At: r.started.Add(time.Duration(r.noted.Load())), Number: r.halfOpen.Load()}
 	return p
+}
+
+// counters returns the facts of all parts so far. It may be called at any time.
+func (r *run) counters() Counters {
+	return r.cfg.From.Spent.Counters.Add(r.backend.Counters()).Add(Counters{
+		Duplicate: r.duplicate.Load(), Foreign: r.foreign.Load(), Invalid: r.invalid.Load(),
+	})
 }
 
 // settle is how long an answer may still take.

@@ -28,7 +28,7 @@ func rank(s State) int {
 func (r *run) observe(o Observation) {
 	j, ok := r.plan.Index(o.Target)
 	if !ok || !r.asksFor(j) || r.cfg.Guard != nil && !r.cfg.Guard(o.Addr) {
-		r.foreign++
+		r.foreign.Add(1)
 		return
 	}
 	before := State(r.states.get(j))
@@ -39,14 +39,14 @@ func (r *run) observe(o Observation) {
 		return
 	}
 	if !answers(o.State) {
-		r.invalid++
+		r.invalid.Add(1)
 		return
 	}
 	o.Sent = r.probesTo(j)
 	r.measure(j, &o)
 	r.meet(j, o)
 	if rank(o.State) <= rank(before) {
-		r.duplicate++
+		r.duplicate.Add(1)
 		return
 	}
 	r.states.set(j, uint8(o.State))

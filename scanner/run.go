@@ -68,7 +68,7 @@ type run struct {
 	// The receiver's own, read by the sender after the join.
 	window synWindow // the sender adds and looks, the receiver credits
 
-	duplicate, foreign, invalid, hostsAlive uint64
+	hostsAlive uint64
 
 	tries       tries                   // of all answers
 	subnetTries map[netip.Prefix]*tries // nil without Config.Subnets
@@ -84,6 +84,8 @@ type run struct {
 	ended    atomic.Int64  // the last batch so far was sent
 	noted    atomic.Int64  // the last batch was entered in the books, when so many
 	halfOpen atomic.Uint64 // half-open connections could be held
+
+	duplicate, foreign, invalid atomic.Uint64 // for Counters, which a checkpoint takes too
 }
 
 func newRun(b Backend, cfg Config, plan *Plan, emit func(Observation)) *run {

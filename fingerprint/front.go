@@ -86,7 +86,8 @@ func greetings(data []byte) []string {
 
 // blockPage: the same HTTP page for a GET and for bytes that are no HTTP at
 // all, as a ClientHello is to a plain port. A 400 is none: that is the honest
-// answer to a ClientHello, and a server that knows no such Host says it, too.
+// answer to a ClientHello, and a server that knows no such Host says it, too. Nor
+// is a page that refuses nothing: small devices and scripts have one for all.
 func blockPage(_ Evidence, list []*subject, _ []hit) (Sign, bool) {
 	var garbage, get *subject
 	for _, s := range list {
@@ -98,7 +99,7 @@ func blockPage(_ Evidence, list []*subject, _ []hit) (Sign, bool) {
 			get = s
 		}
 	}
-	if garbage == nil || get == nil || get.http.code == 400 ||
+	if garbage == nil || get == nil || get.http.code == 400 || !refuses(get.http) ||
 		garbage.http.code != get.http.code || len(get.http.body) == 0 ||
 		!bytes.Equal(garbage.http.body, get.http.body) {
 		return Sign{}, false
@@ -108,6 +109,17 @@ func blockPage(_ Evidence, list []*subject, _ []hit) (Sign, bool) {
 		Probe: get.ex.Probe, Service: "http", Excerpt: excerpt(get.http.status + " | " + latin1(get.http.body)),
 		Source: "the same page for GET and for a TLS ClientHello",
 	}, true
+}
+
+// refuses reports a page by which a filter or a portal turns somebody away.
+func refuses(r *response) bool {
+	if r.code >= 300 && r.code != 404 {
+		return true
+	}
+	page := bytes.ToLower(r.body[:min(len(r.body), maxBody)])
+	return slices.ContainsFunc([]string{"block", "denied", "forbidden", "restricted", "policy", "firewall"}, func(word string) bool {
+		return bytes.Contains(page, []byte(word))
+	})
 }
 
 // endless: more than the read limit, and nobody had asked.

@@ -76,6 +76,9 @@ func judge(rules *Rules, port uint16, host HostContext, exchanges ...Exchange) V
 const (
 	openACC    = "HTTP/1.0 302 Moved\r\nServer: HASP LM/18.00\r\nLocation: /_int_/index.html\r\n\r\n"
 	closedACC  = "HTTP/1.0 403 Forbidden\r\nServer: HASP LM/25.02\r\nContent-Length: 137\r\n\r\n<title>403 Forbidden</title>\n"
+	refusal    = "HTTP/1.1 503 Service Unavailable\r\n\r\nno"
+	notThere   = "HTTP/1.1 404 Not Found\r\n\r\nno"
+	lmTitle    = "HTTP/1.1 200 OK\r\n\r\n<title>FlexNet Publisher License Server Manager</title>"
 	plainPage  = "HTTP/1.1 200 OK\r\nX-Some: thing\r\nContent-Length: 2\r\n\r\nhi"
 	badRequest = "HTTP/1.1 400 Bad Request\r\nContent-Length: 12\r\n\r\nBad Request\n"
 	havoc      = "HTTP/1.1 404 Not Found\r\nServer: nginx\r\nX-Havoc: true\r\n\r\n"
@@ -101,6 +104,16 @@ func TestJudge(t *testing.T) {
 			want: "middlebox/answers_everywhere 90 host-answers-everywhere", severity: "info"},
 		{name: "everywhere, and a license manager", host: everywhere, port: 1947, exchanges: []Exchange{answer(1, "hasp_get", closedACC)},
 			want: "license_manager/ 93 hasp-acc-denied", flags: []string{"acc_denied"}, severity: "low"},
+		{name: "everywhere, and a license manager by its header", host: everywhere, port: 1947, exchanges: []Exchange{answer(1, "hasp_get", "HTTP/1.1 400 Bad Request\r\nServer: HASP Server/3.2 (MSWin32)\r\n\r\n")},
+			want: "license_manager/ 90 hasp-server", severity: "low"},
+		{name: "everywhere, and a title of a license manager", host: everywhere, exchanges: []Exchange{answer(1, ProbeGet11, lmTitle)},
+			want: "middlebox/answers_everywhere 90 host-answers-everywhere", severity: "info"},
+		{name: "everywhere, and a greeting", host: everywhere, exchanges: []Exchange{answer(1, ProbeSilence, "SSH-2.0-OpenSSH_9.2p1\r\n")},
+			want: "middlebox/answers_everywhere 90 host-answers-everywhere", severity: "info"},
+		{name: "everywhere, and a protocol's own answer", host: everywhere, exchanges: []Exchange{answer(1, "socks5_greeting", "\x05\xff")},
+			want: "tunnel_or_proxy/socks_login 85 socks5-login", severity: "medium"},
+		{name: "everywhere, and a weaker answer of a protocol", host: everywhere, exchanges: []Exchange{answer(1, ProbeGet10, "500 Invalid request\n")},
+			want: "middlebox/answers_everywhere 90 host-answers-everywhere", severity: "info"},
 		{name: "everywhere, and an indicator seen twice", host: everywhere,
 			exchanges: []Exchange{shook(t, 1, strike, 146473198), later(shook(t, 2, strike, 146473198))},
 			want:      "middlebox/answers_everywhere 90 host-answers-everywhere", flags: []string{"c2_indicator"}, severity: "medium"},
@@ -121,8 +134,18 @@ func TestJudge(t *testing.T) {
 			want: "known_service/generic_http 50 generic-http", severity: "info"},
 		{name: "kernel that tells no window", host: clean(), exchanges: []Exchange{{Conn: 1, Probe: ProbeSilence, End: EndTimeout, Elapsed: quiet, TCP: &TCPInfo{BytesAcked: 1}}},
 			want: "unidentified/silent 0 ", severity: "low"},
-		{name: "the same page for garbage", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, plainPage), answer(2, ProbeTLS, plainPage)},
+		{name: "the same refusal for garbage", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, refusal), answer(2, ProbeTLS, refusal)},
 			want: "middlebox/block_page 70 behaviour-block-page", severity: "info"},
+		{name: "the same refusal for garbage, in words", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, plainPage+": BLOCKED"), answer(2, ProbeTLS, plainPage+": BLOCKED")},
+			want: "middlebox/block_page 70 behaviour-block-page", severity: "info"},
+		{name: "the same refusal, and a title of a license manager", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, lmTitle+"denied"), answer(2, ProbeTLS, lmTitle+"denied")},
+			want: "middlebox/block_page 70 behaviour-block-page", severity: "info"},
+		{name: "a greeting, and no end", host: clean(), exchanges: []Exchange{{Conn: 1, Probe: ProbeSilence, Received: []byte("SSH-2.0-OpenSSH_9.2p1\r\n"), End: EndFull}},
+			want: "known_service/remote_access 95 openssh", severity: "info"},
+		{name: "a script that has one page", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, plainPage), answer(2, ProbeTLS, plainPage)},
+			want: "known_service/generic_http 50 generic-http", severity: "info"},
+		{name: "a script that finds nothing", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, notThere), answer(2, ProbeTLS, notThere)},
+			want: "known_service/generic_http 50 generic-http", severity: "info"},
 		{name: "a bad request, whatever is said", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, badRequest), answer(2, ProbeTLS, badRequest)},
 			want: "known_service/generic_http 50 generic-http", severity: "info"},
 		{name: "two greetings in one answer", host: clean(), exchanges: []Exchange{answer(1, ProbeSilence, "SSH-2.0-OpenSSH_9.2\r\n+OK POP3 ready\r\n")},

@@ -160,7 +160,7 @@ fields that it names; what stands under "not" must not match. Exit 1 when one fa
 				return &exitError{exitFindings, fmt.Errorf("%d of %d examples fail:\n%w", len(faults), examples, errors.Join(faults...))}
 			}
 			_, err = fmt.Fprintf(a.stdout, "%d rules, %d examples: all hold\n", len(rules.All()), examples)
-			return err
+			return outputFault(err)
 		},
 	}
 }

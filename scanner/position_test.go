@@ -328,6 +328,30 @@ func TestHoldHolds(t *testing.T) {
 	})
 }
 
+// TestHoldHoldsWhatWaitedForTheBudget: probes that wait for the state budget while
+// the window closes wait until it opens again.
+func TestHoldHoldsWhatWaitedForTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := fakenet.New(nil, time.Millisecond)
+		begin, opens := time.Now(), 2*scanner.StateTimeout
+		held := func(ctx context.Context) error {
+			if d := time.Since(begin); d > time.Second && d < opens {
+				time.Sleep(opens - d)
+			}
+			return ctx.Err()
+		}
+		p := plan(t, dozen()[:1], "10.0.0.0/31")
+		if _, s, err := run(t, t.Context(), n, scanner.Config{Rate: 100, StateBudget: 1, Hold: held, Cooldown: time.Second}, p); err != nil || s.Probes != 2 {
+			t.Fatalf("Run = %+v, %v; want 2 probes", s, err)
+		}
+		for i := range p.Len() {
+			if d := n.Sent(p.At(i))[0].Sub(begin); d > time.Second && d < opens {
+				t.Errorf("a probe was sent after %v: want none between 1s and %v", d, opens)
+			}
+		}
+	})
+}
+
 // TestHoldKeepsTheHostRate: what came due during a pause does not fall on its host
 // at once when the pause is over.
 func TestHoldKeepsTheHostRate(t *testing.T) {

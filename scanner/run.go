@@ -205,10 +205,10 @@ func (r *run) resolve(ctx context.Context) error {
 
 // flush gives the batch to the backend, after one wait for all of it.
 func (r *run) flush(ctx context.Context) error {
-	if err := r.hold(ctx); err != nil {
+	if err := r.spend(ctx); err != nil {
 		return err
 	}
-	if err := r.spend(ctx); err != nil {
+	if err := r.hold(ctx); err != nil { // the last that can take long: a pause may begin while others wait
 		return err
 	}
 	if err := waitFor(ctx, r.limiter, len(r.batch)); err != nil {

@@ -78,7 +78,9 @@ func (c *weighing) explain(e registry.Entry, v *Verdict, agreeing []hit) {
 		v.Hints = appendNew(v.Hints, "It could also be the own red team, a training lab, a copy of a default certificate, or a honeypot.")
 		v.Settle = append(v.Settle, c.settle()...)
 	case Middlebox, Tarpit:
-		c.explainFront(v)
+		if len(agreeing) == 0 { // a rule has its own words
+			c.explainFront(v)
+		}
 	case Unidentified:
 		c.explainUnnamed(e, v)
 		c.explainSigns(v)
@@ -116,7 +118,7 @@ func (c *weighing) explainFront(v *Verdict) {
 	case "dead_forward":
 		v.Hints = appendNew(v.Hints, "Every connection was closed at once without a byte: a forward with nobody behind it, a service that serves only addresses it knows (a BGP speaker, TCP wrappers), or a binary protocol or debugger that wants its own opener.")
 		v.Settle = append(v.Settle, c.settle()...)
-	default: // small_window, drip, endless, and the reasons of rules
+	default: // small_window, drip, endless
 		v.Hints = appendNew(v.Hints, "It holds a connection and gives next to nothing, or gives without end: built to waste a scanner's time.")
 	}
 }

@@ -43,6 +43,10 @@ func TestDoubtIsSettled(t *testing.T) {
 	if v.RuleID != "vnc-open" || len(v.Settle) != 0 {
 		t.Errorf("VNC without a password: %s, to be settled %q", v.RuleID, v.Settle)
 	}
+	v = judge(rules, 3588, clean(), answer(1, ProbeSilence, "220 Welcome to the ftp service\r\n"))
+	if v.RuleID != "honeypot-ftp" || len(v.Hints) != 1 {
+		t.Errorf("a honeypot by its greeting alone: %s with hints %q", v.RuleID, v.Hints)
+	}
 	v = judge(rules, 3588, clean(), answer(1, ProbeGet10, openACC), answer(2, "hasp_options", "HTTP/0.0 501 Not Implemented\r\nServer: HASP LM/18.00\r\n\r\n"))
 	if v.RuleID != "hasp-options-501" || !slices.ContainsFunc(v.Hints, func(h string) bool { return strings.Contains(h, "Without a password") }) {
 		t.Errorf("open license manager: %s with hints %q", v.RuleID, v.Hints)

@@ -151,7 +151,7 @@ func TestJudge(t *testing.T) {
 		{name: "two greetings in one answer", host: clean(), exchanges: []Exchange{answer(1, ProbeSilence, "SSH-2.0-OpenSSH_9.2\r\n+OK POP3 ready\r\n")},
 			want: "middlebox/multi_protocol 70 behaviour-multi-protocol", severity: "info"},
 		{name: "a title of a license manager", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, lmTitle)},
-			want: "known_service/generic_http 50 generic-http", severity: "info"},
+			want: "known_service/license 70 flexnet-lmadmin", severity: "info"},
 		{name: "the greeting of a honeypot", host: clean(), exchanges: []Exchange{answer(1, ProbeSilence, "220 Welcome to the ftp service\r\n")},
 			want: "middlebox/multi_protocol 86 honeypot-ftp", flags: []string{"honeypot"}, severity: "info"},
 		{name: "a page that quotes a greeting", host: clean(), exchanges: []Exchange{silence, answer(1, ProbeGet10, plainPage+"\r\nSSH-2.0-x\r\n+OK x\r\n")},

@@ -97,6 +97,23 @@ func testDiff(t *testing.T, s *history.Store) {
 	}
 }
 
+// A run is compared with the last one that shares a target with it, however many
+// of other networks came between.
+func testBase(t *testing.T, s *history.Store) {
+	record(t, s, "s_0", day(1), plan("10.0.0.0/24"), true)
+	for i := range 101 {
+		record(t, s, fmt.Sprintf("s_other%d", i), day(2), plan("10.9.0.0/24"), true)
+	}
+	run := record(t, s, "s_1", day(3), plan("10.0.0.0/23"), true)
+	if base, ok, err := s.Base(t.Context(), run); err != nil || !ok || base.ID != "s_0" {
+		t.Errorf("Base = %q, %t, %v; want s_0", base.ID, ok, err)
+	}
+	run = record(t, s, "s_2", day(4), plan("10.1.0.0/24"), true)
+	if base, ok, err := s.Base(t.Context(), run); err != nil || ok {
+		t.Errorf("Base = %q, %t, %v; want none", base.ID, ok, err)
+	}
+}
+
 // keep remembers what it is given.
 type keep struct{ findings []reports.Finding }
 

@@ -20,6 +20,11 @@ func testExportAndImport(t *testing.T, fresh maker) {
 	closed := service{at: "10.0.0.2:5093/udp", state: scanner.Closed}
 	record(t, a, "s_1", day(1), plan("10.0.0.0/24"), true, lm, closed)
 	record(t, a, "s_2", day(2), plan("10.0.0.0/24"), false, lm)
+	facts := reports.Run{ScanID: "s_0", Scan: scanner.Summary{Started: day(0)}}
+	killed, err := a.Begin(t.Context(), plan("10.0.0.0/24"), func() reports.Run { return facts })
+	if err != nil || killed.Leave() != nil {
+		t.Fatal(err)
+	}
 	runs, err := a.Runs(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +35,7 @@ func testExportAndImport(t *testing.T, fresh maker) {
 	}
 	text := out.String()
 	ids, err := b.Import(t.Context(), strings.NewReader(text))
-	if err != nil || len(ids) != 2 {
+	if err != nil || len(ids) != 3 {
 		t.Fatalf("Import = %v, %v", ids, err)
 	}
 	all := func(s *history.Store) (list []string) {
@@ -39,7 +44,7 @@ func testExportAndImport(t *testing.T, fresh maker) {
 			t.Fatal(err)
 		}
 		for _, r := range runs {
-			list = append(list, fmt.Sprint(r.ID, r.Started, r.Status, r.Swept()))
+			list = append(list, fmt.Sprint(r.ID, r.Started, r.Status, r.Swept(), r.Facts.Why))
 			err := s.Findings(t.Context(), r, func(f reports.Finding) error {
 				list = append(list, fmt.Sprint(f.IP, f.Port, f.State, f.Product, f.EvidenceID, f.MAC, f.ObservedAt, f.Dialogue != nil))
 				return nil

@@ -149,8 +149,11 @@ func scanRun(row interface{ Scan(...any) error }) (Run, error) {
 	switch {
 	case finished == 0:
 		// Its facts are those of its beginning: without this, a report of it
-		// would say that nothing is open and leave it at that.
-		r.Facts.Why = append(r.Facts.Why, noEnd)
+		// would say that nothing is open and leave it at that. One that was
+		// exported has that already.
+		if !slices.Contains(r.Facts.Why, noEnd) {
+			r.Facts.Why = append(r.Facts.Why, noEnd)
+		}
 		r.Status, r.Why = "unfinished", r.Facts.Reasons()
 	case r.Facts.Interrupted:
 		r.Status, r.Why = "interrupted", r.Facts.Reasons()
@@ -231,18 +234,11 @@ func (s *Store) Base(ctx context.Context, r Run) (Run, bool, error) {
 
 // before is Base, nil when there is none.
 func (s *Store) before(ctx context.Context, r Run) (*Run, error) {
-	before := `SELECT ` + runColumns + ` FROM run WHERE site = $1 AND vantage = $2 AND finished > 0 AND
-		(started < $3 OR started = $3 AND id < $4)`
-	args := []any{r.Site, r.Vantage, r.Started.UnixNano(), r.row}
-	for _, swept := range []int{1, 0} {
-		same, err := s.runs(ctx, before+` AND swept = $5 AND plan_key = $6 ORDER BY started DESC, id DESC LIMIT 1`, append(slices.Clone(args), swept, r.planKey)...)
-		if err != nil {
-			return nil, err
-		}
-		if len(same) > 0 {
-			return &same[0], nil
-		}
-		some, err := s.runs(ctx, before+` AND swept = $5 ORDER BY started DESC, id DESC LIMIT 100`, append(slices.Clone(args), swept)...)
+	for offset, page := 0, 1; ; offset, page = offset+page, 100 { // the first one nearly always is it
+		some, err := s.runs(ctx, `SELECT `+runColumns+` FROM run WHERE site = $1 AND vantage = $2 AND finished > 0 AND
+			(started < $3 OR started = $3 AND id < $4)
+			ORDER BY swept DESC, CASE WHEN plan_key = $5 THEN 0 ELSE 1 END, started DESC, id DESC LIMIT $6 OFFSET $7`,
+			r.Site, r.Vantage, r.Started.UnixNano(), r.row, r.planKey, page, offset)
 		if err != nil {
 			return nil, err
 		}
@@ -251,8 +247,10 @@ func (s *Store) before(ctx context.Context, r Run) (*Run, error) {
 				return &some[i], nil
 			}
 		}
+		if len(some) < page {
+			return nil, nil
+		}
 	}
-	return nil, nil
 }
 
 // scope returns the number under which the sightings of a site and vantage are

@@ -173,3 +173,26 @@ func TestStrong(t *testing.T) {
 		}
 	}
 }
+
+// TestPointsOfAName: how much a rule must be worth to give its verdict. A folder
+// of one's own may hold any.
+func TestPointsOfAName(t *testing.T) {
+	for class, least := range map[string]int{
+		"license_manager": 90, "open_shell": 60, "tunnel_or_proxy": 50, "known_service": 50, "dev_server": 50, "middlebox": 50, "tarpit": 50,
+	} {
+		for _, points := range []int{least - 1, least} {
+			rules, err := Load(files(map[string]string{"a": fmt.Sprintf("id: a\nservice: x\nproduct: P\nverdict: %s\nevidence: {kind: banner, points: %d}"+
+				"\nsources: [s]\nmatch: [{field: data, contains: HELLO}]\nexamples: [{text: HELLO}]\n", class, points)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Unidentified.String()
+			if points == least {
+				want = class
+			}
+			if v := judge(rules, 3588, clean(), answer(1, ProbeSilence, "HELLO")); v.Class.String() != want {
+				t.Errorf("%s with %d points: %v, want %s", class, points, v.Class, want)
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -88,7 +89,7 @@ func (s *Store) RunsOf(ctx context.Context, f RunFilter) ([]Run, error) {
 	if f.Limit > 0 || f.Offset > 0 {
 		limit := f.Limit
 		if limit <= 0 {
-			limit = 1 << 31
+			limit = math.MaxInt32
 		}
 		query += ` LIMIT ` + c.arg(limit) + ` OFFSET ` + c.arg(max(f.Offset, 0))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -24,6 +25,9 @@ func TestHelpNamesNoGoTypes(t *testing.T) {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if name, _ := pflag.UnquoteUsage(f); slices.Contains([]string{"uint", "uint8", "uint64", "int", "float", "float64", "duration"}, name) {
 				t.Errorf("%s --%s %s: want a word of the user's", cmd.Name(), f.Name, name)
+			}
+			if strings.Contains(f.DefValue, "invalid") {
+				t.Errorf("%s --%s: the default is said to be %q", cmd.Name(), f.Name, f.DefValue)
 			}
 		})
 	}

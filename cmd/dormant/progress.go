@@ -73,24 +73,26 @@ func newBar() *pb.ProgressBar {
 	return bar.Start()
 }
 
-// progressText is the line, shorter than so many columns also with an echo behind it. It shows the sweep,
-// and when that is over the dialogues, which take longer on a small network.
+// progressText is the line, shorter than so many columns also with an echo behind
+// it. It shows the sweep, how fast while it sends, and when that is over the
+// dialogues, which take longer on a small network.
 func progressText(bar *pb.ProgressBar, p scanner.Progress, over, due uint64, columns int) string {
 	phase := string(p.Phase)
 	if p.Phase == scanner.PhaseIdle || p.Phase == scanner.PhaseResolve {
 		phase = "resolving"
 	}
+	bar.SetTotal(int64(max(1, p.Expected))).SetCurrent(int64(p.Sent)) // of 0 there is no percentage
 	bar.Set("phase", phase).
 		Set("sent", fmt.Sprintf("%d sent", p.Sent)).
-		Set("rate", fmt.Sprintf("%.0f/s", p.Rate)).
+		Set("rate", "").
 		Set("open", fmt.Sprintf("%d open", p.Open)).
 		Set("left", "")
 	switch {
 	case p.Phase == scanner.PhaseDone && over < due:
 		bar.SetTotal(int64(due)).SetCurrent(int64(over))
-		bar.Set("phase", "identify").Set("rate", "").Set("left", fmt.Sprintf("%d of %d named", over, due))
-	default:
-		bar.SetTotal(int64(max(1, p.Expected))).SetCurrent(int64(p.Sent)) // of 0 there is no percentage
+		bar.Set("phase", "identify").Set("left", fmt.Sprintf("%d of %d named", over, due))
+	case p.Phase == scanner.PhaseSweep || p.Phase == scanner.PhaseRetry:
+		bar.Set("rate", fmt.Sprintf("%.0f/s", p.Rate))
 		if p.Rate > 0 && p.Expected > p.Sent {
 			left := time.Duration(float64(p.Expected-p.Sent) / p.Rate * float64(time.Second))
 			bar.Set("left", "ETA "+left.Round(time.Second).String())

@@ -96,7 +96,7 @@ func (m *Impact) impactOf(a *Access, by map[string]*RuleImpact) *RuleImpact {
 	}
 	r := &RuleImpact{Rule: id, Line: line, Cut: []RuleWork{}, Opened: []RuleWork{}, Exception: []string{}, rule: a.Rule, chain: a.Chain}
 	switch {
-	case a.Rule != nil && a.Rule.ID != "":
+	case a.Rule != nil:
 		r.Text, r.Hits = a.Rule.Text, a.Rule.Hits
 	case a.Chain != nil && line == 0:
 		r.Text = "what no entry matches is denied"

@@ -171,7 +171,9 @@ func (m *Impact) granted() []string {
 
 func ruleTitle(id string, line int) string {
 	name := "rule " + id
-	if chain, ok := strings.CutSuffix(id, " policy"); ok {
+	if id == "" { // no chain of the file sees the packets
+		name = "no rule"
+	} else if chain, ok := strings.CutSuffix(id, " policy"); ok {
 		name = "the default of " + chain
 	}
 	if line > 0 {

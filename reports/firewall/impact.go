@@ -180,18 +180,19 @@ func (q *Question) settlePlace() error {
 	if q.Place != 0 {
 		return nil
 	}
-	router := q.Proposed.Paths[Router].filters() || q.Current != nil && q.Current.Paths[Router].filters()
-	server := q.Proposed.Paths[Server].filters() || q.Current != nil && q.Current.Paths[Server].filters()
-	same := q.Proposed.Format != "iptables" && q.Proposed.Format != "nft"
+	router, server := false, false
+	for _, rs := range []*RuleSet{q.Proposed, q.Current} {
+		if rs != nil && (rs.Format == "iptables" || rs.Format == "nft") { // the others are the same in either place
+			router, server = router || rs.Paths[Router].filters(), server || rs.Paths[Server].filters()
+		}
+	}
 	switch {
-	case same || router && !server:
-		q.Place = Router
-	case server && !router:
-		q.Place = Server
-	case !router:
-		q.Place = Router
-	default:
+	case router && server:
 		return fmt.Errorf("firewall: %s filters both what it forwards and what is meant for itself: say which one with --place router or --place server", q.Proposed.File)
+	case server:
+		q.Place = Server
+	default:
+		q.Place = Router
 	}
 	return nil
 }

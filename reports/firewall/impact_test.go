@@ -156,6 +156,46 @@ func TestImpact(t *testing.T) {
 	}
 }
 
+// TestOpenedByNoRule: what no chain of the proposed file sees is opened by none, and
+// not by a chain of the other family.
+func TestOpenedByNoRule(t *testing.T) {
+	six := `{"nftables": [{"chain": {"family": "ip6", "table": "t", "name": "c", "type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}}]}`
+	m, err := NewImpact(t.Context(), Question{Proposed: parsed(t, "new.json", six, Options{}), Current: parsed(t, "old.yaml", "default: deny\nrules: []\n", Options{}),
+		Findings: found(t, "10.0.1.20:1947/tcp license_manager"), Now: now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := WriteText(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Newly reachable by no rule\n"; !strings.Contains(b.String(), want) {
+		t.Errorf("want %q in\n%s", want, b.String())
+	}
+}
+
+// TestPlaceOfTwoFiles: where the firewall stands is said by those rules that stand somewhere.
+func TestPlaceOfTwoFiles(t *testing.T) {
+	const anywhere, forwards, host = "default: deny\nrules: []\n", "*filter\n:FORWARD DROP [0:0]\nCOMMIT\n", "*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
+	for _, tt := range []struct {
+		proposed, current string
+		want              Place // 0: it must be said
+	}{
+		{anywhere, anywhere, Router},
+		{anywhere, host, Server},
+		{host, anywhere, Server},
+		{forwards, anywhere, Router},
+		{forwards, host, 0},
+		{host, "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", Server},
+		{"*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", anywhere, Router},
+	} {
+		q := Question{Proposed: parsed(t, "new", tt.proposed, Options{}), Current: parsed(t, "old", tt.current, Options{})}
+		if err := q.settlePlace(); q.Place != tt.want || (err != nil) != (tt.want == 0) {
+			t.Errorf("%q, %q: %v, %v; want %v", tt.proposed, tt.current, q.Place, err, tt.want)
+		}
+	}
+}
+
 // TestHostileImpact: what files and peers say cannot break out of a report.
 func TestHostileImpact(t *testing.T) {
 	const evil = "x\x1b[31m<script>alert(1)</script>|`\"'\r\n"

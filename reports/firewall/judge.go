@@ -111,8 +111,9 @@ func (w *walker) through(chains []*Chain, box Box) []Outcome {
 			for _, v := range w.base(c, p.box) {
 				effect, why := v.settle(c)
 				rule, chain := v.rule, c
+				ours := rule != nil && rule.ID == "" // the chain does not see these packets
 				idle := rule == nil && p.rule != nil || rule != nil && rule.translates && p.chain != nil
-				if effect != Deny && (p.doubt != nil || why == nil && idle) {
+				if effect != Deny && (ours || p.doubt != nil || why == nil && idle) {
 					rule, chain = p.rule, p.chain // what is unknown stays so; a policy or a translation says less than a rule
 				}
 				switch {

@@ -173,7 +173,7 @@ func of(all []Access, client netip.Addr) Access {
 // rule names what decided, and its line; "" where nothing did.
 func (a *Access) rule() (id string, line int) {
 	switch {
-	case a.Rule != nil && a.Rule.ID != "":
+	case a.Rule != nil:
 		return a.Rule.ID, a.Rule.Line
 	case a.Chain != nil:
 		return a.Chain.Name + " policy", a.Chain.PolicyLine

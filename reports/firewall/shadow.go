@@ -113,7 +113,7 @@ func shadow(path Path, home *Chain, parts []*Rule, steps *int) (s Shadow, dead b
 // instead. What a policy decides never came to the chain.
 func (s *Shadow) takenBy(outcomes []Outcome, part *Rule, home *Chain) {
 	for _, o := range outcomes {
-		if o.Rule == nil || o.Rule.ID == "" || home.Policy == 0 && !slices.Contains(home.Rules, o.Rule) {
+		if o.Rule == nil || home.Policy == 0 && !slices.Contains(home.Rules, o.Rule) {
 			continue
 		}
 		if !slices.Contains(s.By, o.Rule.ID) {

@@ -70,6 +70,10 @@ func TestShapes(t *testing.T) {
 		{"an element of a map whose effect is not known", nftListing(`{"table": {"family": "ip", "name": "t"}}`,
 			`[{"vmap": {"key": {"payload": {"protocol": "tcp", "field": "dport"}}, "data": {"set": [[1947, {"queue": null}], [475, {"drop": null}]]}}}]`),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t c handle 1"},
+		{"a later chain of the other family", nftListing(`{"chain": {"family": "ip6", "table": "t", "name": "after", "type": "filter", "hook": "forward", "prio": 10, "policy": "accept"}}`, `[{"accept": null}]`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow ip t c handle 1"},
+		{"an earlier chain of the other family", nftListing(`{"chain": {"family": "ip6", "table": "t", "name": "before", "type": "filter", "hook": "forward", "prio": -10, "policy": "accept"}}`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow ip t c policy"},
 		{"none of the states", nftListing(`{"table": {"family": "ip", "name": "t"}}`,
 			`[{"match": {"op": "!", "left": {"ct": {"key": "state"}}, "right": "established"}}, {"drop": null}]`),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "deny ip t c handle 1"},
@@ -151,13 +155,13 @@ func TestDevices(t *testing.T) {
 	const lan, all = "zone=lan:10.1.0.0/16", "zone=lan:10.1.0.0/16 zone=dmz:10.2.0.0/16"
 	for _, tt := range []struct{ hook, dev, assume, client, want string }{
 		{"ingress", `"lan"`, lan, "10.1.0.5", "deny netdev t c handle 1"},
-		{"ingress", `"lan"`, lan, "10.3.0.5", "allow "},
+		{"ingress", `"lan"`, lan, "10.3.0.5", "allow a policy"},
 		{"ingress", `["dmz", "lan"]`, all, "10.1.0.5", "deny netdev t c handle 1"},
 		{"ingress", `["dmz", "lan"]`, lan, "10.1.0.5", "unknown netdev t c handle 1"},
 		{"ingress", `"lan"`, "", "10.1.0.5", "unknown netdev t c handle 1"},
 		{"ingress", `null`, lan, "10.1.0.5", "unknown netdev t c handle 1"}, // as some versions of nft print it
 		{"egress", `"dmz"`, all, "10.1.0.5", "deny netdev t c handle 1"},
-		{"egress", `"lan"`, all, "10.3.0.5", "allow "},
+		{"egress", `"lan"`, all, "10.3.0.5", "allow a policy"},
 	} {
 		text := fmt.Sprintf(`{"nftables": [
 {"chain": {"family": "netdev", "table": "t", "name": "c", "dev": %s, "type": "filter", "hook": %q, "prio": 0, "policy": "accept"}},

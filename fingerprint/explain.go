@@ -126,7 +126,14 @@ func (c *weighing) explainFront(v *Verdict) {
 // explainUnnamed words an answer without a name.
 func (c *weighing) explainUnnamed(e registry.Entry, v *Verdict) {
 	v.Hints = appendNew(v.Hints, fmt.Sprintf("Something answers on %s that could not be named. That is common (about 1 in 6 of the test programs). It is not evidence of an attack.", c.obs.Port))
-	v.Hints = appendNew(v.Hints, c.manner(v.Reason))
+	_, _, did := shapeOf(c.ev).manner()
+	switch {
+	case v.Reason == "contradicting":
+		did = "Two exact answers that cannot come from one program: a honeypot, or a multiplexer."
+	case v.Reason == "silent" && c.obs.Port.Proto == registry.UDP:
+		did = "It answered the datagram with an empty one."
+	}
+	v.Hints = appendNew(v.Hints, did)
 	if h, ok := c.best(LicenseManager, DevServer, KnownService, TunnelOrProxy, OpenShell); ok && v.Reason != "contradicting" {
 		v.Hints = appendNew(v.Hints, "A weak sign points to "+nameOf(h)+".")
 	}
@@ -137,30 +144,6 @@ func (c *weighing) explainUnnamed(e registry.Entry, v *Verdict) {
 		v.Hints = appendNew(v.Hints, fmt.Sprintf("The port is known for %s; nothing that was seen proves it.", e.Label))
 	}
 	v.Settle = append(v.Settle, c.settle()...)
-}
-
-// manner says how a port without a name behaved.
-func (c *weighing) manner(reason string) string {
-	if reason == "contradicting" {
-		return "Two exact answers that cannot come from one program: a honeypot, or a multiplexer."
-	}
-	switch shapeOf(c.ev) {
-	case shapeSpeaks, shapeHTTP, shapeTLS, shapeAnswers:
-		return "No rule knows its answers; it may need its own opener to be named."
-	case shapeClosesOnText, shapeResetsOnText, shapeResetsOnTLS:
-		return "It waits in silence and closes on text: a binary protocol that wants its own opener; databases, brokers and SOCKS proxies do so."
-	case shapeClosesOnTLS:
-		return "It takes text in silence and closes on a TLS greeting: a binary protocol that wants its own opener; directory servers do so."
-	case shapeClosesAfterSilence:
-		return "It closed by itself after a silence, without a byte: it waits for its own opener, as debuggers and multiplexers do."
-	case shapeClosesAtOnce:
-		return "It closed without a byte before anything was asked: a service that serves only addresses it knows, or a forward with nobody behind it."
-	default:
-		if c.obs.Port.Proto == registry.UDP {
-			return "It answered the datagram with an empty one."
-		}
-		return "It accepted the connection and said nothing to any question."
-	}
 }
 
 // explainSigns words the weak signs of the dialogue as a whole, and that it ended

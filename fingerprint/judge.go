@@ -265,19 +265,8 @@ func (c *weighing) generic() (Verdict, bool) {
 
 // unidentified: something answers, without a name.
 func (c *weighing) unidentified() Verdict {
-	s := Sign{Class: Unidentified, Service: "unknown"}
-	switch shapeOf(c.ev) {
-	case shapeSilent:
-		s.Reason, s.Service = "silent", "silent"
-	case shapeClosesOnText, shapeResetsOnText, shapeResetsOnTLS, shapeClosesOnTLS:
-		s.Reason, s.Service = "closes_on_text", "silent"
-	case shapeClosesAfterSilence, shapeClosesAtOnce:
-		s.Reason, s.Service = "needs_opener", "silent"
-	case shapeSpeaks, shapeAnswers, shapeHTTP, shapeTLS:
-		s.Reason = "needs_opener"
-	default:
-		s.Reason, s.Service = "silent", "silent"
-	}
+	s := Sign{Class: Unidentified}
+	s.Reason, s.Service, _ = shapeOf(c.ev).manner()
 	for _, h := range c.hits {
 		s.Points = max(s.Points, h.sign.Points)
 	}

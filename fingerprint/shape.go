@@ -41,6 +41,25 @@ func shapes() []Shape {
 
 func knownShape(s Shape) bool { return slices.Contains(shapes(), s) }
 
+// manner says of a port without a name what it did: the verdict's reason, its
+// service, and words for people.
+func (s Shape) manner() (reason, service, words string) {
+	switch s {
+	case shapeSpeaks, shapeHTTP, shapeTLS, shapeAnswers:
+		return "needs_opener", "unknown", "No rule knows its answers; it may need its own opener to be named."
+	case shapeClosesOnText, shapeResetsOnText, shapeResetsOnTLS:
+		return "closes_on_text", "silent", "It waits in silence and closes on text: a binary protocol that wants its own opener; databases, brokers and SOCKS proxies do so."
+	case shapeClosesOnTLS:
+		return "closes_on_text", "silent", "It takes text in silence and closes on a TLS greeting: a binary protocol that wants its own opener; directory servers do so."
+	case shapeClosesAfterSilence:
+		return "needs_opener", "silent", "It closed by itself after a silence, without a byte: it waits for its own opener, as debuggers and multiplexers do."
+	case shapeClosesAtOnce:
+		return "needs_opener", "silent", "It closed without a byte before anything was asked: a service that serves only addresses it knows, or a forward with nobody behind it."
+	default:
+		return "silent", "silent", "It accepted the connection and said nothing to any question."
+	}
+}
+
 // longSilence tells a timeout of the server's own from a forward that finds
 // nobody behind it: that one ends within a few round trips.
 const longSilence = time.Second

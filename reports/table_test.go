@@ -30,8 +30,9 @@ func printTable(t *testing.T, width int, color bool, r func() reports.Run, findi
 }
 
 func TestTableGolden(t *testing.T) {
-	golden(t, "table-120.txt", []byte(printTable(t, 120, false, run, sinktest.Findings())))
-	golden(t, "table-80.txt", []byte(printTable(t, 80, false, run, sinktest.Findings())))
+	for name, width := range map[string]int{"table-wide.txt": 0, "table-120.txt": 120, "table-80.txt": 80, "table-50.txt": 50} {
+		golden(t, name, []byte(printTable(t, width, false, run, sinktest.Findings())))
+	}
 	golden(t, "table-empty.txt", []byte(printTable(t, 80, false, run, nil)))
 }
 

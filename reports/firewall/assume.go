@@ -39,13 +39,17 @@ func (a *Assume) Set(s string) error {
 	return nil
 }
 
-// lookup returns what is assumed of a name.
-func (a Assume) lookup(kind, name string) (Addrs, bool) {
+// given returns what is assumed of a name, and notes that it was taken for
+// granted; words say what of the addresses.
+func (p *parser) given(kind, name, words string) (Addrs, bool) {
 	key := kind
 	if kind != AssumeSelf {
 		key += "=" + name
 	}
-	addrs, ok := a.names[key]
+	addrs, ok := p.options.Assume.names[key]
+	if ok {
+		p.assumed("%s %s, and nothing else", strings.Join(AddrWords(addrs), ", "), words)
+	}
 	return addrs, ok
 }
 
@@ -55,9 +59,5 @@ func (p *parser) behind(name string) (Addrs, bool) {
 	if name == "lo" {
 		return Addrs{}, true
 	}
-	addrs, ok := p.options.Assume.lookup(AssumeZone, name)
-	if ok {
-		p.assumed("%s lie behind %s, and nothing else", strings.Join(AddrWords(addrs), ", "), shown(name))
-	}
-	return addrs, ok
+	return p.given(AssumeZone, name, "lie behind "+shown(name))
 }

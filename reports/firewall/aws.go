@@ -211,11 +211,10 @@ func (a *aws) group() error {
 func (a *aws) rules() error {
 	c := &Chain{Name: "security groups", Policy: Deny}
 	for _, g := range a.groups {
-		members, known := a.options.Assume.lookup(AssumeGroup, g.id)
+		members, known := a.given(AssumeGroup, g.id, "carry the group "+shown(g.id))
 		doubt := ""
 		switch {
 		case known:
-			a.assumed("%s carry the group %s, and nothing else", strings.Join(AddrWords(members), ", "), shown(g.id))
 		case len(a.groups) == 1:
 			members = AnyAddr()
 			a.assumed("every service carries %s, the only group of the file", shown(g.id))
@@ -282,8 +281,7 @@ func (a *aws) permission(g *awsGroup, i int) ([]*Rule, error) {
 		if name == "" {
 			continue
 		}
-		if from, known := a.options.Assume.lookup(AssumeGroup, name); known {
-			a.assumed("%s carry the group %s, and nothing else", strings.Join(AddrWords(from), ", "), shown(name))
+		if from, known := a.given(AssumeGroup, name, "carry the group "+shown(name)); known {
 			add(from, name)
 			continue
 		}

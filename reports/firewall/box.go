@@ -14,14 +14,7 @@ const (
 
 // protoBit returns the set of one transport, 0 for any other.
 func protoBit(p registry.Proto) Protos {
-	switch p {
-	case registry.TCP:
-		return ProtoTCP
-	case registry.UDP:
-		return ProtoUDP
-	default: // foreign input: nothing that is probed
-		return 0
-	}
+	return map[registry.Proto]Protos{registry.TCP: ProtoTCP, registry.UDP: ProtoUDP}[p]
 }
 
 // Box is a set of packets: every combination of its five sides. A box with one

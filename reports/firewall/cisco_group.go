@@ -85,9 +85,8 @@ func (c *cisco) resolveGroup(g *ciscoGroup) error {
 		return nil
 	}
 	g.state = 1
-	if addrs, ok := c.options.Assume.lookup(AssumeGroup, g.name); ok {
+	if addrs, ok := c.given(AssumeGroup, g.name, "are in the group "+shown(g.name)); ok {
 		g.addrs, g.members = addrs, nil
-		c.assumed("%s are in the group %s, and nothing else", strings.Join(AddrWords(addrs), ", "), shown(g.name))
 	}
 	for _, m := range g.members {
 		var err error

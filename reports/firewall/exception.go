@@ -54,7 +54,7 @@ func (w *exceptionWriter) add(g gap) {
 	networks := Prefixes(g.clients)
 	if w.set.Format == "cisco" {
 		for _, p := range networks {
-			w.cisco(p, g)
+			w.lines = append(w.lines, fmt.Sprintf("permit %s %s host %s eq %d", g.service.Port.Proto, ciscoAddr(p, w.set.Stateful), g.service.Addr, g.service.Port.Number))
 		}
 		return
 	}
@@ -184,12 +184,6 @@ func (w *exceptionWriter) nft(from []netip.Prefix, g gap) {
 		at = w.rule.ID // "inet t forward handle 7"
 	}
 	w.lines = append(w.lines, fmt.Sprintf("%s rule %s %s %s %s %s %s %s %s %d accept", verb, at, family, side, who, family, other, t.Addr, t.Port.Proto.String()+" "+port, t.Port.Number))
-}
-
-// cisco writes an entry for one network.
-func (w *exceptionWriter) cisco(from netip.Prefix, g gap) {
-	t := g.service
-	w.lines = append(w.lines, fmt.Sprintf("permit %s %s host %s eq %d", t.Port.Proto, ciscoAddr(from, w.set.Stateful), t.Addr, t.Port.Number))
 }
 
 // numbered gives the entries of an access list the numbers that put them before

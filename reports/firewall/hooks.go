@@ -16,22 +16,11 @@ const (
 	hookLate   // postrouting, egress: the incoming one is forgotten by some kernels
 )
 
-// hookOf returns the bit of a hook by its name in lower case.
+// hookOf returns the bit of a hook by its name in lower case, 0 for a chain
+// without one.
 func hookOf(name string) hooks {
-	switch name {
-	case "ingress", "prerouting":
-		return hookEarly
-	case "input":
-		return hookInput
-	case "forward":
-		return hookForward
-	case "output":
-		return hookOutput
-	case "postrouting", "egress":
-		return hookLate
-	default: // foreign input: a chain without a hook
-		return 0
-	}
+	return map[string]hooks{"ingress": hookEarly, "prerouting": hookEarly, "input": hookInput, "forward": hookForward,
+		"output": hookOutput, "postrouting": hookLate, "egress": hookLate}[name]
 }
 
 // spread says for each chain from which hooks packets come to it; base holds
@@ -124,10 +113,9 @@ func (p *parser) addressType(name string, src bool, at hooks) (addrs Addrs, why 
 		p.assumed("no client and no service has the broadcast address of a network")
 		return broadcastAddrs(), ""
 	case "local":
-		self, ok := p.options.Assume.lookup(AssumeSelf, "")
+		self, ok := p.given(AssumeSelf, "", "are the firewall's own")
 		switch {
 		case ok:
-			p.assumed("%s are the firewall's own, and nothing else", strings.Join(AddrWords(self), ", "))
 			return self, ""
 		case at == own: // routing has said so
 			return unicastAddrs(), ""

@@ -296,10 +296,11 @@ func (m *iptablesMatch) matchSet(name, sides string) error {
 			return m.errorf(m.line, "--match-set %s %q: want src or dst, as often as the set has parts", shown(name), shown(sides))
 		}
 	}
-	if addrs, ok := m.options.Assume.lookup(AssumeGroup, name); ok && len(dims) == 1 {
-		m.assumed("%s are in the set %s, and nothing else", strings.Join(AddrWords(addrs), ", "), shown(name))
-		m.only(m.not, addrBox(dims[0] == "src", addrs))
-		return nil
+	if len(dims) == 1 {
+		if addrs, ok := m.given(AssumeGroup, name, "are in the set "+shown(name)); ok {
+			m.only(m.not, addrBox(dims[0] == "src", addrs))
+			return nil
+		}
 	}
 	set := m.sets[name]
 	if set == nil {

@@ -1,5 +1,7 @@
 package firewall
 
+import "slices"
+
 // Effect is what becomes of a packet. The zero value means "not set".
 type Effect uint8
 
@@ -12,16 +14,7 @@ const (
 
 // String returns "allow", "deny", "unknown", and "" for the zero value.
 func (e Effect) String() string {
-	switch e {
-	case Allow:
-		return "allow"
-	case Deny:
-		return "deny"
-	case Unknown:
-		return "unknown"
-	default:
-		return ""
-	}
+	return [...]string{Allow: "allow", Deny: "deny", Unknown: "unknown"}[e]
 }
 
 // Phases is a set of moments in the life of a flow, as bits: what conditions on
@@ -122,14 +115,7 @@ type Path struct {
 
 // filters reports whether anything on the path can hold a packet up.
 func (p Path) filters() bool {
-	for _, chains := range [][]*Chain{p.Request, p.Reply} {
-		for _, c := range chains {
-			if c.Policy != Allow || len(c.Rules) > 0 {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(slices.Concat(p.Request, p.Reply), func(c *Chain) bool { return c.Policy != Allow || len(c.Rules) > 0 })
 }
 
 // Note is a remark on a line of a file; line 0 is the whole file.

@@ -290,30 +290,27 @@ func (r *identify) once(ctx context.Context, p scanner.Probe) (o scanner.Observa
 // returns the exit code's error.
 func (r *identify) print(ctx context.Context, w io.Writer, results []chan identified) error {
 	var all []identified
-	code := exitOK
+	var err error
+	unknown := false
 	for n, c := range results {
 		one := <-c
-		if one.State == scanner.Unknown {
-			code = exitIncomplete
-		}
+		unknown = unknown || one.State == scanner.Unknown
 		if r.o.format == "json" {
 			all = append(all, one)
-			continue
-		}
-		if err := writeIdentified(w, one, n > 0); err != nil {
-			return &exitError{exitOutput, fmt.Errorf("identify: %w", err)}
+		} else if err = writeIdentified(w, one, n > 0); err != nil {
+			break
 		}
 	}
 	if r.o.format == "json" {
-		if err := writeJSON(w, all); err != nil {
-			return &exitError{exitOutput, fmt.Errorf("identify: %w", err)}
-		}
+		err = writeJSON(w, all)
 	}
 	switch {
+	case err != nil:
+		return faultOf("identify", err)
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, nil}
-	case code != exitOK:
-		return &exitError{code, nil}
+	case unknown:
+		return &exitError{exitIncomplete, nil}
 	default:
 		return nil
 	}

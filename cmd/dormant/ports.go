@@ -51,10 +51,7 @@ This program never downloads it.`,
 			if err != nil {
 				return err
 			}
-			if err := showPorts(a, reg, wanted, format); err != nil {
-				return &exitError{exitOutput, fmt.Errorf("ports: %w", err)}
-			}
-			return nil
+			return faultOf("ports", showPorts(a, reg, wanted, format))
 		},
 	}
 	cmd.Flags().Var(oneOf(&format, "table", "json", "csv"), "format", "form of the output: table, json or csv")

@@ -18,6 +18,14 @@ func outputFault(err error) error {
 	return &exitError{exitOutput, err}
 }
 
+// faultOf is outputFault with the name of the command that could not write.
+func faultOf(command string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return outputFault(fmt.Errorf("%s: %w", command, err))
+}
+
 // writeTable prints rows without borders, and without blanks at line ends.
 func writeTable(w io.Writer, header []string, rows [][]string) error {
 	return render(w, newTable(header, rows))

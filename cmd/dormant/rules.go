@@ -88,10 +88,7 @@ func newRulesList(a *app, dir *string) *cobra.Command {
 					views = append(views, viewRule(r))
 				}
 			}
-			if err := writeRules(a.stdout, views, format); err != nil {
-				return &exitError{exitOutput, fmt.Errorf("rules: %w", err)}
-			}
-			return nil
+			return faultOf("rules", writeRules(a.stdout, views, format))
 		},
 	}
 	cmd.Flags().Var(oneOf(&format, "table", "json", "csv"), "format", "form of the output: table, json or csv")
@@ -132,7 +129,7 @@ func newRulesShow(a *app, dir *string) *cobra.Command {
 					return usageError("rules show %q: no such rule; dormant rules list names them all", id)
 				}
 				if _, err := fmt.Fprintf(a.stdout, "# %s\n%s", r.File, r.Text()); err != nil {
-					return &exitError{exitOutput, fmt.Errorf("rules: %w", err)}
+					return faultOf("rules", err)
 				}
 			}
 			return nil

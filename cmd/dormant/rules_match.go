@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 
@@ -44,10 +43,7 @@ from them. Nothing is sent.`,
 			if err != nil {
 				return err
 			}
-			if err := writeMatch(a.stdout, rules.Judge(registry.Entry{}, obs, ev), o.format); err != nil {
-				return &exitError{exitOutput, fmt.Errorf("rules: %w", err)}
-			}
-			return nil
+			return faultOf("rules", writeMatch(a.stdout, rules.Judge(registry.Entry{}, obs, ev), o.format))
 		},
 	}
 	cmd.Flags().Var(oneOf(&o.format, "table", "json"), "format", "form of the output: table or json")
@@ -85,17 +81,12 @@ func (o matchOptions) evidence(a *app, rules *fingerprint.Rules, name string) (s
 	return obs, ev, nil
 }
 
-func readAnswer(a *app, name string) ([]byte, error) {
-	in := a.stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, usageError("rules match: %w", err)
-		}
-		defer file.Close() //nolint:errcheck // only read
-		in = file
+func readAnswer(a *app, name string) (data []byte, err error) {
+	if name == "-" {
+		data, err = io.ReadAll(io.LimitReader(a.stdin, maxAnswer+1))
+	} else {
+		data, err = readWhole(name, maxAnswer)
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxAnswer+1))
 	if err != nil {
 		return nil, usageError("rules match: %w", err)
 	}

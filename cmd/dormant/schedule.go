@@ -70,10 +70,7 @@ func newScheduleInstall(a *app, dirs *scheduleDirs) *cobra.Command {
 			if dryRun {
 				return printFiles(a.stdout, dirs.of(j.Cron != ""), j.Files())
 			}
-			if err := installJob(cmd.Context(), a, &j, *dirs); err != nil {
-				return &exitError{exitOutput, fmt.Errorf("schedule: %w", err)}
-			}
-			return nil
+			return faultOf("schedule", installJob(cmd.Context(), a, &j, *dirs))
 		},
 	}
 	flags := cmd.Flags()
@@ -185,10 +182,7 @@ func newScheduleList(a *app, dirs *scheduleDirs) *cobra.Command {
 			if err == nil {
 				err = writeInstalled(a.stdout, all, format)
 			}
-			if err != nil {
-				return &exitError{exitOutput, fmt.Errorf("schedule: %w", err)}
-			}
-			return nil
+			return faultOf("schedule", err)
 		},
 	}
 	cmd.Flags().Var(oneOf(&format, "table", "json", "csv"), "format", "form of the output: table, json or csv")
@@ -223,16 +217,13 @@ func newScheduleRemove(a *app, dirs *scheduleDirs) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := findInstalled(*dirs)
 			if err != nil {
-				return &exitError{exitOutput, fmt.Errorf("schedule: %w", err)}
+				return faultOf("schedule", err)
 			}
 			all = slices.DeleteFunc(all, func(f scheduled) bool { return f.Name != args[0] })
 			if len(all) == 0 {
 				return usageError("schedule %q is not installed: dormant schedule list shows those that are", args[0])
 			}
-			if err := removeFiles(cmd.Context(), a, all, *dirs); err != nil {
-				return &exitError{exitOutput, fmt.Errorf("schedule: %w", err)}
-			}
-			return nil
+			return faultOf("schedule", removeFiles(cmd.Context(), a, all, *dirs))
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,6 +135,46 @@ func TestReadCaptureFaults(t *testing.T) {
 		_, err := readAll(t, tt.b)
 		if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %s…", tt.name, err, tt.want)
+		}
+	}
+}
+
+// TestReadCaptureBlocks: a block of pcapng that claims more than it has is an
+// error that says so, and what a section before it described is forgotten.
+func TestReadCaptureBlocks(t *testing.T) {
+	section := []byte{0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 0, 28, 0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 28}
+	block := func(kind byte, body ...byte) []byte {
+		n := byte(12 + len(body))
+		return slices.Concat([]byte{0, 0, 0, kind, 0, 0, 0, n}, body, []byte{0, 0, 0, n})
+	}
+	iface := func(options ...byte) []byte { return block(1, append([]byte{0, 101, 0, 0, 0, 0, 0, 0}, options...)...) }
+	packet := append(make([]byte, 15), 4, 0, 0, 0, 4) // 4 bytes of interface 0
+	for _, tt := range []struct {
+		name   string
+		blocks [][]byte
+		want   string // "": one frame
+	}{
+		{"an enhanced packet", [][]byte{iface(), block(6, append(packet, "abcd"...)...)}, ""},
+		{"a simple packet", [][]byte{iface(), block(3, 0, 0, 0, 4, 'a', 'b', 'c', 'd')}, ""},
+		{"an empty simple packet", [][]byte{iface(), block(3, 0, 0, 0, 0)}, ""},
+		{"an empty packet", [][]byte{iface(), block(2, make([]byte, 20)...)}, ""},
+		{"options to the end", [][]byte{iface(0, 9, 0, 1, 0x13, 0, 0, 0), block(6, make([]byte, 20)...)}, ""},
+		{"options behind their end", [][]byte{iface(0, 0, 0, 0, 0, 2, 0, 99), block(6, make([]byte, 20)...)}, ""},
+		{"an option that is longer", [][]byte{iface(0, 2, 0, 5, 1, 2, 3, 4)}, "option 2 of an interface has 5 bytes, there are 4"},
+		{"no such resolution", [][]byte{iface(0, 9, 0, 1, 0x14, 0, 0, 0)}, "an interface with a resolution of time beyond 64 bits"},
+		{"no such resolution in bits", [][]byte{iface(0, 9, 0, 1, 0xc0, 0, 0, 0)}, "an interface with a resolution of time beyond 64 bits"},
+		{"a short interface", [][]byte{block(1, 0, 101, 0, 0)}, "an interface description of 4 bytes"},
+		{"a short enhanced packet", [][]byte{iface(), block(6, make([]byte, 16)...)}, "an enhanced packet block of 16 bytes"},
+		{"a short packet", [][]byte{iface(), block(2, make([]byte, 16)...)}, "a packet block of 16 bytes"},
+		{"a short simple packet", [][]byte{iface(), block(3)}, "a simple packet block without"},
+		{"a simple packet of nobody", [][]byte{block(3, 0, 0, 0, 0)}, "a simple packet block without"},
+		{"a packet of nobody", [][]byte{block(6, make([]byte, 20)...)}, "a packet of interface 0: the section describes 0"},
+		{"a packet of the section before", [][]byte{iface(), section, block(6, make([]byte, 20)...)}, "a packet of interface 0: the section describes 0"},
+		{"a longer frame", [][]byte{iface(), block(6, append(make([]byte, 15), 5, 0, 0, 0, 5, 'a', 'b', 'c', 'd')...)}, "a frame of 5 bytes in a block that has room for 4"},
+	} {
+		got, err := readAll(t, slices.Concat(section, slices.Concat(tt.blocks...)))
+		if tt.want == "" && (err != nil || len(got) != 1) || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %d frames, %v; want %q", tt.name, len(got), err, tt.want)
 		}
 	}
 }

@@ -218,6 +218,44 @@ func TestEar(t *testing.T) {
 			},
 			heard: Heard{Taken: 3, Ambiguous: 1, Other: 1},
 		},
+		{
+			name: "datagrams of system ports are as likely answers of others",
+			said: []said{
+				{from: c1, to: srv, sport: 1023, dport: 5093, udp: true, payload: "?"},
+				{from: srv, to: c1, sport: 5093, dport: 1023, udp: true, payload: "?"},
+				{from: srv, to: "10.0.0.255", sport: 5093, dport: 40000, udp: true, payload: "?", all: true},
+				{from: c1, to: srv, sport: 1024, dport: 5093, udp: true, payload: "q"},
+				{from: c1, to: srv, sport: 1023, dport: 5093, udp: true, payload: "q"}, // it is known by now
+				{from: srv, to: c2, sport: 5093, dport: 1024, udp: true, payload: "a"},
+			},
+			want: []Client{
+				client(c1, srv, "5093/udp", Attempted, ByAsking, 2, at(3), at(4)),
+				client(c2, srv, "5093/udp", Used, ByPort, 1, at(5)),
+			},
+			heard: Heard{Taken: 3, Ambiguous: 3},
+		},
+		{
+			name: "a client with a system port, and who is refused by whom",
+			said: []said{
+				{from: c1, to: srv, sport: 1023, dport: 1947, flags: "A", payload: "joined late"},
+				{from: srv, to: c1, sport: 1947, dport: 1023, flags: "A", payload: "joined late"},
+				{from: c1, to: srv, sport: 1023, dport: 1947, flags: "S"},
+				{from: srv, to: c1, sport: 1947, dport: 1023, flags: "A", payload: "no answer was seen"},
+				{from: srv, to: c1, sport: 1947, dport: 1023, flags: "SA"},
+				{from: c1, to: srv, sport: 1023, dport: 1947, flags: "A", payload: "q"},
+				{from: srv, to: c1, sport: 1947, dport: 1023, flags: "A", payload: "a"},
+				{from: srv, to: c2, sport: 1947, dport: 40000, flags: "RA"}, // nobody was seen to ask
+				{from: c2, to: srv, sport: 40000, dport: 3588, flags: "S"},
+				{from: c2, to: srv, sport: 40000, dport: 3588, flags: "R"}, // the client's own
+				{from: c1, to: srv, sport: 1024, dport: 475, flags: "A", payload: "q"},
+			},
+			want: []Client{
+				client(c1, srv, "475/tcp", Used, ByPort, 1, at(10)),
+				client(c1, srv, "1947/tcp", Used, ByAsking, 4, at(2), at(6)),
+				client(c2, srv, "3588/tcp", Attempted, ByAsking, 1, at(8)),
+			},
+			heard: Heard{Taken: 6, Ambiguous: 3, Stray: 2},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			table := NewTable(0)

@@ -196,3 +196,21 @@ func TestPointsOfAName(t *testing.T) {
 		}
 	}
 }
+
+// TestShellOfTwoKinds: two kinds of evidence of an open shell are worth more
+// than one text, and only where each can stand alone.
+func TestShellOfTwoKinds(t *testing.T) {
+	rule := func(id, kind string, points int) string {
+		return fmt.Sprintf("id: %s\nservice: x\nverdict: open_shell\nevidence: {kind: %s, points: %d}"+
+			"\nsources: [s]\nmatch: [{field: data, contains: HELLO}]\nexamples: [{text: HELLO}]\n", id, kind, points)
+	}
+	for points, want := range map[int]int{59: 60, 60: 85} {
+		rules, err := Load(files(map[string]string{"a": rule("a", "shell", 70), "b": rule("b", "exec", points)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := judge(rules, 3588, clean(), answer(1, ProbeSilence, "HELLO")); v.Class != OpenShell || v.Confidence != want {
+			t.Errorf("second kind with %d points: %v %d, want %d", points, v.Class, v.Confidence, want)
+		}
+	}
+}

@@ -46,6 +46,9 @@ func (d *details) flush(ctx context.Context, fn func(Change) error) error {
 	if err := d.read(ctx); err != nil {
 		return err
 	}
+	if err := d.store.present(ctx, &d.pair.from, &d.pair.to, d.pair.fromBase, d.pair.between); err != nil {
+		return err
+	}
 	for _, e := range d.entries {
 		c, err := d.change(e)
 		if err != nil {

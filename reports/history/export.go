@@ -171,7 +171,7 @@ func (im *importer) end(ctx context.Context) error {
 	if err := rec.flush(); err != nil || im.run.Finished.IsZero() {
 		return err
 	}
-	return im.store.finish(ctx, rec.batch.run, im.run.Facts, im.run.Finished)
+	return rec.finish(ctx, im.run.Facts, im.run.Finished)
 }
 
 // abort keeps what was read of a run that has no end.

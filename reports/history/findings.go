@@ -22,12 +22,35 @@ func (s *Store) Findings(ctx context.Context, run Run, fn func(reports.Finding) 
 	if err != nil {
 		return err
 	}
-	return s.answers(ctx, run, func(_ int64, f reports.Finding) error {
+	err = s.answers(ctx, run, func(_ int64, f reports.Finding) error {
 		if len(overruled) > 0 && overruled[target(&f)] {
 			return nil
 		}
 		return fn(f)
 	})
+	if err != nil {
+		return err
+	}
+	return s.present(ctx, &run)
+}
+
+// present returns an error when a run was removed: what was read of it may lack
+// its end. Those that are nil are passed over.
+func (s *Store) present(ctx context.Context, runs ...*Run) error {
+	for _, r := range runs {
+		if r == nil {
+			continue
+		}
+		var n int
+		err := s.db.QueryRowContext(ctx, `SELECT count(*) FROM run WHERE id = $1 AND scan_id = $2`, r.row, r.ID).Scan(&n)
+		if err != nil {
+			return s.explain(err)
+		}
+		if n == 0 {
+			return fmt.Errorf("history: run %s was removed while it was read", r.ID)
+		}
+	}
+	return nil
 }
 
 // overruled returns the targets that were found open after another answer of
@@ -190,7 +213,10 @@ func (s *Store) Revise(ctx context.Context, run Run, version string, changed []r
 	rev := Revision{At: time.Now().UTC(), Version: version, Changed: len(changed)}
 	var p packer
 	err := s.change(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `UPDATE run SET revision = revision + 1 WHERE id = $1 RETURNING revision`, run.row).Scan(&rev.Number)
+		err := tx.QueryRowContext(ctx, `UPDATE run SET revision = revision + 1 WHERE id = $1 AND scan_id = $2 RETURNING revision`, run.row, run.ID).Scan(&rev.Number)
+		if errors.Is(err, sql.ErrNoRows) {
+			return errPruned
+		}
 		if err != nil {
 			return err
 		}
@@ -244,8 +270,16 @@ func (p *packer) revise(ctx context.Context, tx *sql.Tx, run int64, number int, 
 func (s *Store) Prune(ctx context.Context, runs []Run) error {
 	return s.change(ctx, func(tx *sql.Tx) error {
 		for _, r := range runs {
+			res, err := tx.ExecContext(ctx, `DELETE FROM run WHERE id = $1 AND scan_id = $2`, r.row, r.ID) // first: who still writes it waits here, and is refused
+			if err != nil {
+				return err
+			}
+			if n, err := res.RowsAffected(); err != nil {
+				return err
+			} else if n == 0 { // somebody else was faster, and the number may be another run's
+				continue
+			}
 			for _, query := range []string{
-				`DELETE FROM run WHERE id = $1`, // first: who still writes it waits here, and is refused
 				`DELETE FROM detail WHERE id IN (SELECT detail FROM finding WHERE run = $1 UNION SELECT evidence FROM finding WHERE run = $1
 					UNION SELECT detail FROM superseded WHERE run = $1)`,
 				`DELETE FROM finding WHERE run = $1`, `DELETE FROM superseded WHERE run = $1`,

@@ -50,6 +50,7 @@ var _ reports.Sink = (*Recorder)(nil)
 // batch is what one transaction stores of a run.
 type batch struct {
 	run, scope int64
+	id         string   // of the run: the number of one that was removed may be another's now
 	rows       []packed // open ports, each target once
 	overruled  [][]byte // keys of open ports that had another answer before
 	replaces   bool     // one of the rows does
@@ -75,7 +76,7 @@ func startOf(f reports.Run, now time.Time) time.Time {
 }
 
 func (s *Store) begin(ctx context.Context, plan Plan, f reports.Run, started time.Time, facts func() reports.Run) (*Recorder, error) {
-	r := &Recorder{store: s, facts: facts, opened: targetSet{}, answered: targetSet{}}
+	r := &Recorder{store: s, facts: facts, opened: targetSet{}, answered: targetSet{}, batch: batch{id: f.ScanID}}
 	for name, text := range map[string]string{"id": f.ScanID, "site": f.Site, "vantage": f.Vantage, "job": f.Job} {
 		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 			return nil, fmt.Errorf("history: %s of the run %q: want text without a zero byte", name, text)
@@ -253,12 +254,8 @@ func (b *batch) reset() {
 
 // insert stores a batch. Whatever of it is stored already stays once.
 func (s *Store) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
-	res, err := tx.ExecContext(ctx, `UPDATE run SET swept = 0 WHERE id = $1`, b.run) // and nobody prunes it now
-	if err != nil {
+	if err := b.update(ctx, tx, `swept = 0`); err != nil { // and nobody prunes it now
 		return err
-	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(err, errPruned)
 	}
 	if b.count > 0 {
 		_, err := tx.ExecContext(ctx, `INSERT INTO answer (run, batch, count, body) VALUES ($1, $2, $3, $4) ON CONFLICT (run, batch) DO NOTHING`,
@@ -285,6 +282,18 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, b *batch) error {
 		}
 	}
 	return s.dialect.insert(ctx, tx, b)
+}
+
+// update changes the row of the run, which must be there.
+func (b *batch) update(ctx context.Context, tx *sql.Tx, set string, args ...any) error {
+	res, err := tx.ExecContext(ctx, `UPDATE run SET `+set+` WHERE id = $1 AND scan_id = $2`, append([]any{b.run, b.id}, args...)...)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, errPruned)
+	}
+	return nil
 }
 
 // forget removes what the row replaces. What a revision superseded stays.
@@ -317,7 +326,7 @@ func (r *Recorder) Close() error {
 	if err := r.flush(); err != nil {
 		return err
 	}
-	return r.store.finish(context.Background(), r.batch.run, r.facts(), time.Now())
+	return r.finish(context.Background(), r.facts(), time.Now())
 }
 
 // flush stores what waits.
@@ -329,7 +338,7 @@ func (r *Recorder) flush() error {
 }
 
 // finish stores the outcome of a run that ended now.
-func (s *Store) finish(ctx context.Context, run int64, f reports.Run, now time.Time) error {
+func (r *Recorder) finish(ctx context.Context, f reports.Run, now time.Time) error {
 	text, err := factsText(&f)
 	if err != nil {
 		return err
@@ -338,11 +347,10 @@ func (s *Store) finish(ctx context.Context, run int64, f reports.Run, now time.T
 	if f.Scan.Complete && !f.Interrupted && f.Lost == 0 {
 		swept = 1
 	}
-	return s.persist(ctx, func(ctx context.Context, tx *sql.Tx, _ int) error {
-		_, err := tx.ExecContext(ctx, `UPDATE run SET finished = $2, swept = $3, facts = $4 WHERE id = $1`, run, now.UnixNano(), swept, text)
-		if err == nil {
-			err = keepTally(ctx, tx, run)
+	return r.store.persist(ctx, func(ctx context.Context, tx *sql.Tx, _ int) error {
+		if err := r.batch.update(ctx, tx, `finished = $3, swept = $4, facts = $5`, now.UnixNano(), swept, text); err != nil {
+			return err
 		}
-		return err
+		return keepTally(ctx, tx, r.batch.run)
 	})
 }

@@ -179,14 +179,66 @@ func testPrunedWhileWritten(t *testing.T, s *history.Store) {
 	if err := s.Prune(t.Context(), []history.Run{run}); err != nil {
 		t.Fatal(err)
 	}
+	r2, err := s.Begin(t.Context(), plan("10.0.0.0/24"), func() reports.Run { return reports.Run{ScanID: "s_2"} }) // a file gives it the same number
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed := func(what string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "was removed while it was written") {
+			t.Errorf("%s = %v; want that the run was removed", what, err)
+		}
+	}
+	removed("Close of nothing", r.Close())
+	removed("Replan", r.Replan(t.Context(), plan("10.0.0.0/8")))
+	_, err = s.Revise(t.Context(), run, "2.0", nil)
+	removed("Revise", err)
+	if err := s.Prune(t.Context(), []history.Run{run}); err != nil {
+		t.Errorf("Prune again = %v", err)
+	}
 	if err := r.Write(t.Context(), service{at: "10.0.0.1:1947/tcp"}.finding("s_1", day(1))); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Close(); err == nil || !strings.Contains(err.Error(), "was removed while it was written") {
-		t.Errorf("Close = %v; want that the run was removed", err)
+	removed("Close", r.Close())
+	if run := end(t, s, r2, "s_2"); run.Open != 0 || run.Revision != 1 {
+		t.Errorf("the next run has %d open ports and revision %d; want none, and 1", run.Open, run.Revision)
 	}
 	if n, err := history.Details(t.Context(), s); err != nil || n != 0 {
 		t.Errorf("%d details are left of no run (%v)", n, err)
+	}
+}
+
+// A run that is removed while it is read is not taken for one that ends there,
+// also when another has its number.
+func testPrunedWhileRead(t *testing.T, s *history.Store) {
+	var many []service
+	for i := range 300 {
+		many = append(many, service{at: fmt.Sprintf("10.0.%d.%d:1947/tcp", i/200, i%200)})
+	}
+	from := record(t, s, "s_1", day(1), plan("10.0.0.0/16"), true)
+	for name, read := range map[string]func(run history.Run, once func() error) error{
+		"findings": func(run history.Run, once func() error) error {
+			return s.Findings(t.Context(), run, func(reports.Finding) error { return once() })
+		},
+		"diff": func(run history.Run, once func() error) error {
+			return s.Diff(t.Context(), from, run, func(history.Change) error { return once() })
+		},
+	} {
+		run, did := record(t, s, "s_2", day(2), plan("10.0.0.0/16"), true, many...), false
+		err := read(run, func() error {
+			if did {
+				return nil
+			}
+			did = true
+			if err := s.Prune(t.Context(), []history.Run{run}); err != nil {
+				return err
+			}
+			record(t, s, "s_3 "+name, day(3), plan("10.0.0.0/16"), true)
+			return nil
+		})
+		if err == nil || !strings.Contains(err.Error(), "s_2 was removed while it was read") {
+			t.Errorf("%s: %v; want that the run was removed", name, err)
+		}
 	}
 }
 

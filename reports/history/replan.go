@@ -29,7 +29,6 @@ func (r *Recorder) Replan(ctx context.Context, plan Plan) error {
 	}
 	f := r.facts()
 	return r.store.persist(ctx, func(ctx context.Context, tx *sql.Tx, _ int) error {
-		_, err := tx.ExecContext(ctx, `UPDATE run SET plan = $2, plan_key = $3 WHERE id = $1`, r.batch.run, packed, plan.key(&f))
-		return err
+		return r.batch.update(ctx, tx, `plan = $3, plan_key = $4`, packed, plan.key(&f))
 	})
 }

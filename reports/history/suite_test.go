@@ -38,7 +38,7 @@ func runContract(t *testing.T, fresh maker) {
 	}{
 		{"findings come back", testComeBack}, {"find", testFind}, {"revise and prune", testReviseAndPrune}, {"annotate", testAnnotate},
 		{"difference", testDifferenceGolden}, {"repeated", testRepeated}, {"revised and repeated", testRevisedAndRepeated},
-		{"pruned while written", testPrunedWhileWritten}, {"names", testNames}, {"sightings", testSightings},
+		{"pruned while written", testPrunedWhileWritten}, {"pruned while read", testPrunedWhileRead}, {"names", testNames}, {"sightings", testSightings},
 		{"diff", testDiff}, {"base", testBase}, {"search", testSearch}, {"once", testOnce}, {"once of many", testOnceAll}, {"trend", testTrend}, {"places", testPlaces}, {"history", testHistory}, {"model", testModel},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t, fresh(t))) })

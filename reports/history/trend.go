@@ -112,7 +112,7 @@ func (s *Store) Changes(ctx context.Context, run Run) (base string, changes map[
 		return "", nil, fmt.Errorf("history: changes: %w", err)
 	}
 	err = s.change(ctx, func(tx *sql.Tx) error { // unless it was taken up or judged again meanwhile
-		_, err := tx.ExecContext(ctx, `UPDATE run SET against = $2 WHERE id = $1 AND revision = $3 AND tally <> ''`, run.row, string(text), run.Revision)
+		_, err := tx.ExecContext(ctx, `UPDATE run SET against = $2 WHERE scan_id = $1 AND revision = $3 AND tally <> ''`, run.ID, string(text), run.Revision)
 		return err
 	})
 	return kept.Base, kept.Changes, err

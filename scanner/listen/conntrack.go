@@ -16,11 +16,8 @@ import (
 // both servers are told, because a firewall may see either.
 type conntrack struct{ *flowFile }
 
-// isConntrack tells a line by its transport's name and number.
+// isConntrack tells a line by its transport's or family's name and number.
 func isConntrack(words []string) bool {
-	if len(words) > 2 && (words[0] == "ipv4" || words[0] == "ipv6") {
-		words = words[2:]
-	}
 	return len(words) > 3 && isDigits(words[1]) && slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "src=") })
 }
 
@@ -75,25 +72,22 @@ func (c conntrack) take(line string) error {
 	return nil
 }
 
-// tuples collects the two directions; of a key that comes again, the first in
-// each counts.
+// tuples collects the two directions.
 func tuples(words []string) (asked, answers tuple) {
 	at := &asked
 	for _, w := range words {
-		key, value, ok := strings.Cut(w, "=")
-		if !ok {
-			continue
-		}
-		if key == "src" && at.src != "" {
-			at = &answers
-		}
-		for _, f := range []struct {
-			key  string
-			into *string
-		}{{"src", &at.src}, {"dst", &at.dst}, {"sport", &at.sport}, {"dport", &at.dport}} {
-			if key == f.key && *f.into == "" {
-				*f.into = value
+		switch key, value, _ := strings.Cut(w, "="); key {
+		case "src":
+			if at.src != "" {
+				at = &answers
 			}
+			at.src = value
+		case "dst":
+			at.dst = value
+		case "sport":
+			at.sport = value
+		case "dport":
+			at.dport = value
 		}
 	}
 	return asked, answers

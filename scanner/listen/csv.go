@@ -251,8 +251,12 @@ func (t *sheet) directed(x flow, get func(string) string) (err error) {
 // flagLetters reads TCP flags as nfdump writes them, "...AP.SF", or as a
 // number.
 func flagLetters(s string) (uint8, error) {
-	if strings.HasPrefix(s, "0x") || isDigits(s) {
-		n, err := strconv.ParseUint(s, 0, 8)
+	if digits, hex := strings.CutPrefix(s, "0x"); hex || isDigits(s) {
+		base := 10 // also with zeros in front
+		if hex {
+			base = 16
+		}
+		n, err := strconv.ParseUint(digits, base, 8)
 		if err != nil {
 			return 0, fmt.Errorf("TCP flags %s: want 0 to 255", quote(s))
 		}

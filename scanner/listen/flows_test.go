@@ -209,6 +209,29 @@ flows,bytes,packets,avg_bps,avg_pps,avg_bpp
 			stats: Flows{Taken: 1, Other: 1},
 		},
 		{
+			name: "clients with their ports, flags as numbers", format: "csv",
+			text:  "client,sport,server,port,transport,flags\n10.0.0.5,443,10.0.0.9,1947,tcp,2\n10.0.0.5,443,10.0.0.9,1947,icmp,\n",
+			want:  []Client{client("10.0.0.5", "10.0.0.9", "1947/tcp", Used, ByFlow, 1)},
+			stats: Flows{Taken: 1, Other: 1},
+		},
+		{
+			name: "directions with flags as numbers", format: "csv",
+			text: "src,sport,dst,dport,proto,flags\n10.0.0.5,40000,10.0.0.9,1947,tcp,2\n10.0.0.9,3712,10.0.0.5,40000,tcp,0x12\n10.0.0.5,40000,10.0.0.9,5093,tcp,024\n10.0.0.5,40000,10.0.0.9,443,6,018\n",
+			want: []Client{
+				client("10.0.0.5", "10.0.0.9", "1947/tcp", Attempted, ByPort, 1),
+				client("10.0.0.5", "10.0.0.9", "3712/tcp", Answered, ByPort, 1),
+				client("10.0.0.5", "10.0.0.9", "5093/tcp", Used, ByPort, 1),
+			},
+			stats: Flows{Taken: 3, Other: 1},
+		},
+		{
+			name: "conntrack of the kernel, and accounted", format: "conntrack",
+			text: "ipv4     2 tcp      6 431999 ESTABLISHED src=10.0.0.5 dst=10.0.0.9 sport=51234 dport=1947 packets=3 bytes=180 src=10.0.0.9 dst=10.0.0.5 sport=1947 dport=51234 packets=2 bytes=120 [ASSURED] mark=0 zone=0 use=2\n" +
+				"ipv4     2 unknown  2 431 src=10.0.0.5 dst=224.0.0.22 [UNREPLIED] src=224.0.0.22 dst=10.0.0.5 mark=0 zone=0 use=2\n",
+			want:  []Client{client("10.0.0.5", "10.0.0.9", "1947/tcp", Used, ByFlow, 1)},
+			stats: Flows{Taken: 1, Other: 1},
+		},
+		{
 			name: "what listen writes", format: "csv",
 			text: "client,client_name,server,transport,port,use,told_by,count,first_seen,last_seen,created,source\r\n" +
 				"10.0.0.5,\"'=HOST, 5\",10.0.0.255,udp,1947,announced,asking,7,2023-11-14T22:13:20Z,2023-11-14T22:13:22Z,,eth0\r\n",
@@ -270,6 +293,12 @@ func TestReadFlowsFaults(t *testing.T) {
 		{"JSON of something else", "", "{\"a\":1}\n", `listen: x:1: want an object with proto`},
 		{"ss with names", "", "ESTAB 0 0 10.0.0.9:hasplm host:51234\n", `listen: x:1: port "hasplm": want a number`},
 		{"conntrack cut", "", "tcp 6 9 ESTABLISHED src=10.0.0.5 dst=10.9.9.9 sport=51234 dport=1947\n", `listen: x:1: want two tuples`},
+		{"conntrack of no address", "", "tcp 6 9 ESTABLISHED src=10.0.0 dst=10.9.9.9 sport=1 dport=1947 src=10.9.9.9 dst=10.0.0.5 sport=1947 dport=1\n", `listen: x:1: address "10.0.0"`},
+		{"conntrack answered by no address", "", "tcp 6 9 ESTABLISHED src=10.0.0.5 dst=10.9.9.9 sport=1 dport=1947 src=10.9.9 dst=10.0.0.5 sport=1947 dport=1\n", `listen: x:1: address "10.9.9"`},
+		{"conntrack with other lines", "", "tcp 6 9 ESTABLISHED src=10.0.0.5 dst=10.9.9.9 sport=1 dport=1947 src=10.9.9.9 dst=10.0.0.5 sport=1947 dport=1\nhello\n", `listen: x:2: "hello": want a line of conntrack -L`},
+		{"CSV with a quote", "", "client,server,port\n10.0.0.5,\"10.0.0.9,1947/tcp\n", `listen: x:2: a cell with a quote`},
+		{"flags of no TCP", "", "src,sport,dst,dport,proto,flags\n10.0.0.5,1,10.0.0.9,1947,tcp,256\n", `listen: x:2: TCP flags "256": want 0 to 255`},
+		{"flags of no letters", "", "src,sport,dst,dport,proto,flags\n10.0.0.5,1,10.0.0.9,1947,tcp,.?\n", `listen: x:2: TCP flags ".?": want letters`},
 		{"VPC cut", "", "version srcaddr dstaddr srcport dstport protocol\n2 10.0.0.1\n", `listen: x:2: 2 fields: want 6`},
 		{"a bad time", "", "client,server,port,first_seen\n10.0.0.5,10.0.0.9,1947/tcp,yesterday\n", `listen: x:2: time "yesterday": want seconds since 1970`},
 		{"a bad use", "", "client,server,port,use\n10.0.0.5,10.0.0.9,1947/tcp,maybe\n", `listen: x:2: listen: use "maybe"`},

@@ -52,6 +52,21 @@ func TestDryRunCountsAndTimes(t *testing.T) {
 	}
 }
 
+// Who wants no search sent has none sent.
+func TestNoDiscovery(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	for args, want := range map[string]string{"": "1947/udp, datagram of 40 bytes", "--no-discovery": "1947/udp"} {
+		var out, log bytes.Buffer
+		if code := run(t.Context(), strings.Fields("scan --dry-run 10.0.0.1 --ports 1947/udp "+args), strings.NewReader(""), &out, &log); code != exitOK {
+			t.Fatalf("%s: exit %d: %s", args, code, &log)
+		}
+		if !strings.Contains(out.String(), "ports      "+want+"\n") {
+			t.Errorf("%s: the dry run says\n%s\nwant %s", args, &out, want)
+		}
+	}
+}
+
 // A dry run that is well is no promise of a scan that ends at once with exit 2.
 func TestDryRunRefusesWhatTheScanRefuses(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())

@@ -41,6 +41,18 @@ func TestShapes(t *testing.T) {
 		{"source translation that nobody sees", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.7.0.0/16 -j DROP\nCOMMIT\n" +
 			"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
 			"10.1.0.5", "10.2.0.1:1947/tcp", "allow FORWARD:1"},
+		{"source translation, and what is logged of answers", "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 10.9.9.9/32 -j LOG\nCOMMIT\n" +
+			"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow FORWARD:1"},
+		{"source translation, and a filter of first packets", "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 10.9.9.9/32 -m conntrack --ctstate NEW -j DROP\nCOMMIT\n" +
+			"*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n" + iptablesText("-A FORWARD -j ACCEPT"),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow FORWARD:1"},
+		{"states where conntrack stands", nftListing(`{"chain": {"family": "ip", "table": "t", "name": "early", "type": "filter", "hook": "prerouting", "prio": -200, "policy": "accept"}},
+{"rule": {"family": "ip", "table": "t", "chain": "early", "handle": 7, "expr": [{"match": {"op": "==", "left": {"ct": {"key": "state"}}, "right": "invalid"}}, {"drop": null}]}}`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "unknown ip t early policy"},
+		{"states behind conntrack", nftListing(`{"chain": {"family": "ip", "table": "t", "name": "early", "type": "filter", "hook": "prerouting", "prio": -199, "policy": "accept"}},
+{"rule": {"family": "ip", "table": "t", "chain": "early", "handle": 7, "expr": [{"match": {"op": "==", "left": {"ct": {"key": "state"}}, "right": "invalid"}}, {"drop": null}]}}`),
+			"10.1.0.5", "10.2.0.1:1947/tcp", "allow ip t c policy"},
 		{"a filter behind source translation", nftListing(`{"chain": {"family": "ip", "table": "t", "name": "late", "type": "filter", "hook": "postrouting", "prio": 300, "policy": "accept"}},
 {"chain": {"family": "ip", "table": "t", "name": "nat", "type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"}},
 {"rule": {"family": "ip", "table": "t", "chain": "nat", "handle": 7, "expr": [{"masquerade": null}]}},

@@ -20,8 +20,8 @@ import (
 type world struct {
 	*rand.Rand
 	runs   []*modelRun                             // in the order in which they were begun
-	first  map[string]map[scanner.Target]time.Time // by vantage
-	last   map[string]map[scanner.Target]time.Time // by vantage
+	first  map[string]map[scanner.Target]time.Time // by site and vantage
+	last   map[string]map[scanner.Target]time.Time // by site and vantage
 	serial int
 }
 
@@ -33,6 +33,8 @@ type modelRun struct {
 	answered map[scanner.Target]bool // not open, and not open later
 	kept     bool                    // changes may be those of before others were pruned
 }
+
+func (r *modelRun) place() string { return r.facts.Site + " " + r.facts.Vantage }
 
 func (r *modelRun) swept() bool { return r.ended && r.facts.Scan.Complete }
 
@@ -70,7 +72,7 @@ func (w *world) before(r *modelRun) *modelRun {
 	}
 	for i, q := range w.runs {
 		earlier := q.facts.Scan.Started.Compare(r.facts.Scan.Started)
-		if q == r || !q.ended || q.facts.Vantage != r.facts.Vantage || earlier > 0 || earlier == 0 && i > at {
+		if q == r || !q.ended || q.place() != r.place() || earlier > 0 || earlier == 0 && i > at {
 			continue
 		}
 		if !slices.ContainsFunc(w.targets(), func(t scanner.Target) bool { return q.asked(t) && r.asked(t) }) {
@@ -217,7 +219,7 @@ func (w *world) step(t *testing.T, s *history.Store, seed uint64) string {
 	w.serial++
 	r := &modelRun{plan: plan([]string{"10.0.0.0/29", "10.0.0.0/29", "10.0.0.0/30", "10.0.0.4/30"}[w.IntN(4)]), open: map[scanner.Target]service{}, answered: map[scanner.Target]bool{}}
 	r.plan.Ports = r.plan.Ports[:2+w.IntN(2)]
-	r.facts = reports.Run{ScanID: fmt.Sprintf("s_%d_%d", seed, w.serial), Site: "model", Vantage: strconv.FormatUint(seed, 10) + []string{"a", "a", "b"}[w.IntN(3)]}
+	r.facts = reports.Run{ScanID: fmt.Sprintf("s_%d_%d", seed, w.serial), Site: []string{"hq", "hq", "plant"}[w.IntN(3)], Vantage: strconv.FormatUint(seed, 10) + []string{"a", "a", "b"}[w.IntN(3)]}
 	r.facts.Scan.Started = day(1).Add(time.Duration(w.serial+[]int{0, 0, 0, -1, -3}[w.IntN(5)]) * time.Hour) // clocks go back, and two begin at once
 	if w.IntN(8) == 0 {
 		r.facts.Shard = "1/2"
@@ -263,7 +265,7 @@ func (w *world) write(t *testing.T, s *history.Store, r *modelRun) string {
 		}
 		delete(r.answered, at)
 		r.open[at] = v
-		w.sight(r.facts.Vantage, at, seen)
+		w.sight(r.place(), at, seen)
 	}
 	if w.IntN(4) == 0 {
 		err = rec.Leave()
@@ -284,15 +286,15 @@ func (w *world) some(name string, n int) string {
 	return name + strconv.Itoa(w.IntN(n))
 }
 
-func (w *world) sight(vantage string, t scanner.Target, at time.Time) {
-	if w.first[vantage] == nil {
-		w.first[vantage], w.last[vantage] = map[scanner.Target]time.Time{}, map[scanner.Target]time.Time{}
+func (w *world) sight(place string, t scanner.Target, at time.Time) {
+	if w.first[place] == nil {
+		w.first[place], w.last[place] = map[scanner.Target]time.Time{}, map[scanner.Target]time.Time{}
 	}
-	if old, ok := w.first[vantage][t]; !ok || at.Before(old) {
-		w.first[vantage][t] = at
+	if old, ok := w.first[place][t]; !ok || at.Before(old) {
+		w.first[place][t] = at
 	}
-	if at.After(w.last[vantage][t]) {
-		w.last[vantage][t] = at
+	if at.After(w.last[place][t]) {
+		w.last[place][t] = at
 	}
 }
 

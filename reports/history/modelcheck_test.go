@@ -63,7 +63,7 @@ func (w *world) checkFindings(t *testing.T, s *history.Store, r *modelRun, run h
 	}
 	for _, at := range w.targets() {
 		first, last, err := s.Seen(t.Context(), run, at)
-		if v := r.facts.Vantage; err != nil || !first.Equal(w.first[v][at]) || !last.Equal(w.last[v][at]) {
+		if v := r.place(); err != nil || !first.Equal(w.first[v][at]) || !last.Equal(w.last[v][at]) {
 			t.Errorf("%v was seen %v to %v (%v); want %v to %v", at, first, last, err, w.first[v][at], w.last[v][at])
 		}
 	}
@@ -111,6 +111,9 @@ func (w *world) checkAgainst(t *testing.T, s *history.Store, from, to *modelRun)
 		}
 	}
 	maps.DeleteFunc(marks, func(_ scanner.Target, said string) bool { return said == "not_scanned" })
+	for at := range marks {
+		marks[at] += fmt.Sprint(" since ", w.first[to.place()][at])
+	}
 	got := marked{}
 	a := s.Annotate(run, got)
 	sorted := reports.NewSorted(a, "")
@@ -123,12 +126,12 @@ func (w *world) checkAgainst(t *testing.T, s *history.Store, from, to *modelRun)
 	}
 }
 
-// marked is a sink that keeps the column change.
+// marked is a sink that keeps the columns change and first_seen.
 type marked map[scanner.Target]string
 
 func (m marked) Write(_ context.Context, f reports.Finding) error {
 	if f.Change != "" {
-		m[scanner.Target{Addr: f.IP, Port: ports()[slices.IndexFunc(ports(), func(p registry.Port) bool { return p.Number == f.Port })]}] = f.Change
+		m[scanner.Target{Addr: f.IP, Port: ports()[slices.IndexFunc(ports(), func(p registry.Port) bool { return p.Number == f.Port })]}] = fmt.Sprint(f.Change, " since ", f.FirstSeen)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -101,7 +100,7 @@ func (o *outputOptions) stem() (string, error) {
 			}
 		}
 	}
-	return "", &exitError{exitUsage, errors.New("--companions: want an --output FILE to stand beside")}
+	return "", usageError("--companions: want an --output FILE to stand beside")
 }
 
 // needs reports whether an output is of the named format.

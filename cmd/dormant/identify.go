@@ -311,7 +311,6 @@ func (r *identify) print(ctx context.Context, w io.Writer, results []chan identi
 		return &exitError{exitInterrupted, nil}
 	case unknown:
 		return &exitError{exitIncomplete, nil}
-	default:
-		return nil
 	}
+	return nil
 }

@@ -27,9 +27,7 @@ func (o *logOptions) addFlags(flags *pflag.FlagSet) {
 // logger writes to w, never to stdout.
 func (o logOptions) logger(w io.Writer) *slog.Logger {
 	var level slog.Level
-	if level.UnmarshalText([]byte(o.level)) != nil { // the flag takes no other word
-		level = slog.LevelInfo
-	}
+	_ = level.UnmarshalText([]byte(o.level)) // the flag takes no word that it does not
 	if o.quiet {
 		level = max(level, slog.LevelError)
 	}

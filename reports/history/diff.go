@@ -96,7 +96,7 @@ func (s *Store) compared(ctx context.Context, p pair) (*comparison, error) {
 	err := s.compare(ctx, p, func(e entry) error {
 		switch {
 		case e.kind == Same:
-		case len(c.held) == maxHeld:
+		case len(c.held) == s.maxHeld:
 			return errTooMany
 		default:
 			e.key = bytes.Clone(e.key)

@@ -97,6 +97,26 @@ func testDiff(t *testing.T, s *history.Store) {
 	}
 }
 
+// Of too many changes nobody is told who moved, but all of them are there.
+func testTooManyChanges(t *testing.T, s *history.Store) {
+	vite := service{at: "10.0.0.2:3588/tcp", product: "Vite", host: "dev.corp"}
+	stays, moved := service{at: "10.0.0.1:1947/tcp", product: "Sentinel"}, vite
+	moved.at = "10.0.0.3:3588/tcp"
+	from := record(t, s, "s_1", day(1), plan("10.0.0.0/24"), true, stays, vite)
+	to := record(t, s, "s_2", day(2), plan("10.0.0.0/24"), true, stays, moved)
+	for held, want := range map[int]string{2: "10.0.0.3 moved ", 1: "10.0.0.2 missing 10.0.0.3 new "} {
+		history.HoldFew(s, held)
+		got := ""
+		err := s.Diff(t.Context(), from, to, func(c history.Change) error {
+			got += fmt.Sprint(c.Target.Addr, " ", c.Kind, " ")
+			return nil
+		})
+		if err != nil || got != want {
+			t.Errorf("Diff that holds %d = %q, %v; want %q", held, got, err, want)
+		}
+	}
+}
+
 // A run is compared with the last one that shares a target with it, however many
 // of other networks came between.
 func testBase(t *testing.T, s *history.Store) {

@@ -23,6 +23,9 @@ func Details(ctx context.Context, s *Store) (n uint64, err error) {
 // SetPatience sets how long a recorder waits for a database that is away.
 func SetPatience(s *Store, d time.Duration) { s.patience = d }
 
+// HoldFew makes of a comparison with more than n changes one with too many.
+func HoldFew(s *Store, n int) { s.maxHeld = n }
+
 // Hurry leaves a store one connection, which waits a millisecond for a file that
 // is locked.
 func Hurry(ctx context.Context, s *Store) error {

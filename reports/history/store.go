@@ -21,6 +21,7 @@ type Store struct {
 	// patience is how long a recorder tries what ended with a lostError.
 	patience time.Duration
 	tryFor   time.Duration // bounds each try; 0: it ends by itself
+	maxHeld  int           // the constant, less in tests
 	// writing lets the recorders of this process take turns, nil where the database
 	// sees to that. SQLite has one writer at a time and no queue: of ten that write
 	// all the time, some would wait until they give up.
@@ -84,7 +85,7 @@ func open(ctx context.Context, db string, create bool) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.patience = patience
+	s.patience, s.maxHeld = patience, maxHeld
 	s.db.SetMaxOpenConns(maxConns)
 	s.db.SetMaxIdleConns(maxConns)
 	if err := s.dialect.up(ctx, s.db); err != nil {

@@ -39,7 +39,7 @@ func runContract(t *testing.T, fresh maker) {
 		{"findings come back", testComeBack}, {"find", testFind}, {"revise and prune", testReviseAndPrune}, {"annotate", testAnnotate},
 		{"difference", testDifferenceGolden}, {"repeated", testRepeated}, {"revised and repeated", testRevisedAndRepeated},
 		{"pruned while written", testPrunedWhileWritten}, {"pruned while read", testPrunedWhileRead}, {"names", testNames}, {"sightings", testSightings},
-		{"diff", testDiff}, {"base", testBase}, {"search", testSearch}, {"once", testOnce}, {"once of many", testOnceAll}, {"trend", testTrend}, {"places", testPlaces}, {"history", testHistory}, {"model", testModel},
+		{"diff", testDiff}, {"base", testBase}, {"too many changes", testTooManyChanges}, {"search", testSearch}, {"once", testOnce}, {"once of many", testOnceAll}, {"trend", testTrend}, {"places", testPlaces}, {"history", testHistory}, {"model", testModel},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t, fresh(t))) })
 	}

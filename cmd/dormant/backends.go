@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -74,9 +75,7 @@ func chooseBackend(kinds []backendKind, name string, prefixes []netip.Prefix) (k
 		if name == k.name {
 			return backendKind{}, "", &exitError{exitPrivilege, fmt.Errorf("--backend %s: %w", name, err)}
 		}
-		if note == "" {
-			note = err.Error()
-		}
+		note = cmp.Or(note, err.Error())
 	}
 	return backendKind{}, "", usageError("--backend %q: want %s", name, orList(backendNames()))
 }

@@ -77,7 +77,7 @@ func testOnce(t *testing.T, s *history.Store) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if limit > 0 && (len(p.Findings) > limit || p.Next != "" && len(p.Findings) < limit) || len(p.Seen) != len(p.Findings) {
+					if limit > 0 && (len(p.Findings) > limit || p.Next != "" && len(p.Findings) < limit || q.After != "" && len(p.Findings) == 0) || len(p.Seen) != len(p.Findings) {
 						t.Errorf("a page has %d findings and says of %d who saw them, and more comes: %t; want %d", len(p.Findings), len(p.Seen), p.Next != "", limit)
 					}
 					for i, f := range p.Findings {

@@ -121,13 +121,7 @@ func (s *Store) page(ctx context.Context, q *Query, places [][]Run) (Page, error
 			p.Findings = append(p.Findings, f)
 			key = x.key
 		}
-		if i+1 < len(places) {
-			if len(p.Findings) == limit {
-				p.Next = cursorOf(&places[i+1][0], firstKey())
-				return p, nil
-			}
-			key = firstKey()
-		}
+		key = firstKey()
 	}
 	return p, nil
 }

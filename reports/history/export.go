@@ -59,21 +59,16 @@ func (s *Store) Export(ctx context.Context, w io.Writer, runs ...Run) error {
 			return fmt.Errorf("history: export: %w", err)
 		}
 		end := exportedEnd{ID: r.ID}
-		var failed error // of the output: it ends everything
 		err := s.Findings(ctx, r, func(f reports.Finding) error {
 			out := exportedFinding{f, f.Dialogue}
 			out.Finding.Dialogue = nil
 			if err := enc.Encode(line{Finding: &out}); err != nil {
-				failed = fmt.Errorf("history: export: %w", err)
-				return failed
+				return err
 			}
 			end.Findings++
 			return nil
 		})
-		if failed != nil {
-			return failed
-		}
-		if err != nil {
+		if err != nil { // one of the output comes again with the end
 			faults = append(faults, fmt.Errorf("history: run %s is exported in part, %d findings: %w", r.ID, end.Findings, err))
 			end.Fault = err.Error()
 		}
@@ -138,6 +133,9 @@ func (im *importer) take(ctx context.Context, l line) (string, error) {
 	case l.End != nil && im.recorder != nil:
 		if l.End.ID != im.run.ID || l.End.Findings != im.findings {
 			return "", fmt.Errorf("run %s has %d findings and its end says %d of %s", im.run.ID, im.findings, l.End.Findings, l.End.ID)
+		}
+		if f := &im.run.Facts; l.End.Fault != "" { // silence says nothing then
+			f.Scan.Complete, f.Why = false, append(f.Why, "some of its findings could not be read when it was exported")
 		}
 		return im.run.ID, im.end(ctx)
 	default:

@@ -58,6 +58,14 @@ func testExportAndImport(t *testing.T, fresh maker) {
 	if d := gocmp.Diff(all(a), all(b)); d != "" {
 		t.Errorf("after import (-want +got):\n%s", d)
 	}
+	part := strings.ReplaceAll(strings.Replace(text, `"findings":2}`, `"findings":2,"fault":"damaged"}`, 1), "s_", "s_p")
+	if _, err := b.Import(t.Context(), strings.NewReader(part)); err != nil {
+		t.Fatal(err)
+	}
+	run, err := b.Find(t.Context(), "s_p1")
+	if err != nil || run.Status != "incomplete" || run.Swept() || len(run.Why) != 1 || !strings.Contains(run.Why[0], "could not be read") {
+		t.Errorf("a run that was exported in part is %s, swept %t, %q, %v; want it incomplete", run.Status, run.Swept(), run.Why, err)
+	}
 	for _, tt := range []struct{ name, in, want string }{
 		{"again", text, "line 1: run s_2 is in"},
 		{"empty", "", "no run in it"},
@@ -66,6 +74,7 @@ func testExportAndImport(t *testing.T, fresh maker) {
 		{"newer", `{"run":{"dormant_export":2}}`, "export version 2"},
 		{"cut", strings.ReplaceAll(text[:len(text)-40], "s_", "s_x"), "in the middle of a run"},
 		{"a finding less", strings.ReplaceAll(strings.Replace(text, `"findings":1`, `"findings":7`, 1), "s_", "s_y"), "its end says 7"},
+		{"a run within a run", strings.Repeat(`{"run":{"dormant_export":1,"id":"s_w","plan":{},"facts":{"scan_id":"s_w"}}}`, 2), "line 2: want a run, then"},
 		{"longer than can be read again", strings.ReplaceAll(strings.Replace(text, `"Product":"`, `"Product":"`+strings.Repeat("x", 65<<20), 1), "s_", "s_z"), "a text is longer than any"},
 	} {
 		if _, err := b.Import(t.Context(), strings.NewReader(tt.in)); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -67,6 +67,7 @@ func FuzzKeyRange(f *testing.F) {
 	f.Add([]byte{10, 0, 0, 1}, 24, []byte{10, 0, 0, 255})
 	f.Add([]byte{255, 255, 255, 255}, 32, []byte{255, 255, 255, 254})
 	f.Add([]byte{0: 0xff, 15: 0xff}, 0, []byte{0: 0xff, 15: 0xff})
+	f.Add([]byte{0: 0xfe, 15: 1}, 128, []byte{0: 0xfe, 15: 2})
 	f.Fuzz(func(t *testing.T, in []byte, bits int, other []byte) {
 		a, ok := netip.AddrFromSlice(in)
 		b, ok2 := netip.AddrFromSlice(other)

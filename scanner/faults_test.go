@@ -69,13 +69,34 @@ func TestStraysOfAllPartsAreCounted(t *testing.T) {
 	})
 }
 
+// TestFaultBehindAnAnswer: what answered has answered, also when a later probe to it
+// could not be sent.
+func TestFaultBehindAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := target("10.0.0.1", "1947/tcp")
+		n := fakenet.New(nil, 0)
+		n.Strays = []scanner.Observation{
+			{Target: asked, State: scanner.Closed, Reason: scanner.Rst, From: asked.Addr},
+			{Target: asked, State: scanner.Unknown, Reason: scanner.LocalError},
+		}
+		engine, err := scanner.New(n, scanner.Config{Rate: 10, Cooldown: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := engine.Run(t.Context(), plan(t, []registry.Port{asked.Port}, "10.0.0.1/32"), func(scanner.Observation) {})
+		if open := engine.Progress().Open; err != nil || !s.Complete || s.Closed != 1 || s.Unknown != 0 || open != 0 {
+			t.Errorf("Run = %+v, %v, %d open; want complete, 1 closed", s, err, open)
+		}
+	})
+}
+
 func TestGuardHasTheLastWord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := fakenet.New(states{target("10.0.0.1", "1947/tcp"): scanner.Open, target("10.0.0.2", "1947/tcp"): scanner.Open}, time.Millisecond)
 		cfg := scanner.Config{Rate: 10, Guard: func(a netip.Addr) bool { return a != netip.MustParseAddr("10.0.0.2") }}
 		got, s, err := run(t, t.Context(), n, cfg, plan(t, []registry.Port{{Number: 1947, Proto: registry.TCP}}, "10.0.0.0/30"))
-		if err != nil || len(got) != 1 || s.Counters.Foreign != 1 || s.Open != 1 {
-			t.Errorf("Run = %d emitted, %+v, %v; want 1 open, 1 foreign", len(got), s, err)
+		if err != nil || len(got) != 1 || got[0].Addr != netip.MustParseAddr("10.0.0.1") || s.Counters.Foreign != 1 || s.Open != 1 {
+			t.Errorf("Run = %v, %+v, %v; want 10.0.0.1 open, 1 foreign", got, s, err)
 		}
 	})
 }

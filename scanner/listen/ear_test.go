@@ -211,12 +211,14 @@ func TestEar(t *testing.T) {
 				{from: c2, to: srv, sport: 40000, dport: 5093, udp: true, payload: "q"},
 				{from: far, to: c1, sport: 53, dport: 3588, udp: true, payload: "answer of DNS"},
 				{from: c1, to: far, sport: 40000, dport: 53, udp: true, payload: "DNS"},
+				{from: c1, to: srv, sport: 40000, dport: 1947, udp: true, payload: "LM drawing7"},
 			},
 			want: []Client{
+				client(c1, srv, "1947/udp", Attempted, ByAsking, 1, at(5)), // asks this one server, and announces nothing
 				client(c1, srv, "5093/udp", Used, ByAsking, 2, at(0), at(1)),
 				client(c2, srv, "5093/udp", Attempted, ByAsking, 1, at(2)),
 			},
-			heard: Heard{Taken: 3, Ambiguous: 1, Other: 1},
+			heard: Heard{Taken: 4, Ambiguous: 1, Other: 1},
 		},
 		{
 			name: "datagrams of system ports are as likely answers of others",
@@ -275,6 +277,40 @@ func TestEar(t *testing.T) {
 
 // at is the time of the i-th frame.
 func at(i int) time.Time { return unix(1700000000+int64(i), 0) }
+
+// TestOutgoingIsBounded: of the conversations to leave out the oldest are forgotten,
+// in their order, and no others.
+func TestOutgoingIsBounded(t *testing.T) {
+	ear, err := NewEar(Config{Ports: six(), Table: NewTable(0)})
+	check(t, err)
+	hear := func(n int, flags, payload string) Heard {
+		before := ear.Heard()
+		ear.Hear("x", LinkEthernet, said{from: c1, to: far, sport: 3588, dport: uint16(10_000 + n), flags: flags, payload: payload}.frame(t), at(n))
+		got := ear.Heard()
+		return Heard{Taken: got.Taken - before.Taken, Outgoing: got.Outgoing - before.Outgoing}
+	}
+	for n := range maxOutgoing + 3 {
+		hear(n, "S", "")
+		hear(n, "S", "") // again, of which nothing more is kept
+	}
+	for n := range maxOutgoing + 3 {
+		want := Heard{Outgoing: 1}
+		if n < 3 {
+			want = Heard{Taken: 1}
+		}
+		if got := hear(n, "PA", "x"); got != want {
+			t.Fatalf("conversation %d of %d: %+v, want %+v", n, maxOutgoing+3, got, want)
+		}
+	}
+	if len(ear.outgoing) != maxOutgoing || len(ear.order) != maxOutgoing {
+		t.Errorf("%d, %d are kept, want %d", len(ear.outgoing), len(ear.order), maxOutgoing)
+	}
+	for _, cfg := range []Config{{Table: NewTable(0)}, {Ports: six()}} {
+		if _, err := NewEar(cfg); err == nil {
+			t.Errorf("NewEar(%+v) succeeds", cfg)
+		}
+	}
+}
 
 func TestNamesAreLeftOut(t *testing.T) {
 	table := NewTable(0)

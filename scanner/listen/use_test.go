@@ -93,3 +93,28 @@ func TestMerge(t *testing.T) {
 		compareClients(t, []Client{want}, table.Clients())
 	}
 }
+
+// TestWords: every output's word is read back; nothing is no word.
+func TestWords(t *testing.T) {
+	for u := Announced; u <= Used; u++ {
+		if got, err := ParseUse(u.String()); got != u || err != nil {
+			t.Errorf("ParseUse(%q) = %v, %v", u, got, err)
+		}
+	}
+	for told := ByPort; told <= ByAsking; told++ {
+		if got, err := ParseTold(told.String()); got != told || err != nil {
+			t.Errorf("ParseTold(%q) = %v, %v", told, got, err)
+		}
+	}
+	for _, word := range []string{"", "maybe"} {
+		if u, err := ParseUse(word); err == nil {
+			t.Errorf("ParseUse(%q) = %v", word, u)
+		}
+		if told, err := ParseTold(word); err == nil {
+			t.Errorf("ParseTold(%q) = %v", word, told)
+		}
+	}
+	if u, told := Use(6).String(), Told(5).String(); u != "use(6)" || told != "told(5)" {
+		t.Errorf("beyond the last: %q, %q", u, told)
+	}
+}

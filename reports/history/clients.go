@@ -92,7 +92,7 @@ func (s *Store) Hear(ctx context.Context, h Hearing, files bool) (*HearingRecord
 }
 
 // addClient adds what is new of a client. What is stored of it stays where it
-// says more.
+// says more, and where it is of a later time: an old recording may be read today.
 const addClient = `INSERT INTO client (site, key, addr, uses, told, count, first, last, stored, created, name, source, vantage)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 	ON CONFLICT (site, key, addr) DO UPDATE SET
@@ -101,8 +101,8 @@ const addClient = `INSERT INTO client (site, key, addr, uses, told, count, first
 	first = CASE WHEN client.first = 0 OR excluded.first > 0 AND excluded.first < client.first THEN excluded.first ELSE client.first END,
 	last = CASE WHEN excluded.last > client.last THEN excluded.last ELSE client.last END,
 	stored = excluded.stored,
-	created = CASE WHEN excluded.created > 0 THEN excluded.created ELSE client.created END,
-	name = CASE WHEN length(excluded.name) > 0 THEN excluded.name ELSE client.name END,
+	created = CASE WHEN excluded.created > 0 AND (excluded.last >= client.last OR client.created = 0) THEN excluded.created ELSE client.created END,
+	name = CASE WHEN length(excluded.name) > 0 AND (excluded.last >= client.last OR length(client.name) = 0) THEN excluded.name ELSE client.name END,
 	source = CASE WHEN excluded.last > client.last THEN excluded.source ELSE client.source END,
 	vantage = CASE WHEN excluded.last > client.last THEN excluded.vantage ELSE client.vantage END, `
 

@@ -15,9 +15,16 @@ import (
 	"dormant/scanner/listen"
 )
 
-func TestClientsSQLite(t *testing.T) { testClients(t, open(t, newFile(t))) }
+func TestClientsSQLite(t *testing.T) {
+	testClients(t, open(t, newFile(t)))
+	testMergedClients(t, open(t, newFile(t)))
+}
 
-func TestClientsPostgres(t *testing.T) { testClients(t, open(t, pgtest.Start(t, false).Fresh(t))) }
+func TestClientsPostgres(t *testing.T) {
+	server := pgtest.Start(t, false)
+	testClients(t, open(t, server.Fresh(t)))
+	testMergedClients(t, open(t, server.Fresh(t)))
+}
 
 func heardClient(addr, server string, use listen.Use, count uint64, last int) listen.Client {
 	return listen.Client{
@@ -92,6 +99,58 @@ func testClients(t *testing.T, s *history.Store) {
 	clients, gone, err := s.PruneClients(ctx, time.Now().Add(time.Hour))
 	if err != nil || clients != 3 || gone != 2 {
 		t.Errorf("PruneClients = %d, %d, %v; want all clients, and the hearings that ended", clients, gone, err)
+	}
+}
+
+// testMergedClients holds what several hearings make of one client: of each the
+// one that says most, the sum of what was heard live, and the name of the last.
+func testMergedClients(t *testing.T, s *history.Store) {
+	client := func(use listen.Use, told listen.Told, first, last, created int, name, source string) listen.Client {
+		c := heardClient("10.2.0.1", "10.1.0.1", use, 0, last)
+		c.Told, c.First, c.Name, c.Source = told, day(first), name, source
+		if created > 0 {
+			c.Created = day(created)
+		}
+		return c
+	}
+	for i, tt := range []struct {
+		vantage string
+		files   bool
+		counts  []uint64 // one after the other
+		heard   listen.Client
+		count   uint64
+		want    listen.Client
+		at      string
+	}{
+		{"a", false, []uint64{2, 5}, client(listen.Attempted, listen.ByFlow, 3, 5, 0, "", "eth1"),
+			5, client(listen.Attempted, listen.ByFlow, 3, 5, 0, "", "eth1"), "a"},
+		{"b", false, []uint64{4}, client(listen.Announced, listen.ByAsking, 1, 4, 3, "old", "eth2"),
+			9, client(listen.Attempted, listen.ByAsking, 1, 5, 3, "old", "eth1"), "a"},
+		{"c", false, []uint64{1}, client(listen.Used, listen.ByPort, 2, 6, 0, "", "eth3"),
+			10, client(listen.Used, listen.ByAsking, 1, 6, 3, "old", "eth3"), "c"},
+		{"d", false, []uint64{1}, client(listen.Used, listen.ByPort, 2, 7, 4, "new", "eth4"),
+			11, client(listen.Used, listen.ByAsking, 1, 7, 4, "new", "eth4"), "d"},
+		{"e", true, []uint64{6, 12}, client(listen.Refused, listen.ByPort, 2, 5, 2, "file", "a.pcap"),
+			12, client(listen.Used, listen.ByAsking, 1, 7, 4, "new", "eth4"), "d"},
+	} {
+		r, err := s.Hear(t.Context(), history.Hearing{ID: fmt.Sprint("l_", i), Site: "hq", Vantage: tt.vantage, Started: day(1)}, tt.files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt.heard.Count = range tt.counts {
+			if _, err := r.Keep(t.Context(), []listen.Client{tt.heard}, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tt.want.Count = tt.count
+		got, err := s.Clients(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []history.KnownClient{{Client: tt.want, Site: "hq", Vantage: tt.at}}
+		if d := gocmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(history.KnownClient{}, "Stored")); d != "" {
+			t.Errorf("hearing %d (-want +got):\n%s", i, d)
+		}
 	}
 }
 

@@ -69,6 +69,27 @@ func TestStraysOfAllPartsAreCounted(t *testing.T) {
 	})
 }
 
+// TestTargetThatAnswersTwiceIsOne: the run does not end because of it while another
+// target's answer is on its way.
+func TestTargetThatAnswersTwiceIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		twice, late := target("10.0.0.0", "1947/tcp"), target("10.0.0.1", "1947/tcp")
+		n := fakenet.New(states{late: scanner.Open, twice: scanner.Open}, 0)
+		n.RTTOf = func(a netip.Addr) time.Duration {
+			if a == late.Addr {
+				return 900 * time.Millisecond
+			}
+			return 200 * time.Millisecond
+		}
+		n.Strays = []scanner.Observation{{Target: twice, State: scanner.Filtered, Reason: scanner.ICMPAdminProhibited, From: fakenet.Router()}}
+		cfg := scanner.Config{Rate: 1000, MaxCooldown: 2 * time.Second}
+		_, s, err := run(t, t.Context(), n, cfg, plan(t, []registry.Port{late.Port}, "10.0.0.0/31"))
+		if err != nil || s.Open != 2 {
+			t.Errorf("Run = %+v, %v; want 2 open", s, err)
+		}
+	})
+}
+
 // TestFaultBehindAnAnswer: what answered has answered, also when a later probe to it
 // could not be sent.
 func TestFaultBehindAnAnswer(t *testing.T) {

@@ -106,7 +106,7 @@ func testClients(t *testing.T, s *history.Store) {
 // one that says most, the sum of what was heard live, and the name of the last.
 func testMergedClients(t *testing.T, s *history.Store) {
 	client := func(use listen.Use, told listen.Told, first, last, created int, name, source string) listen.Client {
-		c := heardClient("10.2.0.1", "10.1.0.1", use, 0, last)
+		c := heardClient("2001:db8::7", "10.1.0.1", use, 0, last)
 		c.Told, c.First, c.Name, c.Source = told, day(first), name, source
 		if created > 0 {
 			c.Created = day(created)

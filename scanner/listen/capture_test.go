@@ -172,7 +172,11 @@ func TestReadCaptureBlocks(t *testing.T) {
 		{"a packet of the section before", [][]byte{iface(), section, block(6, make([]byte, 20)...)}, "a packet of interface 0: the section describes 0"},
 		{"a longer frame", [][]byte{iface(), block(6, append(make([]byte, 15), 5, 0, 0, 0, 5, 'a', 'b', 'c', 'd')...)}, "a frame of 5 bytes in a block that has room for 4"},
 	} {
-		got, err := readAll(t, slices.Concat(section, slices.Concat(tt.blocks...)))
+		blocks := slices.Concat(tt.blocks...)
+		got, err := readAll(t, slices.Concat(section, blocks))
+		if whole := "abcd"; tt.want == "" && len(got) == 1 && bytes.Contains(blocks, []byte(whole)) && got[0].Frame != whole {
+			t.Errorf("%s: frame %q, want all of %q", tt.name, got[0].Frame, whole)
+		}
 		if tt.want == "" && (err != nil || len(got) != 1) || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %d frames, %v; want %q", tt.name, len(got), err, tt.want)
 		}

@@ -346,6 +346,23 @@ func TestTableForgetsTheWeakestFirst(t *testing.T) {
 	}
 }
 
+// TestTableKeepsWhoGotAnAnswer: a client that asked first and was answered later
+// is as strong as any, whatever passes by.
+func TestTableKeepsWhoGotAnAnswer(t *testing.T) {
+	table := NewTable(3)
+	table.Add(client("10.0.0.1", srv, "1947/tcp", Attempted, ByAsking, 1))
+	table.Add(client("10.0.0.1", srv, "1947/tcp", Used, ByPort, 1))
+	table.Add(client("10.0.0.2", srv, "1947/tcp", Answered, ByAnswer, 1))
+	for _, a := range []string{"10.0.1.1", "10.0.1.2", "10.0.1.3"} {
+		table.Add(client(a, srv, "1947/tcp", Refused, ByAsking, 1))
+	}
+	compareClients(t, []Client{
+		client("10.0.0.1", srv, "1947/tcp", Used, ByAsking, 2),
+		client("10.0.0.2", srv, "1947/tcp", Answered, ByAnswer, 1),
+		client("10.0.1.3", srv, "1947/tcp", Refused, ByAsking, 1),
+	}, table.Clients())
+}
+
 // TestUnread: what was cut before it told anything is counted apart from what
 // is of no interest.
 func TestUnread(t *testing.T) {

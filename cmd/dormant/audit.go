@@ -76,7 +76,7 @@ func newAudit(a *app, o *auditOptions, run func() reports.Run) (t *audit, err er
 	if t.auditor.Policy, t.failOn, err = loadPolicy(o.policy, o.failOn); err != nil {
 		return nil, err
 	}
-	if t.teller, err = newTeller(a, &o.tell); err != nil {
+	if t.teller, err = newTeller(&o.tell); err != nil {
 		return nil, err
 	}
 	t.found.failOn = t.failOn

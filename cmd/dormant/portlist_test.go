@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +20,7 @@ func TestBadPortsChangeNothing(t *testing.T) {
 
 // The help speaks of numbers and names, not of the types of the program.
 func TestHelpNamesNoGoTypes(t *testing.T) {
-	for _, cmd := range newRoot(tellApp()).Commands() {
+	for _, cmd := range newRoot(quietApp()).Commands() {
 		if !slices.Contains([]string{"scan", "identify"}, cmd.Name()) {
 			continue
 		}
@@ -31,4 +33,9 @@ func TestHelpNamesNoGoTypes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// quietApp says nothing.
+func quietApp() *app {
+	return &app{log: slog.New(slog.DiscardHandler), stdout: io.Discard, stderr: io.Discard}
 }

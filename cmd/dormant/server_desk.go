@@ -90,7 +90,7 @@ func (d *desk) check(name string, j *server.Job) error {
 		fault(j.Rules, err)
 	}
 	for _, u := range j.Notify {
-		if _, err := newTeller(d.a, &tellOptions{url: u}); err != nil {
+		if _, err := newTeller(&tellOptions{url: u}); err != nil {
 			fault(u, err)
 		}
 	}
@@ -107,7 +107,7 @@ func (d *desk) check(name string, j *server.Job) error {
 func (d *desk) tellers(j *server.Job) ([]*teller, error) {
 	var all []*teller
 	for _, u := range j.Notify {
-		t, err := newTeller(d.a, &tellOptions{url: u})
+		t, err := newTeller(&tellOptions{url: u})
 		if err != nil {
 			return nil, err
 		}

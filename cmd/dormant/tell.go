@@ -48,7 +48,7 @@ type message struct {
 const notifyTimeout = 20 * time.Second
 
 // newTeller reads the flags. It returns usage errors, opens and sends nothing.
-func newTeller(a *app, o *tellOptions) (*teller, error) {
+func newTeller(o *tellOptions) (*teller, error) {
 	t := &teller{}
 	for _, where := range o.events {
 		t.logs = append(t.logs, newEventLog(where))

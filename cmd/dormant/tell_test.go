@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,10 +36,6 @@ func outcomeOf(t *testing.T, findings ...reports.Finding) *outcome {
 	return o
 }
 
-func tellApp() *app {
-	return &app{log: slog.New(slog.DiscardHandler), stdout: io.Discard, stderr: io.Discard}
-}
-
 func TestNotify(t *testing.T) {
 	var got []message
 	status := http.StatusOK
@@ -55,7 +49,7 @@ func TestNotify(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	defer hook.Close()
-	tell, err := newTeller(tellApp(), &tellOptions{url: hook.URL + "/hook?token=sesame"})
+	tell, err := newTeller(&tellOptions{url: hook.URL + "/hook?token=sesame"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +85,7 @@ func TestNotify(t *testing.T) {
 		t.Errorf("end = %v; want an error without the token", err)
 	}
 	for _, bad := range []string{"x", "https://", "nosuch://x", "slack://"} {
-		if _, err := newTeller(tellApp(), &tellOptions{url: bad}); err == nil {
+		if _, err := newTeller(&tellOptions{url: bad}); err == nil {
 			t.Errorf("--notify %s: no error", bad)
 		}
 	}
@@ -105,7 +99,7 @@ func TestEventLog(t *testing.T) {
 	}
 	defer socket.Close() //nolint:errcheck // the test is over
 	file := filepath.Join(dir, "events.jsonl")
-	tell, err := newTeller(tellApp(), &tellOptions{events: []string{"syslog:" + filepath.Join(dir, "log"), file}})
+	tell, err := newTeller(&tellOptions{events: []string{"syslog:" + filepath.Join(dir, "log"), file}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@
 //	…
 //	err = store.Diff(ctx, from, to, func(c history.Change) error { … })
 //	page, err := store.Search(ctx, history.Query{Runs: runs, Severities: []string{"high"}})
-//	points, err := store.Trend(ctx, history.RunFilter{Sites: []string{"hq"}, Limit: 12})
+//	base, changes, err := store.Changes(ctx, run)
 //
 // # What is never lost
 //

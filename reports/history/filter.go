@@ -96,13 +96,6 @@ func (s *Store) RunsOf(ctx context.Context, f RunFilter) ([]Run, error) {
 	return s.runs(ctx, query, c.args...)
 }
 
-// CountRuns returns how many runs f chooses, its Limit and Offset aside.
-func (s *Store) CountRuns(ctx context.Context, f RunFilter) (n uint64, err error) {
-	c := f.conditions()
-	err = s.db.QueryRowContext(ctx, `SELECT count(*) FROM run`+c.where(), c.args...).Scan(&n)
-	return n, s.explain(err)
-}
-
 // Place is from where runs were made, and for which job.
 type Place struct {
 	Site    string    `json:"site"`

@@ -107,9 +107,7 @@ func ask(t *testing.T, s *history.Store, runs []history.Run) (said []string) {
 		say("%s %v from %v %v %v %v", c.Kind, c.Target, c.From, c.Fields, c.First, c.Last)
 		return nil
 	}))
-	points, err := s.Trend(t.Context(), history.RunFilter{})
-	must(err)
-	for _, p := range points {
+	for _, p := range trend(t, s, history.RunFilter{}) {
 		say("%s %v %s %v", p.Run.ID, p.Tally, p.Base, p.Changes)
 	}
 	for _, q := range []history.Query{

@@ -26,11 +26,8 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, path)
-	points, err := s.Trend(t.Context(), history.RunFilter{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var got []string
+	points := trend(t, s, history.RunFilter{})
 	for _, p := range points {
 		n := 0
 		if err := s.Findings(t.Context(), p.Run, func(reports.Finding) error { n++; return nil }); err != nil {

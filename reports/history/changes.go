@@ -8,17 +8,6 @@ import (
 	"slices"
 )
 
-// Point is one run of a trend.
-type Point struct {
-	Run   Run
-	Tally Tally
-	// Base is the id of the run that it was compared with, "" where there is
-	// none or the run is unfinished. Changes counts what differs from it, by
-	// kind, Same left out.
-	Base    string
-	Changes map[Kind]uint64
-}
-
 // against is what is kept of a comparison, so that it is made once.
 type against struct {
 	Base string `json:"base"`
@@ -44,33 +33,9 @@ func (p *pair) editions() []edition {
 	return of
 }
 
-// Trend returns how the runs that f chooses developed, the oldest first. What
-// differs from the run before is computed when it is asked for the first time,
-// seconds for a million open ports, and then kept.
-func (s *Store) Trend(ctx context.Context, f RunFilter) ([]Point, error) {
-	runs, err := s.RunsOf(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	slices.Reverse(runs)
-	points := make([]Point, len(runs))
-	for i, run := range runs {
-		p := Point{Run: run}
-		if p.Tally, err = s.Tally(ctx, run); err != nil {
-			return nil, err
-		}
-		if run.tally != nil {
-			if p.Base, p.Changes, err = s.Changes(ctx, run); err != nil {
-				return nil, err
-			}
-		}
-		points[i] = p
-	}
-	return points, nil
-}
-
 // Changes counts what differs between a run that has ended and its base, by
-// kind, Same left out. base is the id of that run, "" when there is none. It is
+// kind, Same left out. base is the id of that run, "" when there is none. What is
+// asked for the first time takes seconds for a million open ports, and is then
 // kept, also when the base, or the run before that, is pruned later.
 func (s *Store) Changes(ctx context.Context, run Run) (base string, changes map[Kind]uint64, err error) {
 	from, err := s.before(ctx, run)

@@ -87,9 +87,10 @@
 // is asked all the same, and what the kernel knows of it, stale entries included, is
 // the last resort. After every round those that have answered are asked again
 // (scanner.Checker): behind one that has died in between everything looks filtered.
-// Six requests in a row that nobody answers make the run incomplete, another MAC is
-// followed, and a router that answers no requests at all is not held to it. One that
-// answers them and forwards nothing is not noticed.
+// Six requests in a row that nobody answers make the run incomplete. Another MAC is
+// followed, with a warning, since several routers may share the address. A router that
+// answers no requests at all is not held to it; one that answers them and forwards
+// nothing is not noticed.
 //
 // An address that nobody has costs one request and no probe, where it can be known
 // that no requests get lost: the neighbours that have answered, ten or more, are

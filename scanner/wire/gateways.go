@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -65,6 +66,9 @@ func (b *Backend) askGateways(ctx context.Context, some []*gateway, pace pacer) 
 		if !g.spoke {
 			g.spoke = true
 			b.answered.Add(1)
+		} else if was := g.routes[0].via.Load(); was != nil && *was != questions[i].mac {
+			b.log.WarnContext(ctx, "a gateway answers from another MAC than before: what went to the old one may be lost, and is asked again where there are retries",
+				"gateway", g.key.addr, "was", net.HardwareAddr(was[:]).String(), "is", net.HardwareAddr(questions[i].mac[:]).String())
 		}
 		g.goBy(questions[i].mac)
 	}

@@ -3,10 +3,13 @@
 package wire_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -60,6 +63,7 @@ func TestGatewayDies(t *testing.T) {
 		happens      [2]func(far *netlab.NS) // before each of two checks
 		want         [2][]string             // after it
 		open         bool                    // the target afterwards
+		warns        string                  // "" is nothing about a MAC
 	}{
 		{name: "nothing happens", target: "10.2.0.10", open: true},
 		{name: "dies", target: "10.2.0.10", happens: [2]func(*netlab.NS){nothing, lose("10.1.0.2/24")},
@@ -93,7 +97,7 @@ func TestGatewayDies(t *testing.T) {
 				}
 				lose("10.1.0.2/24")(far)
 			}},
-		{name: "gets another MAC", target: "10.2.0.10", open: true, happens: [2]func(*netlab.NS){func(far *netlab.NS) {
+		{name: "gets another MAC", target: "10.2.0.10", open: true, warns: "is=02:00:00:00:00:63", happens: [2]func(*netlab.NS){func(far *netlab.NS) {
 			far0(far, func(l netlink.Link) error {
 				return far.Netlink.LinkSetHardwareAddr(l, net.HardwareAddr{2, 0, 0, 0, 0, 99})
 			})
@@ -111,7 +115,8 @@ func TestGatewayDies(t *testing.T) {
 				tt.before(scan, far)
 			}
 			asked := target(tt.target, openPort, registry.TCP)
-			b := open(t, scan, wire.Config{Prefixes: []netip.Prefix{netip.PrefixFrom(asked.Addr, asked.Addr.BitLen())}})
+			var log bytes.Buffer
+			b := open(t, scan, wire.Config{Prefixes: []netip.Prefix{netip.PrefixFrom(asked.Addr, asked.Addr.BitLen())}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 			ctx, cancel := context.WithCancel(t.Context())
 			var receiving sync.WaitGroup
 			answered := make(chan scanner.Observation, 9)
@@ -144,6 +149,9 @@ func TestGatewayDies(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			cancel()
 			receiving.Wait()
+			if said := log.String(); strings.Count(said, "another MAC") != strings.Count(tt.warns, "is=") || !strings.Contains(said, tt.warns) {
+				t.Errorf("want one warning of another MAC with %q:\n%s", tt.warns, said)
+			}
 			if open := len(answered) > 0; open != tt.open {
 				t.Errorf("%v answered: %t, want %t", asked, open, tt.open)
 			}

@@ -113,7 +113,7 @@ func Ar(files Files, at time.Time) ([]byte, error) {
 		if len(f.Name) == 0 || len(f.Name) > 16 || bytes.ContainsAny([]byte(f.Name), " /\n") {
 			return nil, fmt.Errorf("dist: ar: name %q: want 1 to 16 bytes, no blank and no slash", f.Name)
 		}
-		if at.Unix() < 0 || len(f.Data) > 9_999_999_999 {
+		if at.Unix() < 0 || int64(len(f.Data)) > 9_999_999_999 {
 			return nil, fmt.Errorf("dist: ar %s: a time before 1970 or more than ten digits of bytes", f.Name)
 		}
 		fmt.Fprintf(&b, "%-16s%-12d%-6d%-6d%-8o%-10d`\n", f.Name, at.Unix(), 0, 0, 0o100000|f.Mode.Perm(), len(f.Data))
